@@ -1,0 +1,1 @@
+"""OCI image values and the files they live in."""

@@ -1,0 +1,1 @@
+"""The platform: what a person, CI or a service calls."""

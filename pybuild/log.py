@@ -1,0 +1,25 @@
+"""Where the platform says what it does: the `Log` protocol that every part of `pybuild` takes."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+
+class Log(Protocol):
+    """Receives what a person should see while pybuild works. Lines carry no newline and no control characters."""
+
+    def info(self, line: str) -> None:
+        """Show an ordinary line."""
+
+    def detail(self, line: str) -> None:
+        """Show a line that only `--verbose` asks for."""
+
+    def notice(self, line: str) -> None:
+        """Show something the user should know although nothing is wrong."""
+
+    def warning(self, line: str) -> None:
+        """Show something that is likely to hurt."""
+
+    def step(self, title: str) -> AbstractContextManager[None]:
+        """Show that `title` is under way until the context ends; then its seconds."""
