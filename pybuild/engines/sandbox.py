@@ -1,0 +1,101 @@
+"""The sandbox engine: a command in an unpacked root file system, kept in by bubblewrap (https://github.com/containers/bubblewrap).
+
+The root file system is read-only; only what is mounted writable can change. The command sees one ordinary user, its own
+processes, no capabilities and no environment but the one given. It works the same for root and for an ordinary user.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from lifecycle.cnb.command import CommandResult, run_command
+from pybuild.errors import SandboxUnusable, ToolMissing
+
+# What a shell would do before the command: files of a build have the same modes whoever starts it, and no core dumps.
+_PROLOGUE = 'umask 022; ulimit -c 0; exec "$@"'
+_HOST_NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A directory or file of the machine shown inside the sandbox."""
+
+    source: Path
+    target: PurePosixPath
+    """Absolute; it exists in the root file system or in an earlier mount."""
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """A place to run commands in."""
+
+    rootfs: Path
+    mounts: tuple[Mount, ...] = ()
+    """Made in this order, so a later one may lie inside an earlier one."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The whole environment of the command."""
+    network: bool
+    """False: no interface but an unconnected loopback."""
+    cwd: PurePosixPath = PurePosixPath("/")
+    user_id: int = 1000
+    group_id: int = 1000
+    writable_root: bool = False
+    """True: the root file system itself may be changed (`pybuild run` gives it a throw-away copy)."""
+    interactive: bool = False
+    """True: the command keeps the terminal. Then it could also type into it (TIOCSTI), so never for a build."""
+
+
+def run_sandboxed(
+    sandbox: Sandbox,
+    argv: Sequence[str],
+    *,
+    on_line: Callable[[str], None] | None = None,
+    deadline: float | None = None,
+) -> CommandResult:
+    """Result of `argv` run inside `sandbox`; its output goes line by line to `on_line`.
+
+    Nothing that the command started outlives the call: the sandbox has its own process namespace.
+
+    Raises:
+        ToolMissing: bubblewrap is not installed.
+        SandboxUnusable: bubblewrap may not make namespaces here.
+        lifecycle.cnb.command.CommandTimeout: `deadline` (of `time.monotonic`) has passed.
+    """
+    command = bubblewrap_command(sandbox, argv)
+    result = run_command(command, env={"PATH": os.defpath}, on_line=on_line, deadline=deadline)
+    first_line = result.output.split("\n", 1)[0]
+    if result.status == 1 and first_line.startswith("bwrap: "):
+        raise SandboxUnusable(first_line.removeprefix("bwrap: "))
+    return result
+
+
+def bubblewrap_command(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
+    """The command line that runs `argv` inside `sandbox`; raises `ToolMissing`."""
+    return [*_bubblewrap_options(sandbox), "--", "/bin/sh", "-c", _PROLOGUE, "sh", *argv]
+
+
+def _bubblewrap_options(sandbox: Sandbox) -> list[str]:
+    program = shutil.which("bwrap")
+    if program is None:
+        raise ToolMissing("bwrap", "bubblewrap", "to run builds and images in a sandbox")
+    options = [program, "--unshare-all"]
+    options += ["--share-net"] if sandbox.network else []
+    options += ["--uid", str(sandbox.user_id), "--gid", str(sandbox.group_id), "--cap-drop", "ALL"]
+    options += ["--die-with-parent", "--hostname", "pybuild"]
+    options += [] if sandbox.interactive else ["--new-session"]
+    options += ["--bind" if sandbox.writable_root else "--ro-bind", str(sandbox.rootfs), "/"]
+    options += ["--proc", "/proc", "--dev", "/dev"]
+    if sandbox.network:
+        for path in _HOST_NETWORK_FILES:
+            options += ["--ro-bind-try", path, path]
+    for mount in sandbox.mounts:
+        options += ["--bind" if mount.writable else "--ro-bind", str(mount.source), str(mount.target)]
+    options += ["--chdir", str(sandbox.cwd), "--clearenv"]
+    for name, value in sandbox.env.items():
+        options += ["--setenv", name, value]
+    return options

@@ -1,0 +1,117 @@
+"""Errors of the platform.
+
+CnbError
+├── UsageError            2   what was asked makes no sense
+├── SourceError           3   the repository cannot be had or read
+├── SettingsError         3   a setting of the build cannot be used
+├── MachineError          4   the machine lacks something
+│   ├── ToolMissing       4   a program is not installed
+│   ├── SandboxUnusable   4   the kernel or the container forbids sandboxes
+│   └── NoSpace           4   a disk is full
+└── TimeLimitReached     53   `--timeout` (23 while detecting)
+
+Exit codes are documented in docs/exit-codes.md; the lifecycle's own are in `lifecycle.errors`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lifecycle.cnb.errors import CnbError
+
+
+class UsageError(CnbError):
+    """What was asked makes no sense, before anything was looked at."""
+
+    exit_code = 2
+
+    def __init__(self, summary: str, hint: str | None = None) -> None:
+        super().__init__(summary)
+        self._summary = summary
+        self._hint = hint
+
+    @property
+    def summary(self) -> str:
+        """The problem in one line."""
+        return self._summary
+
+    @property
+    def hint(self) -> str | None:
+        """What to change."""
+        return self._hint
+
+
+class SourceError(UsageError):
+    """The repository cannot be had or read."""
+
+    exit_code = 3
+
+
+class SettingsError(UsageError):
+    """A setting of the build cannot be used."""
+
+    exit_code = 3
+
+
+class MachineError(UsageError):
+    """The machine lacks something that pybuild needs."""
+
+    exit_code = 4
+
+
+class ToolMissing(MachineError):
+    """A program is not installed; `package` is the Debian package that has it."""
+
+    def __init__(self, tool: str, package: str, purpose: str) -> None:
+        self.tool = tool
+        self.package = package
+        super().__init__(
+            f"`{tool}` is not installed, and pybuild needs it {purpose}",
+            f"install the package `{package}`, on Debian and Ubuntu: apt-get install {package}",
+        )
+
+
+class SandboxUnusable(MachineError):
+    """Bubblewrap is there but may not make a sandbox; `reason` is its own message."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"bubblewrap cannot make a sandbox here: {reason}",
+            "allow unprivileged user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, on Ubuntu 24.04 "
+            "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`), or run pybuild as root; in a container, "
+            "start that one with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`",
+        )
+
+
+class NoSpace(MachineError):
+    """A disk is full."""
+
+    def __init__(self, path: Path | None, free: int | None = None) -> None:
+        self.path = path
+        room = "" if free is None else f" ({free // 2**20} MiB free)"
+        where = f" for `{path}`" if path is not None else ""
+        super().__init__(
+            f"no space left on the device{where}{room}",
+            "free some space there; `XDG_CACHE_HOME` moves pybuild's store to another disk, `TMPDIR` its temporary files",
+        )
+
+
+class TimeLimitReached(CnbError):
+    """The time limit of the build was reached while `phase` ran."""
+
+    def __init__(self, phase: str, limit_s: float) -> None:
+        super().__init__(phase)
+        self.phase = phase
+        self.limit_s = limit_s
+        self.exit_code = 23 if phase == "detect" else 53
+
+    @property
+    def summary(self) -> str:
+        """The problem in one line."""
+        return f"the time limit of {self.limit_s / 60:g} minutes was reached while pybuild was at `{self.phase}`"
+
+    @property
+    def hint(self) -> str | None:
+        """What to change."""
+        return "give the build more time with `--timeout`, for example `--timeout 2h`"
