@@ -23,3 +23,6 @@ class Log(Protocol):
 
     def step(self, title: str) -> AbstractContextManager[None]:
         """Show that `title` is under way until the context ends; then its seconds."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Show that the phase `name` of the build runs until the context ends; then its seconds."""

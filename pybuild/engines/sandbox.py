@@ -6,7 +6,6 @@ processes, no capabilities and no environment but the one given. It works the sa
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,7 +66,8 @@ def run_sandboxed(
         lifecycle.cnb.command.CommandTimeout: `deadline` (of `time.monotonic`) has passed.
     """
     command = bubblewrap_command(sandbox, argv)
-    result = run_command(command, env={"PATH": os.defpath}, on_line=on_line, deadline=deadline)
+    # The environment is bubblewrap's own, which it hands on: in `--setenv` every user of the machine could read it.
+    result = run_command(command, env=sandbox.env, on_line=on_line, deadline=deadline)
     first_line = result.output.split("\n", 1)[0]
     if result.status == 1 and first_line.startswith("bwrap: "):
         raise SandboxUnusable(first_line.removeprefix("bwrap: "))
@@ -75,7 +75,7 @@ def run_sandboxed(
 
 
 def bubblewrap_command(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
-    """The command line that runs `argv` inside `sandbox`; raises `ToolMissing`."""
+    """The command line that runs `argv` inside `sandbox`, to be started with `sandbox.env`; raises `ToolMissing`."""
     return [*_bubblewrap_options(sandbox), "--", "/bin/sh", "-c", _PROLOGUE, "sh", *argv]
 
 
@@ -95,7 +95,4 @@ def _bubblewrap_options(sandbox: Sandbox) -> list[str]:
             options += ["--ro-bind-try", path, path]
     for mount in sandbox.mounts:
         options += ["--bind" if mount.writable else "--ro-bind", str(mount.source), str(mount.target)]
-    options += ["--chdir", str(sandbox.cwd), "--clearenv"]
-    for name, value in sandbox.env.items():
-        options += ["--setenv", name, value]
-    return options
+    return [*options, "--chdir", str(sandbox.cwd)]

@@ -1,0 +1,221 @@
+"""What the machine's own configuration says of package indexes, proxies and certificates, for builds to honour.
+
+Reads the environment, pip's configuration files (https://pip.pypa.io/en/stable/topics/configuration/), uv's
+(https://docs.astral.sh/uv/concepts/configuration-files/) and `.netrc`. All of it reaches the build environment and nothing
+after it: as platform variables, as mounts, and as a `.netrc` in the temporary home.
+"""
+
+from __future__ import annotations
+
+import configparser
+import netrc
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from lifecycle.cnb.toml import read_toml
+from pybuild.engines.sandbox import Mount
+
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+# Where distributions keep the certificates that the administrator of the machine trusts.
+_CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
+CA_BUNDLE_IN_BUILD = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
+INDEXES_IN_BUILD = PurePosixPath("/platform/indexes")
+
+# pip's options that say where packages come from, under the names of its configuration files.
+_PIP_OPTIONS = (
+    "index-url",
+    "extra-index-url",
+    "find-links",
+    "no-index",
+    "trusted-host",
+    "timeout",
+    "retries",
+)
+_UV_VARIABLES = (
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_NO_INDEX",
+    "UV_INSECURE_HOST",
+    "UV_HTTP_TIMEOUT",
+    "UV_HTTP_RETRIES",
+)
+_UV_CREDENTIALS = re.compile(r"UV_INDEX_[A-Z0-9_]+_(USERNAME|PASSWORD)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """What a build on this machine needs to reach its package indexes."""
+
+    proxies: Mapping[str, str]
+    """Environment variables, in both spellings."""
+    indexes: Mapping[str, str]
+    """`PIP_*` and `UV_*` variables; paths of this machine are rewritten to where `mounts` shows them."""
+    mounts: tuple[Mount, ...]
+    """Local index directories, below `INDEXES_IN_BUILD`."""
+    ca_bundle: Path | None
+    netrc: str
+    """Content of a `.netrc` that holds the entries for the index hosts only."""
+
+
+def read_host_settings(env: Mapping[str, str], home: Path) -> HostSettings:
+    """Settings of the machine, the environment `env` before the files; unreadable files are passed over as pip does."""
+    settings = {**_pip_settings(env, home), **_uv_settings(env, home)}
+    paths = _LocalPaths()
+    indexes = {name: " ".join(paths.show(word) for word in value.split()) for name, value in settings.items()}
+    return HostSettings(
+        proxies=_proxies(env),
+        indexes=indexes,
+        mounts=paths.mounts(),
+        ca_bundle=_ca_bundle(env),
+        netrc=_netrc_entries(env, home, _hosts(settings.values())),
+    )
+
+
+class _LocalPaths:
+    """Collects the local directories that index settings name, and says what they are called inside the build."""
+
+    def __init__(self) -> None:
+        self._targets: dict[Path, PurePosixPath] = {}
+
+    def show(self, word: str) -> str:
+        """`word` as the build must read it: a local path that exists becomes the path of its mount."""
+        parts = urlsplit(word)
+        if parts.scheme == "file":
+            path = Path(unquote(parts.path))
+        elif word.startswith(("/", "~/")):
+            path = Path(word).expanduser()
+        else:
+            return word
+        if not path.exists():
+            return word
+        target = self._targets.setdefault(path, INDEXES_IN_BUILD / str(len(self._targets)))
+        return f"file://{target}" if parts.scheme == "file" else str(target)
+
+    def mounts(self) -> tuple[Mount, ...]:
+        return tuple(Mount(source=path, target=target) for path, target in self._targets.items())
+
+
+def _proxies(env: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for name in PROXY_VARIABLES:
+        # The lower-case spelling is the older and the one that curl prefers.
+        value = env.get(name.lower()) or env.get(name)
+        if value:
+            found[name] = found[name.lower()] = value
+    return found
+
+
+def _ca_bundle(env: Mapping[str, str]) -> Path | None:
+    named = (env[name] for name in _CA_VARIABLES if env.get(name))
+    return next((Path(path) for path in (*named, *_CA_BUNDLES) if Path(path).is_file()), None)
+
+
+def _pip_settings(env: Mapping[str, str], home: Path) -> dict[str, str]:
+    """`PIP_*` variables: the files in pip's order, each overriding the one before, then the environment."""
+    found: dict[str, str] = {}
+    for path in _pip_files(env, home):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, encoding="utf-8")
+        except (OSError, configparser.Error, UnicodeDecodeError):
+            continue
+        for section in ("global", "install"):
+            for option in _PIP_OPTIONS:
+                if parser.has_option(section, option):
+                    found[_pip_variable(option)] = " ".join(parser.get(section, option).split())
+    for option in _PIP_OPTIONS:
+        value = env.get(_pip_variable(option))
+        if value is not None:
+            found[_pip_variable(option)] = value
+    return {name: value for name, value in found.items() if value}
+
+
+def _pip_variable(option: str) -> str:
+    # pip's own variable for the timeout is PIP_DEFAULT_TIMEOUT in its documentation; PIP_TIMEOUT is the same option.
+    return "PIP_" + option.upper().replace("-", "_")
+
+
+def _pip_files(env: Mapping[str, str], home: Path) -> Iterator[Path]:
+    named = env.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
+        return
+    for directory in env.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"):
+        yield Path(directory) / "pip" / "pip.conf"
+    yield Path("/etc/pip.conf")
+    yield home / ".pip" / "pip.conf"
+    yield Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"
+    if env.get("VIRTUAL_ENV"):
+        yield Path(env["VIRTUAL_ENV"]) / "pip.conf"
+    if named:
+        yield Path(named)
+
+
+def _uv_settings(env: Mapping[str, str], home: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    config_home = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
+    named = [Path(env["UV_CONFIG_FILE"])] if env.get("UV_CONFIG_FILE") else []
+    for path in named or (Path("/etc/uv/uv.toml"), config_home / "uv" / "uv.toml"):
+        if path.is_file() and not env.get("UV_NO_CONFIG"):
+            found.update(_uv_file_settings(read_toml(path)))
+    for name, value in env.items():
+        if value and (name in _UV_VARIABLES or _UV_CREDENTIALS.fullmatch(name)):
+            found[name] = value
+    return found
+
+
+def _uv_file_settings(table: Mapping[str, object]) -> dict[str, str]:
+    pip = table.get("pip")
+    merged = {**table, **(pip if isinstance(pip, Mapping) else {})}
+    found: dict[str, str] = {}
+    for option, variable in (
+        ("index-url", "UV_INDEX_URL"),
+        ("extra-index-url", "UV_EXTRA_INDEX_URL"),
+        ("find-links", "UV_FIND_LINKS"),
+        ("allow-insecure-host", "UV_INSECURE_HOST"),
+    ):
+        value = merged.get(option)
+        if isinstance(value, str):
+            found[variable] = value
+        elif isinstance(value, list):
+            found[variable] = " ".join(str(item) for item in value)
+    indexes = merged.get("index")
+    for index in indexes if isinstance(indexes, list) else []:
+        if not isinstance(index, Mapping) or "url" not in index or index.get("explicit"):
+            continue
+        url = str(index["url"])
+        if index.get("default"):
+            found["UV_DEFAULT_INDEX"] = url
+        else:
+            found["UV_INDEX"] = f"{found['UV_INDEX']} {url}" if "UV_INDEX" in found else url
+    return found
+
+
+def _hosts(values: Iterable[str]) -> set[str]:
+    return {host for value in values for word in value.split() if (host := urlsplit(word).hostname)}
+
+
+def _netrc_entries(env: Mapping[str, str], home: Path, hosts: set[str]) -> str:
+    """The `.netrc` entries for `hosts`; never its `default` entry, which would go to any host."""
+    path = Path(env.get("NETRC") or home / ".netrc")
+    try:
+        entries = netrc.netrc(str(path)).hosts
+    except (OSError, netrc.NetrcParseError):
+        return ""
+    lines = []
+    for host in sorted(hosts & entries.keys()):
+        login, _, password = entries[host]
+        lines.append(f"machine {host} login {login} password {password}\n")
+    return "".join(lines)

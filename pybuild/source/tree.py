@@ -1,0 +1,86 @@
+"""Copies a repository into the application directory of a build."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from pybuild.errors import SourceError
+from pybuild.log import Log
+
+# History of version control is large, differs between two clones of one commit, and its configuration holds credentials.
+_VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".bzr"})
+# What Python and its tools leave behind; the image's own interpreter makes its own.
+_CACHES = frozenset({"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox"})
+_SECRET_NAMES = frozenset({".env", "id_rsa", "id_ed25519", "id_ecdsa", ".netrc", ".pypirc", ".npmrc", "credentials.json"})
+_FILE_MODE, _EXECUTABLE_MODE, _DIRECTORY_MODE = 0o644, 0o755, 0o755
+
+
+def copy_tree(source: Path, target: Path, log: Log) -> None:
+    """Copy the tree `source` into the existing directory `target`, with the modes that git would give its files.
+
+    Links stay links and are never followed. Version control data, caches of Python tools and virtual environments stay
+    behind; what is neither file, directory nor link (sockets, pipes, devices) too, with a warning. Files that look like
+    secrets are copied, with a warning that names them.
+
+    Raises:
+        SourceError: something cannot be read.
+    """
+    copier = _Copier(log)
+    try:
+        copier.copy(source, target, Path())
+    except PermissionError as err:
+        raise SourceError(f"cannot read `{err.filename}`: permission denied") from err
+    copier.report()
+
+
+class _Copier:
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._left_out: list[str] = []
+        self._special: list[str] = []
+        self._secrets: list[str] = []
+
+    def copy(self, source: Path, target: Path, relative: Path) -> None:
+        with os.scandir(source) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                name = relative / entry.name
+                if entry.is_symlink():
+                    (target / entry.name).symlink_to(os.readlink(entry.path))  # noqa: PTH115 - bytes as they are
+                elif entry.is_dir(follow_symlinks=False):
+                    if entry.name in _VERSION_CONTROL | _CACHES or Path(entry.path, "pyvenv.cfg").is_file():
+                        self._left_out.append(f"{name}/")
+                        continue
+                    (target / entry.name).mkdir()
+                    self.copy(Path(entry.path), target / entry.name, name)
+                elif entry.is_file(follow_symlinks=False):
+                    self._copy_file(entry, target / entry.name, name)
+                else:
+                    self._special.append(str(name))
+        target.chmod(_DIRECTORY_MODE)
+
+    def _copy_file(self, entry: os.DirEntry[str], target: Path, name: Path) -> None:
+        # In a git worktree or submodule `.git` is a file.
+        if entry.name in _VERSION_CONTROL:
+            self._left_out.append(str(name))
+            return
+        if entry.name in _SECRET_NAMES or entry.name.endswith((".pem", ".key")):
+            self._secrets.append(str(name))
+        shutil.copyfile(entry.path, target, follow_symlinks=False)
+        is_executable = bool(entry.stat(follow_symlinks=False).st_mode & stat.S_IXUSR)
+        target.chmod(_EXECUTABLE_MODE if is_executable else _FILE_MODE)
+
+    def report(self) -> None:
+        if self._left_out:
+            self._log.detail(f"left out of the application: {_shown(self._left_out)}")
+        if self._special:
+            self._log.warning(f"left out, neither file, directory nor link: {_shown(self._special)}")
+        if self._secrets:
+            self._log.warning(f"these look like secrets and go into the image with the repository: {_shown(self._secrets)}")
+
+
+def _shown(names: list[str], most: int = 8) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"`{name}`" for name in names[:most]) + rest

@@ -1,0 +1,28 @@
+"""What the source stage found out, for the report and the project label of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the application directory came from."""
+
+    kind: Literal["directory", "git", "archive"]
+    location: str
+    """As given, without credentials."""
+    revision: str | None
+    """Commit, for git; a directory may hold changes that no commit has, so it has none."""
+    subdirectory: str | None
+
+    def project_metadata(self) -> Mapping[str, object]:
+        """Content of `project-metadata.toml` (CNB platform specification); empty where nothing lasting can be said."""
+        if self.kind != "git" or self.revision is None:
+            return {}
+        metadata: dict[str, object] = {"repository": self.location}
+        if self.subdirectory:
+            metadata["subdirectory"] = self.subdirectory
+        return {"source": {"type": "git", "version": {"commit": self.revision}, "metadata": metadata}}

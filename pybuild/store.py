@@ -1,0 +1,113 @@
+"""The store: what pybuild keeps on the machine between builds.
+
+`$XDG_CACHE_HOME/pybuild` (https://specifications.freedesktop.org/basedir-spec/) holds `bases/`, `interpreters/` and
+`builders/`, which `pybuild.builder` keeps, and `apps/<key>/` for each application that was built here:
+
+    lock     held while a build of this application runs
+    cache/   the CNB cache of the application
+    image/   an OCI image layout with the last image, which the next build reuses layers of
+    work/    the build that runs now; what a killed build left is removed by the next
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pybuild.log import Log
+
+
+def store_directory(env: Mapping[str, str], home: Path) -> Path:
+    """Directory of the store; it need not exist."""
+    named = env.get("XDG_CACHE_HOME", "")
+    # A relative XDG_CACHE_HOME is invalid and to be ignored, says the specification.
+    return (Path(named) if named.startswith("/") else home / ".cache") / "pybuild"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """What the store keeps of one application."""
+
+    directory: Path
+
+    @property
+    def cache(self) -> Path:
+        """Directory of the CNB cache."""
+        return self.directory / "cache"
+
+    @property
+    def image(self) -> Path:
+        """OCI image layout of the last image."""
+        return self.directory / "image"
+
+    @property
+    def work(self) -> Path:
+        """Directory of the build that runs now."""
+        return self.directory / "work"
+
+
+@contextlib.contextmanager
+def open_application(store: Path, identity: str, log: Log) -> Iterator[Application]:
+    """The application that `identity` names, for this process alone until the context ends.
+
+    Two builds of one application would need the same cache at once: the second waits, and says so.
+    """
+    key = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    application = Application(directory=store / "apps" / key)
+    application.directory.mkdir(parents=True, exist_ok=True)
+    with _locked(application.directory / "lock", log):
+        remove_tree(application.work)
+        application.work.mkdir()
+        try:
+            yield application
+        finally:
+            remove_tree(application.work)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, log: Log) -> Iterator[None]:
+    # The kernel drops a flock with its holder, however that ends: there are no stale locks.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.notice("another build of this application is running; waiting for it to end")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove `directory` with all it holds, also where a build took its own permissions away; absent is fine."""
+    if directory.is_symlink() or directory.exists():
+        shutil.rmtree(directory, onerror=_unlock_and_retry)
+
+
+def _unlock_and_retry(
+    function: Callable[..., Any],
+    path: str,
+    error: tuple[type[BaseException], BaseException, TracebackType],
+) -> None:
+    if isinstance(error[1], FileNotFoundError):
+        return
+    if not isinstance(error[1], PermissionError):
+        raise error[1]
+    parent = Path(path).parent
+    for directory in (parent, Path(path)):
+        if directory.is_dir() and not directory.is_symlink():
+            directory.chmod(stat.S_IRWXU)
+    if function in (os.open, os.scandir, os.listdir, os.lstat):
+        shutil.rmtree(path)
+    else:
+        function(path)

@@ -1,0 +1,129 @@
+"""Logs on standard error: live progress on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TextIO
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]|[\ud800-\udfff]")
+# A shorter step is not worth a line of its own.
+_WORTH_SAYING_S = 1.0
+
+
+class Verbosity(IntEnum):
+    """How much the log shows."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+def printable(line: str) -> str:
+    """`line` with everything made visible that a terminal would obey; of a redrawn line only what stands last."""
+    last = line.rstrip("\r\n").rsplit("\r", 1)[-1]
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", last)
+
+
+def open_log(verbosity: Verbosity, *, color: bool) -> TerminalLog:
+    """A log on standard error that fits what standard error is."""
+    console = Console(file=sys.stderr, highlight=False, soft_wrap=True, no_color=not color, emoji=False, markup=False)
+    live = console.is_terminal and verbosity > Verbosity.QUIET and not console.is_dumb_terminal
+    return TerminalLog(console=console, verbosity=verbosity, live=live)
+
+
+@dataclass(slots=True)
+class _Running:
+    """What is under way, as the live line shows it."""
+
+    title: str
+    since: float
+
+
+class TerminalLog:
+    """A `pybuild.log.Log` that writes to a console."""
+
+    def __init__(self, *, console: Console, verbosity: Verbosity, live: bool) -> None:
+        self._console = console
+        self._verbosity = verbosity
+        self._is_live = live
+        self._running: list[_Running] = []
+        self._spinner = Spinner("dots")
+        self._live: Live | None = None
+
+    @property
+    def stream(self) -> TextIO:
+        """Where the log goes."""
+        return sys.stderr
+
+    def info(self, line: str) -> None:
+        """Show an ordinary line."""
+        self._print(line, Verbosity.NORMAL)
+
+    def detail(self, line: str) -> None:
+        """Show a line that only `--verbose` asks for."""
+        self._print(line, Verbosity.VERBOSE, style="dim")
+
+    def notice(self, line: str) -> None:
+        """Show something the user should know although nothing is wrong."""
+        self._print(f"notice: {line}", Verbosity.NORMAL, style="cyan")
+
+    def warning(self, line: str) -> None:
+        """Show something that is likely to hurt, also with `--quiet`."""
+        self._print(f"warning: {line}", Verbosity.QUIET, style="yellow")
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Show that `title` is under way until the context ends; then its seconds."""
+        if not self._is_live:
+            self.info(f"{title} ...")
+        with self._show(title) as running:
+            yield
+        seconds = time.monotonic() - running.since
+        if seconds >= _WORTH_SAYING_S or self._is_live:
+            self.info(f"{title}: {seconds:.1f} s")
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Show that the phase `name` of the build runs until the context ends; then its seconds."""
+        self._print(f"===> {name}", Verbosity.NORMAL, style="bold")
+        with self._show(name) as running:
+            yield
+        self.detail(f"{name} took {time.monotonic() - running.since:.2f} s")
+
+    @contextlib.contextmanager
+    def _show(self, title: str) -> Iterator[_Running]:
+        running = _Running(title, time.monotonic())
+        self._running.append(running)
+        try:
+            if self._is_live and self._live is None:
+                with Live(self, console=self._console, transient=True, refresh_per_second=8) as self._live:
+                    yield running
+            else:
+                yield running
+        finally:
+            self._running.remove(running)
+            if not self._running:
+                self._live = None
+
+    def __rich__(self) -> RenderableType:
+        if not self._running:
+            return Text("")
+        now = time.monotonic()
+        shown = " · ".join(f"{running.title} {now - running.since:.0f} s" for running in self._running)
+        self._spinner.update(text=Text(shown, style="bold"))
+        return self._spinner
+
+    def _print(self, line: str, least: Verbosity, style: str = "") -> None:
+        if self._verbosity >= least:
+            self._console.print(Text(printable(line), style=style))
