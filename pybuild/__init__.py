@@ -1,1 +1,3 @@
-"""The platform: what a person, CI or a service calls."""
+"""The platform: what a person, CI or a service calls to turn a repository into an image."""
+
+__version__ = "0.1.0"

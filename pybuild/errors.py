@@ -8,7 +8,9 @@ CnbError
 │   ├── ToolMissing       4   a program is not installed
 │   ├── SandboxUnusable   4   the kernel or the container forbids sandboxes
 │   └── NoSpace           4   a disk is full
-└── TimeLimitReached     53   `--timeout` (23 while detecting)
+├── TimeLimitReached     53   `--timeout`
+│   └── DetectTimeLimitReached 23
+└── PhaseFailed               detect or build ended with the status that the lifecycle gave it
 
 Exit codes are documented in docs/exit-codes.md; the lifecycle's own are in `lifecycle.errors`.
 """
@@ -100,18 +102,47 @@ class NoSpace(MachineError):
 class TimeLimitReached(CnbError):
     """The time limit of the build was reached while `phase` ran."""
 
+    exit_code = 53
+
     def __init__(self, phase: str, limit_s: float) -> None:
-        super().__init__(phase)
+        super().__init__(phase, limit_s)
         self.phase = phase
         self.limit_s = limit_s
-        self.exit_code = 23 if phase == "detect" else 53
 
     @property
     def summary(self) -> str:
         """The problem in one line."""
-        return f"the time limit of {self.limit_s / 60:g} minutes was reached while pybuild was at `{self.phase}`"
+        limit = f"{self.limit_s / 60:g} minutes" if self.limit_s >= 60 else f"{self.limit_s:g} seconds"
+        return f"the time limit of {limit} was reached in the phase `{self.phase}`"
 
     @property
     def hint(self) -> str | None:
         """What to change."""
-        return "give the build more time with `--timeout`, for example `--timeout 2h`"
+        return "give the build more time, for example `--timeout 2h`"
+
+
+class DetectTimeLimitReached(TimeLimitReached):
+    """The same, while it was being found out what the repository is."""
+
+    exit_code = 23
+
+
+class PhaseFailed(CnbError):
+    """A phase that ran in the build environment ended with `status`; `said` where its own error is on the screen already."""
+
+    def __init__(self, phase: str, status: int, *, said: bool, output: str) -> None:
+        super().__init__(phase, status)
+        self.phase = phase
+        self.status = status
+        self.said = said
+        self.output = output
+
+    @property
+    def summary(self) -> str:
+        """The problem in one line."""
+        return f"the phase `{self.phase}` failed with status {self.status}"
+
+    @property
+    def hint(self) -> str | None:
+        """Where the cause is to be read."""
+        return "its own output is above; `--verbose` shows more of it"

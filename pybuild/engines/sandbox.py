@@ -16,6 +16,8 @@ from pybuild.errors import SandboxUnusable, ToolMissing
 
 # What a shell would do before the command: files of a build have the same modes whoever starts it, and no core dumps.
 _PROLOGUE = 'umask 022; ulimit -c 0; exec "$@"'
+# The user that builds and images run as, and its group.
+IMAGE_USER_ID = IMAGE_GROUP_ID = 1000
 _HOST_NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts")
 
 
@@ -40,9 +42,9 @@ class Sandbox:
     """The whole environment of the command."""
     network: bool
     """False: no interface but an unconnected loopback."""
-    cwd: PurePosixPath = PurePosixPath("/")
-    user_id: int = 1000
-    group_id: int = 1000
+    cwd: PurePosixPath
+    user_id: int = IMAGE_USER_ID
+    group_id: int = IMAGE_GROUP_ID
     writable_root: bool = False
     """True: the root file system itself may be changed (`pybuild run` gives it a throw-away copy)."""
     interactive: bool = False

@@ -7,8 +7,8 @@ import shutil
 import sys
 from pathlib import Path, PurePosixPath
 
-from lifecycle.cnb.command import CommandTimeout, run_command
-from pybuild.errors import SourceError, TimeLimitReached, ToolMissing
+from lifecycle.cnb.command import run_command
+from pybuild.errors import SourceError, ToolMissing
 from pybuild.log import Log
 
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -94,10 +94,7 @@ def extract_archive(path: Path, directory: Path, log: Log, *, deadline: float) -
     confined = [program, "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
     confined += ["--ro-bind", "/", "/", "--dev", "/dev", "--bind", str(directory), str(directory)]
     command = [*confined, "--", sys.executable, "-I", "-c", _EXTRACT, str(path.resolve()), str(directory)]
-    try:
-        result = run_command(command, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, deadline=deadline)
-    except CommandTimeout as err:
-        raise TimeLimitReached("source", 0) from err
+    result = run_command(command, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, deadline=deadline)
     if result.status != 0:
         said = result.output.strip().splitlines()[-1] if result.output.strip() else f"status {result.status}"
         raise SourceError(f"cannot unpack `{path}`: {said}", "make the archive again, for example with `git archive`")

@@ -8,9 +8,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lifecycle.cnb.command import CommandResult, CommandTimeout, run_command
 from lifecycle.cnb.kit import mask_credentials
-from pybuild.errors import SourceError, TimeLimitReached, ToolMissing
+
+from lifecycle.cnb.command import CommandResult, run_command
+from pybuild.errors import SourceError, ToolMissing
 from pybuild.log import Log
 
 _URL = re.compile(r"(https?|ssh|git\+ssh|git\+https|git\+file|file)://", re.IGNORECASE)
@@ -61,7 +62,9 @@ def parse_git_source(text: str) -> GitSource | None:
     if not (_URL.match(address) or _SCP_LIKE.fullmatch(address)):
         return None
     if address.lower().endswith(_ARCHIVE_ENDINGS) and address.lower().startswith("http"):
-        raise SourceError(f"`{mask_credentials(address)}` is an archive, not a git repository", "download it and give its path")
+        raise SourceError(
+            f"`{mask_credentials(address)}` is an archive, not a git repository", "download it and give its path"
+        )
     ref, _, subdirectory = fragment.partition(":")
     if ref.startswith("-"):
         raise SourceError(f"`{ref}` is not the name of a branch, tag or commit")
@@ -83,7 +86,12 @@ def clone(source: GitSource, directory: Path, log: Log, *, deadline: float) -> s
     log.info(f"Fetching {source.display_url}" + (f" at {source.ref}" if source.ref else ""))
     directory.mkdir(parents=True)
     _git(["init", "--quiet"], directory, source, deadline)
-    _git(["fetch", "--quiet", "--depth", "1", "--no-tags", "--", source.url, source.ref or "HEAD"], directory, source, deadline)
+    _git(
+        ["fetch", "--quiet", "--depth", "1", "--no-tags", "--", source.url, source.ref or "HEAD"],
+        directory,
+        source,
+        deadline,
+    )
     _git(["checkout", "--quiet", "--detach", "FETCH_HEAD"], directory, source, deadline)
     revision = _git(["rev-parse", "HEAD"], directory, source, deadline).output.strip()
     if (directory / ".gitmodules").exists():
@@ -96,10 +104,7 @@ def _git(arguments: list[str], directory: Path, source: GitSource, deadline: flo
     env = {name: value for name, value in os.environ.items() if _KEPT_VARIABLES.fullmatch(name)}
     env |= {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C.UTF-8"}
     env.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-    try:
-        result = run_command(["git", *options, *arguments], env=env, cwd=directory, deadline=deadline)
-    except CommandTimeout as err:
-        raise TimeLimitReached("source", 0) from err
+    result = run_command(["git", *options, *arguments], env=env, cwd=directory, deadline=deadline)
     if result.status != 0:
         raise _explain(source, mask_credentials(result.output.strip()))
     return result
@@ -112,8 +117,12 @@ def _explain(source: GitSource, message: str) -> SourceError:
     lowered = message.lower()
     hint = "look whether the URL is right and the host can be reached from here"
     if "couldn't find remote ref" in lowered or "not our ref" in lowered:
-        return SourceError(f"{source.display_url} has no branch, tag or commit `{source.ref}`", "look at the name after `#`")
-    if any(word in lowered for word in ("authentication failed", "could not read username", "permission denied", "403")):
+        return SourceError(
+            f"{source.display_url} has no branch, tag or commit `{source.ref}`", "look at the name after `#`"
+        )
+    if any(
+        word in lowered for word in ("authentication failed", "could not read username", "permission denied", "403")
+    ):
         hint = "log in with git's own credential helper, or use an ssh URL and an agent that has the key"
     elif any(word in lowered for word in ("not found", "does not exist", "does not appear to be a git repository")):
         hint = "look whether the URL is right and whether you may read the repository"

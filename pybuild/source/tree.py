@@ -13,8 +13,12 @@ from pybuild.log import Log
 # History of version control is large, differs between two clones of one commit, and its configuration holds credentials.
 _VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".bzr"})
 # What Python and its tools leave behind; the image's own interpreter makes its own.
-_CACHES = frozenset({"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox"})
-_SECRET_NAMES = frozenset({".env", "id_rsa", "id_ed25519", "id_ecdsa", ".netrc", ".pypirc", ".npmrc", "credentials.json"})
+_CACHES = frozenset(
+    {"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox"}
+)
+_SECRET_NAMES = frozenset(
+    {".env", "id_rsa", "id_ed25519", "id_ecdsa", ".netrc", ".pypirc", ".npmrc", "credentials.json"}
+)
 _FILE_MODE, _EXECUTABLE_MODE, _DIRECTORY_MODE = 0o644, 0o755, 0o755
 
 
@@ -78,7 +82,9 @@ class _Copier:
         if self._special:
             self._log.warning(f"left out, neither file, directory nor link: {_shown(self._special)}")
         if self._secrets:
-            self._log.warning(f"these look like secrets and go into the image with the repository: {_shown(self._secrets)}")
+            self._log.warning(
+                f"these look like secrets and go into the image with the repository: {_shown(self._secrets)}"
+            )
 
 
 def _shown(names: list[str], most: int = 8) -> str:

@@ -1,0 +1,79 @@
+"""The `pybuild` program: runs a command and turns errors into one message and an exit code (docs/exit-codes.md)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from lifecycle.cnb.errors import CnbError, render_error
+from pybuild.errors import MachineError, NoSpace
+
+_INTERRUPTED = 128 + signal.SIGINT
+_TERMINATED = 128 + signal.SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends the build as Ctrl-C does, with everything cleaned up."""
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_run())
+
+
+def _run() -> int:
+    # What follows loads most of the program: an interruption while it does is one as well.
+    try:
+        from pybuild.cli import cli
+
+        cli.main(prog_name="pybuild", standalone_mode=False)
+    except click.ClickException as err:
+        err.show()
+        return err.exit_code
+    except CnbError as err:
+        return _fail(err)
+    except Terminated:
+        sys.stderr.write("error: terminated\n")
+        return _TERMINATED
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("error: interrupted\n")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of standard output has gone, as in `pybuild … | head`; nothing can be told it any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as err:
+        known = _known_os_error(err)
+        if known is None:
+            raise
+        return _fail(known)
+    return 0
+
+
+def _fail(error: CnbError) -> int:
+    sys.stderr.write(render_error(error).rstrip("\n") + "\n")
+    return error.exit_code
+
+
+def _known_os_error(err: OSError) -> MachineError | None:
+    path = Path(err.filename) if isinstance(err.filename, (str, bytes)) and isinstance(err.filename, str) else None
+    if err.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(path)
+    if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and path is not None:
+        return MachineError(f"cannot write `{path}`: {os.strerror(err.errno)}", "look at its permissions")
+    return None
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+if __name__ == "__main__":
+    main()

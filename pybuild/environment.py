@@ -1,0 +1,114 @@
+"""The build environment of one build: its directories, what it sees of the machine, and the phases that run in it.
+
+Only what runs here runs code of the repository. It sees the application, the layers, a platform directory and a home of its
+own; never the store, a registry credential or the machine's own files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lifecycle.cnb.command import CommandResult
+from pybuild.builder import Builder
+from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
+from pybuild.host import CA_BUNDLE_IN_BUILD, HostSettings
+
+PLATFORM_API = "0.15"
+APP, LAYERS, PLATFORM = PurePosixPath("/workspace"), PurePosixPath("/layers"), PurePosixPath("/platform")
+# Result files of the phases that are pybuild's own; they lie beside the contract's in the layers directory.
+DETECTION_NAME, ERROR_NAME = "pybuild-detection.json", "pybuild-error.json"
+_HOME = PurePosixPath("/home/pybuild")
+# 1980-01-01, the time that every file of an image has; tools that write times into files follow it
+# (https://reproducible-builds.org/specs/source-date-epoch/).
+SOURCE_DATE_EPOCH = 315532801
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildEnvironment:
+    """Directories of one build, and the sandbox made of them."""
+
+    builder: Builder
+    host: HostSettings
+    work: Path
+    """Empty at first; on the file system of the application's cache, so that layers can be moved."""
+    network: bool
+    deadline: float
+    """Value of `time.monotonic()`."""
+
+    @property
+    def app_dir(self) -> Path:
+        """The application, `/workspace` inside."""
+        return self.work / "app"
+
+    @property
+    def layers_dir(self) -> Path:
+        """`/layers` inside."""
+        return self.work / "layers"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """For files of the platform; not seen inside."""
+        return self.work / "scratch"
+
+    def prepare(self, user_env: Mapping[str, str]) -> None:
+        """Make the directories, and the platform directory with the machine's settings below the user's `user_env`."""
+        for name in ("app", "layers", "platform/env", "home", "tmp", "scratch"):
+            (self.work / name).mkdir(parents=True)
+        for mount in self.host.mounts:
+            inside = self.work / "platform" / mount.target.relative_to(PLATFORM)
+            if mount.source.is_dir():
+                inside.mkdir(parents=True)
+            else:
+                inside.parent.mkdir(parents=True, exist_ok=True)
+                inside.touch()
+        machine = {**self.host.indexes, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
+        if self.host.ca_bundle is not None:
+            machine |= dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"), str(CA_BUNDLE_IN_BUILD))
+        for name, value in {**machine, **user_env}.items():
+            # The content is the value as it is: no newline at its end (platform.md, "User-Provided Variables").
+            (self.work / "platform" / "env" / name).write_bytes(os.fsencode(value))
+        if self.host.netrc:
+            descriptor = os.open(self.work / "home" / ".netrc", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(self.host.netrc)
+
+    def run_phase(self, program: str, arguments: tuple[str, ...], on_line: Callable[[str], None]) -> CommandResult:
+        """Result of the lifecycle program `program` (`detector`, `builder`).
+
+        Raises:
+            lifecycle.cnb.command.CommandTimeout: the build's time is up.
+        """
+        argv = (f"/cnb/lifecycle/{program}", *arguments)
+        return run_sandboxed(self._sandbox(), argv, on_line=on_line, deadline=self.deadline)
+
+    def _sandbox(self) -> Sandbox:
+        own = (
+            Mount(source=self.app_dir, target=APP, writable=True),
+            Mount(source=self.layers_dir, target=LAYERS, writable=True),
+            Mount(source=self.work / "platform", target=PLATFORM),
+            Mount(source=self.work / "tmp", target=PurePosixPath("/tmp"), writable=True),  # noqa: S108 - the sandbox's own
+            Mount(source=self.work / "home", target=_HOME, writable=True),
+        )
+        bundle = self.host.ca_bundle
+        certificates = () if bundle is None else (Mount(source=bundle.resolve(), target=CA_BUNDLE_IN_BUILD),)
+        env = {
+            "LANG": "C.UTF-8",
+            **self.builder.env,
+            **self.host.proxies,
+            "HOME": str(_HOME),
+            "CNB_PLATFORM_API": PLATFORM_API,
+            "PYBUILD_DETECTION_PATH": str(LAYERS / DETECTION_NAME),
+            "PYBUILD_ERROR_PATH": str(LAYERS / ERROR_NAME),
+        }
+        return Sandbox(
+            rootfs=self.builder.rootfs,
+            mounts=(*self.builder.mounts, *own, *self.host.mounts, *certificates),
+            env=env,
+            network=self.network,
+            cwd=APP,
+            user_id=self.builder.user_id,
+            group_id=self.builder.group_id,
+        )

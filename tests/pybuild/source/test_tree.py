@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from pybuild.source.tree import copy_tree
+from tests.pybuild.recording_log import RecordingLog
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    directory = tmp_path / "target"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    directory = tmp_path / "source"
+    directory.mkdir()
+    return directory
+
+
+def test_modes_are_those_git_would_give_whatever_the_umask(source: Path, target: Path) -> None:
+    (source / "run.sh").write_text("#!/bin/sh\n")
+    (source / "run.sh").chmod(0o700)
+    (source / "data.csv").write_text("1\n")
+    (source / "data.csv").chmod(0o600)
+    (source / "sub").mkdir(mode=0o700)
+    copy_tree(source, target, RecordingLog())
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in target.iterdir()}
+    assert modes == {"run.sh": 0o755, "data.csv": 0o644, "sub": 0o755}
+
+
+def test_links_stay_links_and_are_never_followed(source: Path, target: Path) -> None:
+    (source / "passwd").symlink_to("/etc/passwd")
+    (source / "loop").symlink_to("loop")
+    (source / "dangling").symlink_to("nowhere")
+    copy_tree(source, target, RecordingLog())
+    assert {path.name: os.readlink(path) for path in target.iterdir()} == {
+        "passwd": "/etc/passwd",
+        "loop": "loop",
+        "dangling": "nowhere",
+    }
+
+
+def test_history_caches_and_virtual_environments_stay_behind(source: Path, target: Path) -> None:
+    for name in (".git", "__pycache__", "env", "package"):
+        (source / name).mkdir()
+        (source / name / "file").write_text("")
+    (source / "env" / "pyvenv.cfg").write_text("")
+    copy_tree(source, target, RecordingLog())
+    assert [path.name for path in target.iterdir()] == ["package"]
+
+
+def test_sockets_and_pipes_are_left_out_with_a_warning(source: Path, target: Path) -> None:
+    os.mkfifo(source / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(source / "socket"))
+    log = RecordingLog()
+    copy_tree(source, target, log)
+    assert list(target.iterdir()) == []
+    assert log.lines == ["warning left out, neither file, directory nor link: `pipe`, `socket`"]
+
+
+def test_what_looks_like_a_secret_is_named(source: Path, target: Path) -> None:
+    (source / ".env").write_text("TOKEN=1\n")
+    log = RecordingLog()
+    copy_tree(source, target, log)
+    assert (target / ".env").exists()
+    assert log.lines == ["warning these look like secrets and go into the image with the repository: `.env`"]
+
+
+def test_names_that_are_not_utf8_arrive_byte_for_byte(source: Path, target: Path) -> None:
+    name = b"caf\xe9\n-x"
+    (Path(os.fsdecode(os.fsencode(source) + b"/" + name))).write_text("x")
+    copy_tree(source, target, RecordingLog())
+    assert os.listdir(os.fsencode(target)) == [name]
