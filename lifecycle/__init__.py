@@ -1,0 +1,15 @@
+"""The Cloud Native Buildpacks lifecycle: one module a phase, in running order.
+
+    analyze   previous image, run image         -> analyzed.toml
+    detect    application, order                -> group.toml, plan.toml   (in the build environment)
+    restore   cache, previous image             -> the layers directory
+    build     group, plan                       -> layers, config/metadata.toml   (in the build environment)
+    export    layers, run image                 -> the image, in every sink asked for
+    cache     layers that outlive the build     -> the application's cache
+
+`cnb/` is the contract (files, environment rules, the kit a buildpack is written with), `oci/` the image values,
+`exporters/` the sinks. The phases that run other people's code (detect, build) get everything through files, so that
+they can run in another process, container or machine: see `__main__`. Specification: https://github.com/buildpacks/spec
+"""
+
+__version__ = "0.1.0"

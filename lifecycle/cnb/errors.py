@@ -1,0 +1,86 @@
+"""The root of every error that pybuild foresees, and how such an error is shown.
+
+CnbError                    1
+  ConfigurationError        3   a file that a person or a program wrote does not say what it must
+  command.CommandError          a program could not be started, or took too long
+  kit.BuildpackError            a buildpack cannot do its work, and knows why
+  (each package draws its own tree in its own `errors.py`)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import ClassVar
+
+
+class CnbError(Exception):
+    """A foreseen problem: facts only. A subclass derives `summary`, `facts` and `hint` from its typed fields."""
+
+    exit_code: ClassVar[int] = 1
+
+    @property
+    def summary(self) -> str:
+        """What is wrong, in one line, without a full stop."""
+        raise NotImplementedError
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of label and value that the summary has no room for."""
+        return ()
+
+    @property
+    def hint(self) -> str | None:
+        """The change that would help, where one is known."""
+        return None
+
+    def __str__(self) -> str:
+        return self.summary
+
+
+@dataclass(eq=False)
+class ConfigurationError(CnbError):
+    """A file does not say what it must. `path` may be a label's name where the text is not in a file."""
+
+    exit_code: ClassVar[int] = 3
+
+    path: PurePath | str
+    message: str
+    line: int | None = None
+    advice: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """`path:line: message`."""
+        place = str(self.path) if self.line is None else f"{self.path}:{self.line}"
+        return f"{place}: {self.message}"
+
+    @property
+    def hint(self) -> str | None:
+        """The advice that the raiser gave."""
+        return self.advice
+
+
+def render_error(error: CnbError) -> str:
+    """Return the text a person sees: summary, aligned facts, hint; no newline at its end, no control characters."""
+    lines = [f"error: {printable(error.summary)}"]
+    width = max((len(label) for label, _ in error.facts), default=0)
+    for label, value in error.facts:
+        first, *others = value.splitlines() or [""]
+        lines.append(f"  {printable(label):<{width}}  {printable(first)}".rstrip())
+        lines.extend(f"  {'':<{width}}  {printable(other)}".rstrip() for other in others)
+    if error.hint is not None:
+        lines.extend(f"hint: {printable(line)}" for line in error.hint.splitlines())
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    r"""Return one line that a terminal cannot be steered with: control characters and broken bytes become `\x1b` escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable() or character == "\t"
+        else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )

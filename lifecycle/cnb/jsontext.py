@@ -1,0 +1,43 @@
+"""JSON as labels and caches hold it: the same values give the same bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, time
+
+from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.toml import Table
+
+
+def render_json(values: Mapping[str, object]) -> str:
+    """Return JSON with sorted keys and no white space. Keys that are `None` are left out.
+
+    Layer metadata comes from TOML, which has values that JSON lacks: dates and times become ISO 8601 strings, `nan` and
+    `inf` become strings.
+    """
+    return json.dumps(_plain(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def parse_json(text: str, *, source: str) -> Table:
+    """Return a JSON object for typed reading. Raises `ConfigurationError`."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise ConfigurationError(source, f"invalid JSON: {err}") from err
+    if not isinstance(values, dict):
+        raise ConfigurationError(source, "must be a JSON object")
+    return Table(values=values, source=source)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
