@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from lifecycle.cnb.kit import remove_tree
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.unpack import unpack_image
@@ -19,7 +20,6 @@ from lifecycle.oci.unpack import unpack_image
 from pybuild.engines.sandbox import IMAGE_USER_ID, Mount, Sandbox, bubblewrap_command
 from pybuild.errors import UsageError
 from pybuild.log import Log
-from pybuild.store import remove_tree
 
 # The image's files stay as they are; what the command writes goes to a directory of its own. Overlays of an ordinary user
 # need `userxattr` (https://docs.kernel.org/filesystems/overlayfs.html); where there are no overlays, a copy serves.

@@ -15,14 +15,11 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import shutil
-import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
+from lifecycle.cnb.kit import remove_tree
 from pybuild.log import Log
 
 
@@ -86,28 +83,3 @@ def _locked(path: Path, log: Log) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def remove_tree(directory: Path) -> None:
-    """Remove `directory` with all it holds, also where a build took its own permissions away; absent is fine."""
-    if directory.is_symlink() or directory.exists():
-        shutil.rmtree(directory, onerror=_unlock_and_retry)
-
-
-def _unlock_and_retry(
-    function: Callable[..., Any],
-    path: str,
-    error: tuple[type[BaseException], BaseException, TracebackType],
-) -> None:
-    if isinstance(error[1], FileNotFoundError):
-        return
-    if not isinstance(error[1], PermissionError):
-        raise error[1]
-    parent = Path(path).parent
-    for directory in (parent, Path(path)):
-        if directory.is_dir() and not directory.is_symlink():
-            directory.chmod(stat.S_IRWXU)
-    if function in (os.open, os.scandir, os.listdir, os.lstat):
-        shutil.rmtree(path)
-    else:
-        function(path)

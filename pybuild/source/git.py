@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lifecycle.cnb.kit import mask_credentials
+from lifecycle.cnb.mask import mask_credentials
 
 from lifecycle.cnb.command import CommandResult, run_command
 from pybuild.errors import SourceError, ToolMissing

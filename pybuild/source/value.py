@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from lifecycle.cnb.labels import ProjectMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +19,11 @@ class Source:
     """Commit, for git; a directory may hold changes that no commit has, so it has none."""
     subdirectory: str | None
 
-    def project_metadata(self) -> Mapping[str, object]:
-        """Content of `project-metadata.toml` (CNB platform specification); empty where nothing lasting can be said."""
+    def project_metadata(self) -> ProjectMetadata:
+        """Content of the project label; empty where nothing lasting can be said."""
         if self.kind != "git" or self.revision is None:
-            return {}
-        metadata: dict[str, object] = {"repository": self.location}
+            return ProjectMetadata()
+        metadata = {"repository": self.location}
         if self.subdirectory:
             metadata["subdirectory"] = self.subdirectory
-        return {"source": {"type": "git", "version": {"commit": self.revision}, "metadata": metadata}}
+        return ProjectMetadata(source_type="git", source_version={"commit": self.revision}, source_metadata=metadata)

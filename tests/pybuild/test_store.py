@@ -3,7 +3,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from pybuild.store import open_application, remove_tree, store_directory
+from lifecycle.cnb.kit import remove_tree
+from pybuild.store import open_application, store_directory
 from tests.pybuild.recording_log import RecordingLog
 
 

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from pybuild.terminal import TerminalLog, Verbosity, printable
+
+
+def log_into(stream: io.StringIO, verbosity: Verbosity) -> TerminalLog:
+    return TerminalLog(console=Console(file=stream, soft_wrap=True), verbosity=verbosity, live=False)
+
+
+def test_a_terminal_cannot_be_steered_by_what_a_build_prints() -> None:
+    assert printable("\x1b]0;title\x07\x1b[2Jx") == "\\x1b]0;title\\x07\\x1b[2Jx"
+
+
+def test_of_a_redrawn_line_the_last_state_is_shown() -> None:
+    assert printable("10%\r50%\r100%\r\n") == "100%"
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "expected"),
+    [
+        (Verbosity.QUIET, ["warning: w"]),
+        (Verbosity.NORMAL, ["i", "notice: n", "warning: w", "working ..."]),
+        (Verbosity.VERBOSE, ["i", "d", "notice: n", "warning: w", "working ..."]),
+    ],
+)
+def test_verbosity(verbosity: Verbosity, expected: list[str]) -> None:
+    stream = io.StringIO()
+    log = log_into(stream, verbosity)
+    log.info("i")
+    log.detail("d")
+    log.notice("n")
+    log.warning("w")
+    with log.step("working"):
+        pass
+    assert stream.getvalue().splitlines() == expected
+
+
+def test_markup_in_a_line_is_text() -> None:
+    stream = io.StringIO()
+    log_into(stream, Verbosity.NORMAL).info("numpy[extra] :smile: [bold]")
+    assert stream.getvalue() == "numpy[extra] :smile: [bold]\n"
