@@ -8,9 +8,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lifecycle.cnb.mask import mask_credentials
-
 from lifecycle.cnb.command import CommandResult, run_command
+from lifecycle.cnb.mask import mask_credentials
 from pybuild.errors import SourceError, ToolMissing
 from pybuild.log import Log
 
