@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +26,7 @@ from lifecycle.cnb.layer import (
     is_layer_name,
     is_real_directory,
     read_layer_file,
+    remove_tree,
     write_layer_file,
 )
 from lifecycle.cnb.mask import mask_credentials
@@ -66,7 +65,7 @@ class BuildpackError(CnbError):
     exit_code: ClassVar[int] = 1
 
 
-class NotDetected(Exception):  # noqa: N818 - an answer, not an error
+class NotDetected(Exception):
     """Raised by a detect function: the application is not for this buildpack. The reason is one line for a person."""
 
     def __init__(self, reason: str) -> None:
@@ -165,7 +164,7 @@ class BuildContext:
 
         Its directory must be usable in whatever state the failure leaves it, as a download cache is.
         """
-        _write_layer(self.layers_dir, layer)
+        _write_layer(self.layers_dir, layer, outlives_failure=True)
 
     def say(self, line: str) -> None:
         """Write one line to stdout."""
@@ -244,18 +243,6 @@ def run_build(build: Callable[[BuildContext], BuildResult]) -> int:
     return 0
 
 
-def remove_tree(path: Path) -> None:
-    """Remove whatever is at `path`, also a tree with directories that its owner may not write. Absent is fine."""
-    if not is_real_directory(path):
-        path.unlink(missing_ok=True)
-        return
-    for directory, _, _ in os.walk(path):
-        mode = stat.S_IMODE(Path(directory).lstat().st_mode)
-        if mode & stat.S_IRWXU != stat.S_IRWXU:
-            Path(directory).chmod(mode | stat.S_IRWXU)
-    shutil.rmtree(path)
-
-
 def _write_result(layers_dir: Path, result: BuildResult) -> None:
     for layer in result.layers:
         _write_layer(layers_dir, layer)
@@ -268,7 +255,7 @@ def _write_result(layers_dir: Path, result: BuildResult) -> None:
         write_toml(layers_dir / "store.toml", {"metadata": result.store})
 
 
-def _write_layer(layers_dir: Path, layer: Layer) -> None:
+def _write_layer(layers_dir: Path, layer: Layer, *, outlives_failure: bool = False) -> None:
     if not is_layer_name(layer.name):
         raise ValueError(f"{layer.name!r} cannot be the name of a layer")
     path = layers_dir / layer.name
@@ -280,7 +267,8 @@ def _write_layer(layers_dir: Path, layer: Layer) -> None:
                 file = path / kind / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(os.fsencode(content))
-    write_layer_file(layers_dir / f"{layer.name}.toml", LayerFile(types=layer.types, metadata=layer.metadata))
+    description = LayerFile(types=layer.types, metadata=layer.metadata, outlives_failure=outlives_failure)
+    write_layer_file(layers_dir / f"{layer.name}.toml", description)
 
 
 def _read_store(path: Path) -> Mapping[str, object]:
@@ -314,9 +302,9 @@ def _required_path(env: Mapping[str, str], variable: str) -> Path:
 
 
 def _say(line: str) -> None:
-    # One write a line: concurrent buildpacks and their tools share the stream.
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    # One write a line: concurrent buildpacks and their tools share the stream. Any text goes, whatever the locale.
+    sys.stdout.buffer.write(f"{line}\n".encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
 
 
 def _fail(error: CnbError) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,10 +32,15 @@ class LayerTypes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFile:
-    """The contents of `<layer>.toml`. A restored one has metadata and no types."""
+    """The contents of `<layer>.toml`. A restored one has metadata and no types.
+
+    `outlives_failure` is pybuild's own: a cache layer that may be kept although its buildpack failed. Other lifecycles ignore
+    the table that says so.
+    """
 
     types: LayerTypes = field(default_factory=LayerTypes)
     metadata: Mapping[str, object] = field(default_factory=dict)
+    outlives_failure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +68,19 @@ def read_layer_file(path: Path) -> LayerFile:
             cache=types.boolean("cache", default=False),
         ),
         metadata=document.table("metadata").values,
+        outlives_failure=document.table("pybuild").boolean("outlives-failure", default=False),
     )
 
 
 def write_layer_file(path: Path, file: LayerFile) -> None:
     """Write `<layer>.toml`; types that are all false are left out, as in a restored layer."""
     types = {"launch": file.types.launch, "build": file.types.build, "cache": file.types.cache}
-    write_toml(path, {"types": types if file.types else None, "metadata": file.metadata or None})
+    values = {
+        "types": types if file.types else None,
+        "metadata": file.metadata or None,
+        "pybuild": {"outlives-failure": True} if file.outlives_failure else None,
+    }
+    write_toml(path, values)
 
 
 def read_layers(buildpack_layers: Path) -> tuple[LayerDirectory, ...]:
@@ -104,3 +117,21 @@ def is_real_directory(path: Path) -> bool:
         return stat.S_ISDIR(path.lstat().st_mode)
     except OSError:
         return False
+
+
+def remove_tree(path: Path) -> None:
+    """Remove whatever is at `path`, also directories that their owner may not write. Absent is fine. Raises `OSError`."""
+    if not is_real_directory(path):
+        path.unlink(missing_ok=True)
+        return
+    _make_writable(path)
+    for directory, names, _ in os.walk(path):
+        for name in names:
+            _make_writable(Path(directory, name))
+    shutil.rmtree(path)
+
+
+def _make_writable(path: Path) -> None:
+    mode = path.lstat().st_mode
+    if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
+        path.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)

@@ -90,20 +90,29 @@ def write_build_plan(path: Path, plan: BuildPlan) -> None:
 
 
 def read_resolved_plan(path: Path) -> ResolvedPlan:
-    """Return plan.toml."""
-    return ResolvedPlan(entries=tuple(_parse_entry(table) for table in read_table(path).tables("entries")))
+    """Return plan.toml. Raises `ConfigurationError`."""
+    return parse_resolved_plan(read_table(path).tables("entries"))
 
 
 def write_resolved_plan(path: Path, plan: ResolvedPlan) -> None:
     """Write plan.toml."""
-    entries = [
+    write_toml(path, {"entries": render_resolved_plan(plan) or None})
+
+
+def parse_resolved_plan(tables: tuple[Table, ...]) -> ResolvedPlan:
+    """Return the plan with these entries. Raises `ConfigurationError`."""
+    return ResolvedPlan(entries=tuple(_parse_entry(table) for table in tables))
+
+
+def render_resolved_plan(plan: ResolvedPlan) -> list[dict[str, object]]:
+    """Return what `parse_resolved_plan` reads."""
+    return [
         {
             "providers": [{"id": provider.id, "version": provider.version} for provider in entry.providers],
             "requires": [_render_named(requirement) for requirement in entry.requires],
         }
         for entry in plan.entries
     ]
-    write_toml(path, {"entries": entries or None})
 
 
 def read_buildpack_plan(path: Path) -> tuple[PlanEntry, ...]:

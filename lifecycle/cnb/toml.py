@@ -141,7 +141,7 @@ def read_toml(path: Path, *, follow_links: bool = True) -> Mapping[str, object]:
 
     `follow_links=False` is for files that untrusted code wrote and that are read outside its sandbox.
     """
-    return parse_toml(_read_regular_file(path, follow_links=follow_links), source=path)
+    return parse_toml(read_regular_file(path, follow_links=follow_links), source=path)
 
 
 def read_table(path: Path, *, follow_links: bool = True) -> Table:
@@ -190,7 +190,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _read_regular_file(path: Path, *, follow_links: bool) -> bytes:
+def read_regular_file(path: Path, *, follow_links: bool = True) -> bytes:
+    """Return what is in a file of a size that a document has. Raises `ConfigurationError`, also for a FIFO or a device."""
     # O_NONBLOCK: a FIFO of that name must not stop the reader.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
     try:

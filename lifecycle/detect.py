@@ -1,0 +1,210 @@
+"""The detect phase: which group of buildpacks fits the application (platform.md, "Detection"; buildpack.md, "Phase #1").
+
+Reads the order and the buildpacks; runs their `bin/detect`, those of one group side by side and none of them twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from lifecycle.catalogue import read_catalogue
+from lifecycle.cnb.api import (
+    EXEC_ENV_BUILDPACK_API,
+    EXEC_ENV_PLATFORM_API,
+    PLATFORM_APIS,
+    ApiVersion,
+    fits_exec_env,
+)
+from lifecycle.cnb.buildpack import Descriptor
+from lifecycle.cnb.group import Group, GroupElement
+from lifecycle.cnb.order import GroupMember, Order, System
+from lifecycle.cnb.plan import BuildPlan, ResolvedPlan
+from lifecycle.detection import Detection, GroupTrial, MemberTrial, Outcome
+from lifecycle.log import PhaseLog
+from lifecycle.programs import Answer, Surroundings, run_detect_program
+from lifecycle.resolve import Candidate, Resolution, resolve_plans
+
+__all__ = ["DetectRequest", "Detection", "detect"]
+
+_UNRESOLVED = Resolution(chosen=None, plan=ResolvedPlan(), misfits={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectRequest:
+    """What detection needs. `env` is what the lifecycle passes on of its own environment; `system` what an operator adds."""
+
+    order: Order
+    buildpacks_dir: Path
+    surroundings: Surroundings
+    env: Mapping[str, str]
+    system: System = field(default_factory=System)
+    platform_api: ApiVersion = PLATFORM_APIS[-1]
+
+
+class _Standing(Enum):
+    """How a member stands in an expanded group before anyone is asked."""
+
+    ASKED = "asked"
+    RESTRICTED = "not made for this execution environment: as if it were not there"
+    UNSUPPORTED = "optional, and not made for this target"
+    MISPLACED = "required, and not made for this target: the group cannot pass"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    member: GroupMember
+    descriptor: Descriptor
+    standing: _Standing = _Standing.ASKED
+    reason: str | None = None
+
+
+def detect(request: DetectRequest, log: PhaseLog) -> Detection:
+    """Return the first group of the order that fits, or a detection without a group; all trials are in it either way.
+
+    Raises `MissingBuildpack`, `BuildpackApiUnsupported`, `CompositeCycle` and `ConfigurationError` before anything runs.
+    """
+    order = request.system.surround(request.order)
+    catalogue = read_catalogue(order, request.buildpacks_dir)
+    answers: dict[str, Answer] = {}
+    trials: list[GroupTrial] = []
+    for group in order.groups:
+        for placed in _expand(group, (), request, catalogue):
+            answers |= _ask(placed, answers, request, log)
+            resolution = _resolve(placed, answers)
+            trials.append(_describe(placed, answers, resolution))
+            if resolution.chosen is not None:
+                chosen = Group(elements=tuple(_element(candidate, catalogue) for candidate in resolution.chosen))
+                return Detection(group=chosen, plan=resolution.plan, trials=tuple(trials))
+    _show_failures(answers, log)
+    return Detection(group=None, plan=ResolvedPlan(), trials=tuple(trials))
+
+
+def _expand(
+    members: Sequence[GroupMember],
+    done: tuple[_Placed, ...],
+    request: DetectRequest,
+    catalogue: Mapping[str, Descriptor],
+) -> Iterator[tuple[_Placed, ...]]:
+    """Yield the groups without composites that `members` stands for after `done`, in the order of the specification:
+    depth first, from left to right. Lazily: a group is only looked at when all before it failed.
+    """
+    for index, member in enumerate(members):
+        if any(placed.member.id == member.id and placed.standing is not _Standing.RESTRICTED for placed in done):
+            continue  # the first version of a buildpack wins
+        placed = _place(member, catalogue[str(member)], request)
+        order = placed.descriptor.order
+        if order is not None and placed.standing is not _Standing.RESTRICTED:
+            others = members[index + 1 :]
+            for group in order.groups:
+                yield from _expand((*group, *others), done, request, catalogue)
+            if member.optional:
+                yield from _expand(others, done, request, catalogue)
+            return
+        done += (placed,)
+    yield done
+
+
+def _place(member: GroupMember, descriptor: Descriptor, request: DetectRequest) -> _Placed:
+    restriction = _find_restriction(member, descriptor, request)
+    if restriction:
+        reason = f"is for execution environment {' or '.join(restriction)}"
+        return _Placed(member=member, descriptor=descriptor, standing=_Standing.RESTRICTED, reason=reason)
+    target = request.surroundings.target
+    if descriptor.supports(target):
+        return _Placed(member=member, descriptor=descriptor)
+    supported = " or ".join(str(declared) for declared in descriptor.targets)
+    standing = _Standing.UNSUPPORTED if member.optional else _Standing.MISPLACED
+    reason = f"supports {supported}; the image is {target}"
+    return _Placed(member=member, descriptor=descriptor, standing=standing, reason=reason)
+
+
+def _find_restriction(member: GroupMember, descriptor: Descriptor, request: DetectRequest) -> tuple[str, ...] | None:
+    """Return the execution environments that keep this buildpack out of the one of this build."""
+    if request.platform_api < EXEC_ENV_PLATFORM_API:
+        return None
+    own = descriptor.exec_env if descriptor.api >= EXEC_ENV_BUILDPACK_API else ()
+    exec_env = request.surroundings.exec_env
+    return next((allowed for allowed in (member.exec_env, own) if not fits_exec_env(allowed, exec_env)), None)
+
+
+def _ask(
+    placed: tuple[_Placed, ...], answers: Mapping[str, Answer], request: DetectRequest, log: PhaseLog
+) -> Mapping[str, Answer]:
+    """Return the answers of those that were not asked before, by `id@version`."""
+    asked = [one.descriptor for one in placed if one.standing is _Standing.ASKED and str(one.descriptor) not in answers]
+    if not asked:
+        return {}
+    with ThreadPoolExecutor(max_workers=len(asked)) as pool:
+        found = list(
+            pool.map(lambda descriptor: run_detect_program(descriptor, request.surroundings, request.env), asked)
+        )
+    new = {str(descriptor): answer for descriptor, answer in zip(asked, found, strict=True)}
+    for name, answer in new.items():
+        _show(name, answer, log.info if answer.outcome is Outcome.ERRORED else log.detail)
+    return new
+
+
+def _resolve(placed: tuple[_Placed, ...], answers: Mapping[str, Answer]) -> Resolution:
+    candidates: list[Candidate] = []
+    for one in placed:
+        plan = answers[str(one.descriptor)].plan if one.standing is _Standing.ASKED else None
+        if plan is not None:
+            candidates.append(_candidate(one.member, plan))
+        elif one.standing is _Standing.MISPLACED or (one.standing is _Standing.ASKED and not one.member.optional):
+            return _UNRESOLVED
+    return resolve_plans(candidates) if candidates else _UNRESOLVED
+
+
+def _candidate(member: GroupMember, plan: BuildPlan) -> Candidate:
+    return Candidate(id=member.id, version=member.version, optional=member.optional, plan=plan)
+
+
+def _describe(placed: tuple[_Placed, ...], answers: Mapping[str, Answer], resolution: Resolution) -> GroupTrial:
+    members = []
+    for one in placed:
+        outcome, reason = _judge(one, answers, resolution)
+        member = one.member
+        members.append(
+            MemberTrial(
+                id=member.id,
+                version=member.version,
+                optional=member.optional,
+                outcome=outcome,
+                reason=reason,
+            )
+        )
+    return GroupTrial(members=tuple(members), passed=resolution.chosen is not None)
+
+
+def _judge(placed: _Placed, answers: Mapping[str, Answer], resolution: Resolution) -> tuple[Outcome, str | None]:
+    if placed.standing is _Standing.MISPLACED:
+        return Outcome.ERRORED, placed.reason
+    if placed.standing is not _Standing.ASKED:
+        return Outcome.SKIPPED, placed.reason
+    if placed.member.id in resolution.misfits:
+        return Outcome.FAILED, resolution.misfits[placed.member.id]
+    answer = answers[str(placed.descriptor)]
+    return answer.outcome, answer.reason
+
+
+def _element(candidate: Candidate, catalogue: Mapping[str, Descriptor]) -> GroupElement:
+    descriptor = catalogue[f"{candidate.id}@{candidate.version}"]
+    return GroupElement(id=candidate.id, version=candidate.version, api=descriptor.api, homepage=descriptor.homepage)
+
+
+def _show_failures(answers: Mapping[str, Answer], log: PhaseLog) -> None:
+    """Show what stayed hidden while there was hope: everything that the programs of the failed groups wrote."""
+    for name, answer in answers.items():
+        if answer.outcome is not Outcome.ERRORED:
+            _show(name, answer, log.info)
+
+
+def _show(name: str, answer: Answer, show: Callable[[str], None]) -> None:
+    if answer.output.strip():
+        show(f"======== Output: {name} ========")
+        for line in answer.output.splitlines():
+            show(line)
