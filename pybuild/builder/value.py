@@ -1,0 +1,79 @@
+"""A builder that is there: what the other parts of pybuild build with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.cnb.buildpack import Descriptor
+from lifecycle.cnb.order import Order
+from lifecycle.cnb.target import Target
+from lifecycle.oci.image import Image
+from pybuild.engines.sandbox import Mount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebianPackage:
+    """A package that a base holds."""
+
+    name: str
+    version: str
+    architecture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptBase:
+    """A base in the store: `rootfs/` of a build base, `image/` of a run base."""
+
+    directory: Path
+    origin: str
+    """`Debian bookworm` or the location of the image."""
+    identity: str
+    """Hash of what is in it: another one after `--refresh`, if there was anything new."""
+    packages: tuple[DebianPackage, ...]
+    """Sorted by name; empty where the base was not made from Debian packages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """A relocatable CPython archive; `/opt/pybuild/interpreters/interpreters.json` lists these."""
+
+    version: str
+    """Exact: `3.10.13`."""
+    arch: str
+    """As OCI names it: `amd64`."""
+    file: str
+    """Name of the archive. Its members are `bin/…`, `lib/…`, relative, without a directory above them."""
+    sha256: str
+    origin: str
+    """`python-build-standalone`, or `machine` where an interpreter of the machine was packed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """A builder in the store."""
+
+    key: str
+    directory: Path
+    description: str
+    rootfs: Path
+    """Root file system of the build image; never written to."""
+    mounts: tuple[Mount, ...]
+    """What belongs to the build image but is kept apart: `/cnb` and `/opt/pybuild`, read-only."""
+    env: Mapping[str, str]
+    """Environment of the build image."""
+    user_id: int
+    group_id: int
+    target: Target
+    build_base: KeptBase
+    run_base: KeptBase
+    run_image: Image
+    run_image_name: str
+    order: Order
+    buildpacks: tuple[Descriptor, ...]
+    """In the order of builder.toml; their directories are the machine's, below `directory`."""
+    interpreters: tuple[Interpreter, ...]
+    """Newest first."""
+    tools: Mapping[str, str]
+    """Name and version of `uv` and `pip`."""
