@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from lifecycle.cnb.layer import remove_tree
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.unpack import unpack_image
-
-from lifecycle.cnb.kit import remove_tree
 from pybuild.engines.sandbox import IMAGE_USER_ID, Mount, Sandbox, bubblewrap_command
 from pybuild.errors import UsageError
 from pybuild.log import Log

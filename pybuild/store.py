@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifecycle.cnb.kit import remove_tree
+from lifecycle.cnb.layer import remove_tree
 from pybuild.log import Log
 
 

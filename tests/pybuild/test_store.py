@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from lifecycle.cnb.kit import remove_tree
+from lifecycle.cnb.layer import remove_tree
 from pybuild.store import open_application, store_directory
 from tests.pybuild.recording_log import RecordingLog
 
