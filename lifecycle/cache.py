@@ -29,7 +29,14 @@ from lifecycle.cnb.labels import (
     parse_buildpack_records,
     render_buildpack_records,
 )
-from lifecycle.cnb.layer import LayerDirectory, is_layer_name, is_real_directory, read_layers, remove_tree
+from lifecycle.cnb.layer import (
+    LayerDirectory,
+    is_layer_name,
+    is_real_directory,
+    is_real_subdirectory,
+    read_layers,
+    remove_tree,
+)
 from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
 from lifecycle.log import PhaseLog
 from lifecycle.progress import Progress, read_progress
@@ -109,11 +116,8 @@ class Cache:
                         metadata=layer.file.metadata,
                     )
                     kept.append(self._keep(element.id, element.version, layer, record))
-            sbom = (
-                self._move_in(layers_dir / "sbom" / "cache")
-                if is_real_directory(layers_dir / "sbom" / "cache")
-                else None
-            )
+            has_sbom = is_real_subdirectory(layers_dir, "sbom", "cache")
+            sbom = self._move_in(layers_dir / "sbom" / "cache") if has_sbom else None
             self._commit(CacheContents(layers=tuple(kept), sbom=sbom, exec_env=exec_env))
         except OSError as err:
             log.warning(f"The cache could not be saved, the next build starts without it: {err}")
@@ -144,9 +148,9 @@ class Cache:
         for layer in before.layers:
             if layer.buildpack in progress.started:
                 continue
-            lent = layers_dir / layer.buildpack.directory_name / layer.name
-            if not is_real_directory(self.tree_path(layer.tree)) and is_real_directory(lent):
-                move_tree(lent, self.tree_path(layer.tree))
+            way = (layer.buildpack.directory_name, layer.name)
+            if is_real_subdirectory(layers_dir, *way) and not is_real_directory(self.tree_path(layer.tree)):
+                move_tree(layers_dir.joinpath(*way), self.tree_path(layer.tree))
             yield layer
 
     def _take_back_declared(

@@ -119,6 +119,11 @@ def is_real_directory(path: Path) -> bool:
         return False
 
 
+def is_real_subdirectory(root: Path, *names: str) -> bool:
+    """Return whether `root/name/…` is a directory that is reached through no link below `root`."""
+    return all(is_real_directory(root.joinpath(*names[: count + 1])) for count in range(len(names)))
+
+
 def remove_tree(path: Path) -> None:
     """Remove whatever is at `path`, also directories that their owner may not write. Absent is fine. Raises `OSError`."""
     if not is_real_directory(path):

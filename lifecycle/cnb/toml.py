@@ -29,7 +29,7 @@ _Value = TypeVar("_Value")
 # No file of the contract comes near this; a larger one is an accident or an attack.
 _SIZE_LIMIT = 16 * 1024 * 1024
 
-_LINE_OF_ERROR = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_PLACE_IN_ERROR = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 _TYPE_NAMES = {bool: "boolean", int: "integer", float: "float", str: "string", list: "array", dict: "table"}
 
@@ -160,10 +160,11 @@ def parse_toml(content: bytes, *, source: Path | str) -> Mapping[str, object]:
         raise ConfigurationError(source, "is nested too deeply") from err
     except ValueError as err:  # TOMLDecodeError, and integers beyond the interpreter's limit
         message = str(err)
-        place = _LINE_OF_ERROR.search(message)
-        found = place.group(1) if place else None
-        shown = message if place is None or found is None else message[: place.start()]
-        raise ConfigurationError(source, f"invalid TOML: {shown}", line=int(found) if found else None) from err
+        place = _PLACE_IN_ERROR.search(message)
+        if place is None:
+            raise ConfigurationError(source, f"invalid TOML: {message}") from err
+        line = int(place[1]) if place[1] else len(content.splitlines())
+        raise ConfigurationError(source, f"invalid TOML: {message[: place.start()]}", line=line) from err
 
 
 def render_toml(values: Mapping[str, object]) -> str:
@@ -198,10 +199,13 @@ def read_regular_file(path: Path, *, follow_links: bool = True) -> bytes:
         descriptor = os.open(path, flags)
     except OSError as err:
         raise ConfigurationError(path, f"cannot be read: {err.strerror}") from err
-    with os.fdopen(descriptor, "rb") as stream:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ConfigurationError(path, "is not a regular file")
-        content = stream.read(_SIZE_LIMIT + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            content = stream.read(_SIZE_LIMIT + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > _SIZE_LIMIT:
         raise ConfigurationError(path, f"is larger than {_SIZE_LIMIT} bytes")
     return content

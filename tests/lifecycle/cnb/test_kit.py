@@ -1,0 +1,211 @@
+"""Buildpacks written with the kit, run as programs by the real phases."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from lifecycle.cnb.group import GroupElement
+from lifecycle.cnb.launch import Process, read_launch_file, read_unmet
+from lifecycle.cnb.layer import LayerFile, LayerTypes, read_layer_file
+from lifecycle.cnb.plan import Provider, Requirement, ResolvedEntry, ResolvedPlan
+from lifecycle.cnb.toml import read_toml
+from lifecycle.detection import Outcome
+from lifecycle.errors import BuildpackFailed
+from tests.lifecycle.world import World, order
+
+ROOT = Path(__file__).parents[3]
+
+
+def program(function: str, body: str) -> str:
+    """A bash line that runs `body`, which defines `function`, as a Python program."""
+    text = (
+        f"import sys\nsys.path[:0] = {[str(ROOT), *sys.path]!r}\n"
+        "from lifecycle.cnb.kit import *\n"
+        f"{textwrap.dedent(body)}\nsys.exit(run_{function}({function}))"
+    )
+    return f"exec {sys.executable} -I - <<'PROGRAM'\n{text}\nPROGRAM"
+
+
+def add(world: World, build: str) -> GroupElement:
+    return world.add("kit/a", build=program("build", build))
+
+
+def test_detect_writes_its_plan(world: World) -> None:
+    body = """
+    def detect(context):
+        assert context.app_dir.name == "workspace" and context.env["BP_X"] == "1"
+        assert (context.target.os, context.target.distro_version) == ("linux", "12")
+        context.say("found it")
+        return BuildPlan(
+            provides=("python", "site-packages"),
+            requires=(Requirement(name="python", metadata={"version": "3.10"}), Requirement(name="site-packages")),
+            alternatives=(BuildPlan(provides=("x",)),),
+        )
+    """
+    world.write("platform/env/BP_X", "1")
+    world.add("a", detect=program("detect", body))
+    detection = world.detect(order("a"))
+    assert detection.group is not None
+    assert detection.plan.entries[0].requires == (Requirement(name="python", metadata={"version": "3.10"}),)
+    assert "found it" in world.log.details
+
+
+@pytest.mark.parametrize(
+    ("statement", "outcome", "reason"),
+    [
+        ("raise NotDetected('no `x` here')", Outcome.FAILED, "no `x` here"),
+        ("raise Known()", Outcome.ERRORED, "`bin/detect` exited with status 1: error: x.toml is broken"),
+        ("raise RuntimeError('bug')", Outcome.ERRORED, "`bin/detect` exited with status 1: RuntimeError: bug"),
+    ],
+)
+def test_detect_that_does_not_pass(world: World, statement: str, outcome: Outcome, reason: str) -> None:
+    body = f"""
+    class Known(BuildpackError):
+        summary = "x.toml is broken"
+    def detect(context):
+        {statement}
+    """
+    world.add("a", detect=program("detect", body))
+    member = world.detect(order("a")).trials[0].members[0]
+    assert (member.outcome, member.reason) == (outcome, reason)
+
+
+def test_build_writes_what_it_returns(world: World) -> None:
+    body = """
+    def build(context):
+        assert [(entry.name, entry.metadata) for entry in context.plan] == [("python", {"version": "3"})]
+        assert context.restored("venv") is None and context.store == {}
+        venv = context.layer_dir("venv")
+        (venv / "bin").mkdir()
+        return BuildResult(
+            layers=(
+                Layer(
+                    name="venv",
+                    types=LayerTypes(launch=True, build=True),
+                    metadata={"lock": "abc"},
+                    env={"VIRTUAL_ENV": str(venv)},
+                    launch_env={"PATH.prepend": "/x", "PATH.delim": ":", "web/PORT": "80"},
+                    build_env={"CC": "gcc"},
+                ),
+                Layer(name="reused", types=LayerTypes(launch=True), metadata={"n": 1}, env={"X": "unused"}),
+            ),
+            processes=(Process(type="web", command=("python",), args=("app.py",), default=True),),
+            labels=(Label(key="k", value="v"),),
+            slices=(Slice(paths=("static/**",)),),
+            unmet=("python",),
+            store={"since": 1},
+        )
+    """
+    element = add(world, body)
+    entry = ResolvedEntry(
+        providers=(Provider(id=element.id, version=element.version),),
+        requires=(Requirement(name="python", metadata={"version": "3"}),),
+    )
+    world.build(element, plan=ResolvedPlan(entries=(entry,)))
+    own = world.layers / "kit_a"
+    assert read_layer_file(own / "venv.toml") == LayerFile(
+        types=LayerTypes(launch=True, build=True), metadata={"lock": "abc"}
+    )
+    files = {str(path.relative_to(own)): path.read_text() for path in own.rglob("*") if path.is_file()}
+    assert files["venv/env/VIRTUAL_ENV"] == f"{own}/venv"
+    assert files["venv/env.launch/PATH.delim"] == ":"
+    assert files["venv/env.launch/web/PORT"] == "80"
+    assert files["venv/env.build/CC"] == "gcc"
+    assert not (own / "reused").exists()
+    launch = read_launch_file(own / "launch.toml")
+    assert launch.processes == (Process(type="web", command=("python",), args=("app.py",), default=True),)
+    assert read_unmet(own / "build.toml") == ("python",)
+    assert read_toml(own / "store.toml") == {"metadata": {"since": 1}}
+
+
+def test_restored_layers(world: World) -> None:
+    own = "layers/kit_a"
+    world.write(f"{own}/kept.toml", "[metadata]\nn = 1\n")
+    world.write(f"{own}/kept/old")
+    world.write(f"{own}/kept/env/STALE", "x")
+    world.write(f"{own}/fresh.toml", "[metadata]\nn = 2\n")
+    world.write(f"{own}/fresh/old")
+    world.write(f"{own}/known.toml", "[metadata]\nn = 3\n")
+    world.write(f"{own}/store.toml", "[metadata]\nkept = true\n")
+    body = """
+    def build(context):
+        assert context.store == {"kept": True}
+        assert context.restored("known").path is None and context.restored("known").metadata == {"n": 3}
+        assert context.restored("kept").path == context.layer_dir("kept", keep=True)
+        context.layer_dir("fresh")
+        cache = LayerTypes(cache=True)
+        return BuildResult(layers=(Layer(name="kept", types=cache), Layer(name="fresh", types=cache)))
+    """
+    world.build(add(world, body))
+    assert (world.layers / "kit_a/kept/old").exists()
+    assert not (world.layers / "kit_a/kept/env").exists()
+    assert not (world.layers / "kit_a/fresh/old").exists()
+    assert read_toml(world.layers / "kit_a/store.toml") == {"metadata": {"kept": True}}
+
+
+def test_commands_are_echoed_and_streamed_without_secrets(world: World) -> None:
+    body = """
+    def build(context):
+        context.notice("old")
+        shown = context.run(["sh", "-c", "echo https://u:secret@h/x; pwd; exit 4"])
+        assert shown.status == 4 and "secret" in shown.output
+        hidden = context.run(["sh", "-c", "echo $X"], env={"X": "quiet", "PATH": "/bin"}, quiet=True, echo=False)
+        assert hidden.output == "quiet\\n"
+        return BuildResult()
+    """
+    world.build(add(world, body))
+    assert world.log.lines[1:] == [
+        "notice: old",
+        "Running `sh -c 'echo https://***@h/x; pwd; exit 4'`",
+        "  https://***@h/x",
+        f"  {world.app}",
+    ]
+
+
+def test_foreseen_problem_is_shown_without_a_traceback(world: World) -> None:
+    body = """
+    class Known(BuildpackError):
+        summary = "requirements.txt:3: `nump` does not exist"
+        hint = "did you mean `numpy`?"
+    def build(context):
+        raise Known()
+    """
+    with pytest.raises(BuildpackFailed) as caught:
+        world.build(add(world, body))
+    assert caught.value.status == 1
+    assert world.log.lines[1:] == ["error: requirements.txt:3: `nump` does not exist", "hint: did you mean `numpy`?"]
+
+
+def test_layer_that_outlives_a_failure_says_so_until_the_build_is_through(world: World) -> None:
+    body = """
+    def build(context):
+        context.layer_dir("cache", keep=True)
+        layer = Layer(name="cache", types=LayerTypes(cache=True), metadata={"n": 1})
+        context.keep_on_failure(layer)
+        if context.env.get("BP_FAIL"):
+            raise RuntimeError("later")
+        return BuildResult(layers=(layer,))
+    """
+    element = add(world, body)
+    world.write("platform/env/BP_FAIL", "1")
+    with pytest.raises(BuildpackFailed):
+        world.build(element)
+    file = world.layers / "kit_a/cache.toml"
+    assert read_layer_file(file) == LayerFile(types=LayerTypes(cache=True), metadata={"n": 1}, outlives_failure=True)
+    (world.root / "platform/env/BP_FAIL").unlink()
+    world.build(element)
+    assert not read_layer_file(file).outlives_failure
+
+
+def test_program_started_by_hand_says_what_is_missing(world: World) -> None:
+    from lifecycle.cnb.command import run_command
+
+    world.add("a", detect=program("detect", "def detect(context): ..."))
+    result = run_command([str(world.buildpacks / "a/1.0.0/bin/detect")], env={"PATH": os.environ["PATH"]})
+    assert result.status == 1
+    assert "`CNB_PLATFORM_DIR` is not set" in result.output
