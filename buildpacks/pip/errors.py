@@ -1,0 +1,160 @@
+"""What can go wrong in the pip buildpack, for the person who can put it right.
+
+kit.BuildpackError
+  InvalidRequirements      lines or files that cannot be used; all of them at once, before anything is downloaded
+  MissingTool              the build image lacks a program that this buildpack needs
+  InvalidSetting           a `BP_*` variable has a value that means nothing
+  InstallationFailed       uv or pip gave up; `diagnosis` found out why, where it could
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lifecycle.cnb.kit import BuildpackError
+
+# What kind of mistake a problem is, for reports and tests; the message says it to people.
+ProblemKind = Literal[
+    "invalid",
+    "option",
+    "encoding",
+    "missing-file",
+    "missing-path",
+    "outside",
+    "local-file",
+    "cycle",
+    "unreachable",
+    "hash",
+    "dead-protocol",
+    "not-a-package",
+    "conda-export",
+    "conflict",
+    "lfs-pointer",
+    "template",
+    "other-format",
+]
+
+# A file that is wrong throughout is not made clearer by all its lines.
+_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A line of a requirement file. `file` is relative to the app directory, or a URL without credentials."""
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something to change in a requirement file."""
+
+    origin: Origin
+    kind: ProblemKind
+    message: str
+    """What is wrong, in one line."""
+    change: str
+    """What to do, in one line."""
+
+
+@dataclass(eq=False, kw_only=True)
+class InvalidRequirements(BuildpackError):
+    """Requirement files cannot be used as they are. `problems` is not empty, in the order of the files and their lines."""
+
+    problems: tuple[Problem, ...]
+
+    @property
+    def summary(self) -> str:
+        """The problem, or how many there are in which files."""
+        if len(self.problems) == 1:
+            return f"{self.problems[0].origin}: {self.problems[0].message}"
+        files = list(dict.fromkeys(f"`{problem.origin.file}`" for problem in self.problems))
+        return f"{len(self.problems)} problems in {', '.join(files)}"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Every problem by its place, with what to do."""
+        if len(self.problems) == 1:
+            return ()
+        shown = tuple(
+            (f"{problem.origin}:", f"{problem.message}: {problem.change}") for problem in self.problems[:_SHOWN]
+        )
+        hidden = len(self.problems) - len(shown)
+        return (*shown, ("", f"and {hidden} more")) if hidden else shown
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about the only problem."""
+        return self.problems[0].change if len(self.problems) == 1 else None
+
+
+@dataclass(eq=False, kw_only=True)
+class MissingTool(BuildpackError):
+    """A program or file of the build image is not there."""
+
+    tool: str
+    looked_in: str
+
+    @property
+    def summary(self) -> str:
+        """What is missing."""
+        return f"the build image has no `{self.tool}`"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Where it should be."""
+        return (("looked in", self.looked_in),)
+
+    @property
+    def hint(self) -> str | None:
+        """The builder is incomplete; the repository is fine."""
+        return "this is a fault of the builder, not of the repository: make it again with `pybuild builder create`"
+
+
+@dataclass(eq=False, kw_only=True)
+class InvalidSetting(BuildpackError):
+    """A variable that steers the buildpack has a value that it cannot have."""
+
+    variable: str
+    value: str
+    allowed: str
+
+    @property
+    def summary(self) -> str:
+        """The variable and its value."""
+        return f"`{self.variable}` cannot be `{self.value}`"
+
+    @property
+    def hint(self) -> str | None:
+        """The values that it can have."""
+        return f"set it to {self.allowed}"
+
+
+@dataclass(eq=False, kw_only=True)
+class InstallationFailed(BuildpackError):
+    """uv or pip could not resolve or install the requirements. The tool's own text was shown before."""
+
+    problem: str
+    """One line; starts with the requirement's place where one is known."""
+    details: tuple[tuple[str, str], ...]
+    change: str | None
+
+    @property
+    def summary(self) -> str:
+        """What the tool could not do."""
+        return self.problem
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What was found out about the cause."""
+        return self.details
+
+    @property
+    def hint(self) -> str | None:
+        """What to change."""
+        return self.change
