@@ -125,44 +125,43 @@ class Cache:
     def take_back(self, *, layers_dir: Path, log: PhaseLog) -> None:
         """Move back what a build that failed leaves usable, so that its mistake is not paid for twice.
 
-        Layers of buildpacks that did not run are as they were lent. Of those that finished, cache layers are kept as they
-        declared them; layers that are in the image as well only when they say that nothing about them changed. Of the one
-        that failed, only what it declared to outlive a failure. Everything else is dropped.
+        What was not lent, or lent to a buildpack that did not run, is as it was. Of buildpacks that finished, cache layers are
+        kept as they declared them; layers that are in the image as well only when they say that nothing about them changed.
+        Of the one that failed, only what it declared to outlive a failure. Everything else is dropped.
         """
         try:
             before = self._read_metadata(log)
             progress = read_progress(layers_dir)
             (self.directory / "trees").mkdir(parents=True, exist_ok=True)
-            kept = list(self._take_back_untouched(before, progress, layers_dir))
-            for buildpack in progress.started:
+            kept = {(layer.buildpack, layer.name): layer for layer in self._untouched(before, progress, layers_dir)}
+            for buildpack, version in progress.started.items():
                 for layer in _read_cache_layers(layers_dir / buildpack.directory_name, log):
                     if layer.file.outlives_failure or buildpack != progress.running:
-                        kept.extend(self._take_back_declared(buildpack, progress.started[buildpack], layer, before))
-            self._commit(replace(before, layers=tuple(kept)))
+                        declared = self._take_back_declared(buildpack, version, layer, before)
+                        kept |= {(buildpack, layer.name): declared} if declared else {}
+            self._commit(replace(before, layers=tuple(kept.values())))
         except (OSError, ConfigurationError) as err:
             log.warning(f"The cache could not be kept, the next build starts without it: {err}")
 
-    def _take_back_untouched(
-        self, before: CacheContents, progress: Progress, layers_dir: Path
-    ) -> Iterator[CachedLayer]:
+    def _untouched(self, before: CacheContents, progress: Progress, layers_dir: Path) -> Iterator[CachedLayer]:
         for layer in before.layers:
-            if layer.buildpack in progress.started:
-                continue
             way = (layer.buildpack.directory_name, layer.name)
-            if is_real_subdirectory(layers_dir, *way) and not is_real_directory(self.tree_path(layer.tree)):
+            if is_real_directory(self.tree_path(layer.tree)):
+                yield layer
+            elif layer.buildpack not in progress.started and is_real_subdirectory(layers_dir, *way):
                 move_tree(layers_dir.joinpath(*way), self.tree_path(layer.tree))
-            yield layer
+                yield layer
 
     def _take_back_declared(
         self, buildpack: BuildpackId, version: str, layer: LayerDirectory, before: CacheContents
-    ) -> Iterator[CachedLayer]:
+    ) -> CachedLayer | None:
         record = LayerRecord(sha=None, types=layer.file.types, metadata=layer.file.metadata)
         if record.types.launch:
             known = before.layer(buildpack, layer.name)
             if known is None or replace(known.record, sha=None) != record:
-                return
+                return None
             record = known.record
-        yield self._keep(buildpack, version, layer, record)
+        return self._keep(buildpack, version, layer, record)
 
     def _keep(self, buildpack: BuildpackId, version: str, layer: LayerDirectory, record: LayerRecord) -> CachedLayer:
         tree = self._move_in(layer.path)

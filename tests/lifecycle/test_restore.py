@@ -324,3 +324,18 @@ class TestFailedBuild:
         (layers / "example_pip").symlink_to(precious)
         built.cache.take_back(layers_dir=layers, log=built.log)
         assert (precious / "c").is_dir()
+
+    def test_after_a_save_nothing_is_lost(self, built: Machine) -> None:
+        layers = built.restore()
+        own = layers / "example_pip"
+        write_layer_file(own / "c.toml", LayerFile(types=TYPES["c"]))
+        write_progress(layers, Progress().finish(PIP))
+        built.save(layers)
+        built.cache.take_back(layers_dir=layers, log=built.log)
+        assert [layer.name for layer in built.cache.read(built.log).layers] == ["c"]
+
+    def test_progress_that_cannot_be_read_is_a_warning(self, built: Machine) -> None:
+        layers = built.restore()
+        (layers / "pybuild-progress.toml").write_text("forged")
+        built.cache.take_back(layers_dir=layers, log=built.log)
+        assert built.log.warnings
