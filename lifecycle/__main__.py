@@ -4,7 +4,8 @@ The name under which this is started chooses the phase, or else the first argume
 comes in through flags, `CNB_*` variables and files, and goes out through files (platform.md, "Detect" and "Build").
 
 Two variables of pybuild's own name files for the process that started the phase: `PYBUILD_DETECTION_PATH` gets the detection
-as JSON, also one that found nothing; `PYBUILD_ERROR_PATH` gets the error that ended the phase.
+as JSON, also one that found nothing; `PYBUILD_ERROR_PATH` gets the error that ended the phase, which
+is then not on stderr: the process that started the phase shows it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import NoReturn
 
@@ -187,19 +187,25 @@ def _read_system(path: Path, api: ApiVersion) -> System:
 
 
 def _report(error: CnbError, env: Mapping[str, str]) -> int:
-    sys.stderr.buffer.write(f"{render_error(error)}\n".encode("utf-8", "backslashreplace"))
     wanted = env.get("PYBUILD_ERROR_PATH")
-    if wanted:
-        # The error is on stderr already: where this file cannot be written, it must not hide it.
-        values = {
-            "exit-code": error.exit_code,
-            "summary": error.summary,
-            "facts": [list(fact) for fact in error.facts],
-            "hint": error.hint,
-        }
-        with suppress(OSError):
-            write_atomically(Path(wanted), render_json(values).encode("utf-8", "backslashreplace"))
+    if not wanted or not _write_error(Path(wanted), error):
+        sys.stderr.buffer.write(f"{render_error(error)}\n".encode("utf-8", "backslashreplace"))
     return error.exit_code
+
+
+def _write_error(path: Path, error: CnbError) -> bool:
+    """Return whether the error is where the process that started the phase will look for it."""
+    values = {
+        "exit-code": error.exit_code,
+        "summary": error.summary,
+        "facts": [{"label": label, "value": value} for label, value in error.facts],
+        "hint": error.hint,
+    }
+    try:
+        write_atomically(path, render_json(values).encode("utf-8", "backslashreplace"))
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

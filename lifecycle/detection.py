@@ -26,7 +26,7 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberTrial:
-    """One buildpack of a group that was tried. `reason` is there unless it passed and was kept."""
+    """One buildpack of a group that was tried. `reason` is why, where it said so."""
 
     id: BuildpackId
     version: str

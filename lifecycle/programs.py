@@ -33,7 +33,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a `bin/detect` said. `plan` is there when it passed, `reason` when it did not; `output` is all it wrote."""
+    """What a `bin/detect` said. `plan` is there when it passed; `reason` is why, its last line where it said one; `output` is all it wrote."""
 
     outcome: Outcome
     output: str
@@ -55,7 +55,8 @@ def run_detect_program(descriptor: Descriptor, surroundings: Surroundings, env: 
         if result.status != _PASSED:
             return _refusal(result)
         try:
-            return Answer(outcome=Outcome.PASSED, output=result.output, plan=read_build_plan(plan_path))
+            plan = read_build_plan(plan_path)
+            return Answer(outcome=Outcome.PASSED, output=result.output, plan=plan, reason=_last_line(result.output))
         except ConfigurationError as err:
             reason = f"wrote a plan that cannot be used: {err.message}"
             return Answer(outcome=Outcome.ERRORED, output=result.output, reason=reason)

@@ -108,7 +108,7 @@ def test_nothing_detected(world: World) -> None:
     paths = {"PYBUILD_DETECTION_PATH": f"{world.root}/d.json", "PYBUILD_ERROR_PATH": f"{world.root}/e.json"}
     result = run(world, "detector", **paths)
     assert result.returncode == 20
-    assert result.stderr == f"error: no group of buildpacks fits {world.app}\n  a  no file\n"
+    assert result.stderr == "", "whoever wants the error as a file shows it"
     assert "looked" in result.stdout
     detection = parse_detection((world.root / "d.json").read_text(), source="d.json")
     assert detection.group is None
@@ -171,3 +171,11 @@ def test_directory_that_cannot_be_written_is_one_error(world: World) -> None:
 
 def test_version(world: World) -> None:
     assert run(world, "builder", "-version").stdout == "0.1.0\n"
+
+
+def test_nothing_detected_is_on_stderr_where_no_file_is_wanted(world: World) -> None:
+    world.add("a", detect="echo looked; echo 'no file' >&2; exit 100")
+    write_order(world.layers / "order.toml", order("a"))
+    result = run(world, "detector")
+    assert result.returncode == 20
+    assert result.stderr == f"error: no group of buildpacks fits {world.app}\n  a  no file\n"
