@@ -116,7 +116,7 @@ def test_nothing_detected(world: World) -> None:
     assert json.loads((world.root / "e.json").read_text()) == {
         "exit-code": 20,
         "summary": f"no group of buildpacks fits {world.app}",
-        "facts": [["a", "no file"]],
+        "facts": [{"label": "a", "value": "no file"}],
     }
 
 
