@@ -22,6 +22,7 @@ from isal import isal_zlib
 from lifecycle.oci.archive import TarWriter
 from lifecycle.oci.descriptor import GZIP_LAYER_TYPE, Descriptor
 from lifecycle.oci.digest import Digest
+from lifecycle.oci.tar import Readable
 
 _LEVEL = 2
 # Window bits of the gzip format, https://docs.python.org/3/library/zlib.html#zlib.compressobj
@@ -64,7 +65,7 @@ def write_layer_blob(
         return take()
 
 
-def compress_layer_blob(blobs_dir: Path, stream: BinaryIO) -> Blob:
+def compress_layer_blob(blobs_dir: Path, stream: Readable) -> Blob:
     """Return the blob of the uncompressed tar in `stream`. Raises `OSError`."""
     with _gzip_to(blobs_dir) as (pipeline, take):
         while piece := stream.read(1 << 20):

@@ -9,6 +9,7 @@ from pathlib import Path
 from lifecycle.oci.config import History, ImageConfig
 from lifecycle.oci.descriptor import CONFIG_TYPE, MANIFEST_TYPE, Descriptor
 from lifecycle.oci.digest import Digest
+from lifecycle.oci.errors import BrokenImage
 from lifecycle.oci.manifest import Manifest
 
 
@@ -69,6 +70,36 @@ def make_image(config: ImageConfig, layers: Sequence[Layer], *, annotations: Map
         config=complete,
         layers=tuple(layers),
         manifest_bytes=manifest.render(),
+        config_bytes=config_bytes,
+    )
+
+
+def assemble_image(
+    *,
+    manifest: Manifest,
+    config: ImageConfig,
+    paths: Sequence[Path],
+    manifest_bytes: bytes,
+    config_bytes: bytes,
+    source: str,
+) -> Image:
+    """Return the image that its documents describe; `paths` are its layer blobs, base first.
+
+    A manifest of Docker's older form becomes OCI's. Raises `BrokenImage` where manifest and config contradict each other.
+    """
+    if len(manifest.layers) != len(config.diff_ids):
+        raise BrokenImage(source, f"has {len(manifest.layers)} layers, but its config names {len(config.diff_ids)}")
+    history = [entry for entry in config.history if not entry.empty_layer]
+    origins: Sequence[History | None] = history if len(history) == len(paths) else [None] * len(paths)
+    parts = zip(manifest.layers, config.diff_ids, paths, origins, strict=True)
+    return Image(
+        manifest=manifest,
+        config=config,
+        layers=tuple(
+            Layer(descriptor=layer, diff_id=diff_id, path=path, history=origin)
+            for layer, diff_id, path, origin in parts
+        ),
+        manifest_bytes=manifest.render() if b"application/vnd.docker." in manifest_bytes else manifest_bytes,
         config_bytes=config_bytes,
     )
 

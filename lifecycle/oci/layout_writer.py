@@ -1,0 +1,171 @@
+"""Writes OCI image layouts. A layout is valid at every moment: blobs are renamed into their place before `index.json` is.
+
+Processes that write to one layout wait for each other by a lock on its directory; readers need none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lifecycle.cnb.jsontext import render_json
+from lifecycle.cnb.toml import write_atomically
+from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION, Descriptor
+from lifecycle.oci.document import parse_document
+from lifecycle.oci.errors import InvalidValue
+from lifecycle.oci.image import Image
+from lifecycle.oci.layout import BLOBS_DIR, INDEX_FILE, LAYOUT_FILE, blob_path, read_index, referenced_digests
+from lifecycle.oci.verify import read_document, verify_content, verify_stream
+
+LAYOUT_CONTENT = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+@contextlib.contextmanager
+def open_layout(directory: Path) -> Iterator[LayoutWriter]:
+    """The layout in `directory`, locked for this process until the context ends; made when there is none.
+
+    What was added and not tagged when it ends is removed again, and so is a directory that was made for nothing.
+
+    Raises:
+        InvalidValue: the directory has other things in it.
+        OSError: it cannot be made or locked.
+    """
+    is_new = not directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if not (directory / LAYOUT_FILE).exists() and not _is_unused(directory):
+            raise InvalidValue(str(directory), "is neither empty nor an OCI image layout", "name another directory")
+        writer = LayoutWriter(directory)
+        try:
+            yield writer
+        finally:
+            writer.discard()
+            if is_new and not (directory / INDEX_FILE).exists():
+                _remove_empty(directory)
+    finally:
+        os.close(descriptor)
+
+
+class LayoutWriter:
+    """What `open_layout` gives."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._added: list[Path] = []
+
+    def add(self, image: Image, *, on_progress: Callable[[int], None] | None = None) -> None:
+        """Put the blobs of `image` in their place, verified while they are copied.
+
+        `on_progress` gets the number of bytes that were copied since it was last called. Raises `OciError`, `OSError`.
+        """
+        for layer in image.layers:
+            self._add_file(layer.descriptor, layer.path, on_progress)
+        self._add_content(image.manifest.config, image.config_bytes)
+        self._add_content(image.descriptor, image.manifest_bytes)
+
+    def tag(self, image: Image, tags: Sequence[str]) -> None:
+        """Point `tags` at `image`, which was added; other tags stay. Without any, `image` is the one without a name.
+
+        Raises `OciError`, `ConfigurationError`, `OSError`.
+        """
+        kept: list[Mapping[str, object]] = []
+        path = self._directory / INDEX_FILE
+        if path.exists():
+            replaced: set[str | None] = set(tags) or {None}
+            kept = [
+                table.values
+                for table in parse_document(read_document(path), source=str(path)).tables("manifests")
+                if table.table("annotations").optional_string(REF_NAME_ANNOTATION) not in replaced
+            ]
+        write_atomically(self._directory / LAYOUT_FILE, LAYOUT_CONTENT)
+        write_atomically(path, render_index([*kept, *index_entries(image, tags)]))
+        self._added.clear()
+
+    def discard(self) -> None:
+        """Remove the blobs that were added for nothing."""
+        for path in self._added:
+            path.unlink(missing_ok=True)
+        self._added.clear()
+
+    def remove_unreferenced(self) -> int:
+        """Remove blobs that no entry of the index leads to; return how many bytes they had.
+
+        Raises `OciError`, `ConfigurationError`, `OSError`.
+        """
+        needed = referenced_digests(self._directory, read_index(self._directory))
+        paths = {blob_path(self._directory, digest) for digest in needed}
+        freed = 0
+        for path in (self._directory / BLOBS_DIR).glob("*/*"):
+            if path not in paths:
+                freed += path.lstat().st_size
+                path.unlink()
+        return freed
+
+    def _add_file(self, descriptor: Descriptor, source: Path, on_progress: Callable[[int], None] | None) -> None:
+        target = blob_path(self._directory, descriptor.digest)
+        if _has_size(target, descriptor.size):
+            return
+        with source.open("rb") as stream, self._new(target) as write:
+
+            def copy(piece: bytes) -> None:
+                write(piece)
+                if on_progress is not None:
+                    on_progress(len(piece))
+
+            verify_stream(stream, descriptor, subject=str(source), write=copy)
+
+    def _add_content(self, descriptor: Descriptor, content: bytes) -> None:
+        target = blob_path(self._directory, descriptor.digest)
+        if not _has_size(target, descriptor.size):
+            with self._new(target) as write:
+                write(verify_content(content, descriptor, subject=str(target)))
+
+    @contextlib.contextmanager
+    def _new(self, target: Path) -> Iterator[Callable[[bytes], object]]:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=target.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                # mkstemp makes files that only their owner reads
+                os.fchmod(descriptor, 0o644)
+                yield stream.write
+            temporary.replace(target)
+            self._added.append(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def render_index(entries: Iterable[Mapping[str, object]]) -> bytes:
+    """Return the contents of `index.json`; entries are JSON values of descriptors."""
+    return render_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": list(entries)}).encode()
+
+
+def index_entries(image: Image, tags: Sequence[str]) -> list[dict[str, object]]:
+    """Return an entry for each tag, or one without a name."""
+    descriptor = image.descriptor.render()
+    if not tags:
+        return [descriptor]
+    return [{**descriptor, "annotations": {REF_NAME_ANNOTATION: tag}} for tag in dict.fromkeys(tags)]
+
+
+def _has_size(path: Path, size: int) -> bool:
+    # A blob that is there under its digest was whole when it was renamed; a crash of the machine may have emptied it since.
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == size
+
+
+def _is_unused(directory: Path) -> bool:
+    """Whether there is nothing but what a killed writer, or one that writes blobs first, has left."""
+    return all(path.name == BLOBS_DIR for path in directory.iterdir())
+
+
+def _remove_empty(directory: Path) -> None:
+    for path in (*directory.glob(f"{BLOBS_DIR}/*"), directory / BLOBS_DIR, directory / LAYOUT_FILE, directory):
+        with contextlib.suppress(OSError):
+            path.unlink() if path.is_file() else path.rmdir()
