@@ -1,0 +1,77 @@
+"""What can go wrong in the python buildpack.
+
+kit.BuildpackError
+  UnreadableVersion      a file or variable does not name a version of CPython
+  NoSuchInterpreter      no interpreter of the builder fits the version that is asked for
+  BrokenInterpreter      the builder's archive is not there, not what its list says, or cannot be unpacked
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lifecycle.cnb.kit import BuildpackError
+
+
+@dataclass(eq=False, kw_only=True)
+class UnreadableVersion(BuildpackError):
+    """The text at `origin` is no version of CPython."""
+
+    origin: str
+    text: str
+    reason: str
+
+    @property
+    def summary(self) -> str:
+        """Where, what and why."""
+        return f"{self.origin}: `{self.text}` {self.reason}"
+
+    @property
+    def hint(self) -> str | None:
+        """What to write."""
+        return "write a version such as `3.10` or `3.10.13`"
+
+
+@dataclass(eq=False, kw_only=True)
+class NoSuchInterpreter(BuildpackError):
+    """The builder has interpreters, and none of them fits."""
+
+    origin: str
+    wanted: str
+    available: tuple[str, ...]
+    """Newest first."""
+
+    @property
+    def summary(self) -> str:
+        """What was asked for, and where."""
+        return f"{self.origin}: the builder has no Python {self.wanted}"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What there is."""
+        return (("available", ", ".join(self.available) or "none"),)
+
+    @property
+    def hint(self) -> str | None:
+        """How to get what was asked for."""
+        return (
+            "ask for an available version, or add this one to `cpython` below `[pybuild.interpreters]` in builder.toml"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class BrokenInterpreter(BuildpackError):
+    """An interpreter of the builder cannot be used."""
+
+    path: str
+    reason: str
+
+    @property
+    def summary(self) -> str:
+        """Which file, and what is wrong with it."""
+        return f"`{self.path}` {self.reason}"
+
+    @property
+    def hint(self) -> str | None:
+        """The builder is at fault, not the repository."""
+        return "this is a fault of the builder, not of the repository: make it again with `pybuild builder create`"

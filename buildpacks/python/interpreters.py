@@ -1,0 +1,96 @@
+"""The interpreters that the builder carries: relocatable archives and `interpreters.json`, which lists them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import Version
+
+from buildpacks.python.errors import BrokenInterpreter, NoSuchInterpreter
+from buildpacks.python.request import VersionRequest
+
+_LIST_NAME = "interpreters.json"
+_DEFAULT_DIRECTORY = Path("/opt/pybuild/interpreters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """An archive of CPython. Its members are `bin/…`, `lib/…`, without a directory above them."""
+
+    version: Version
+    sha256: str
+    archive: Path
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An interpreter and the request that it answers."""
+
+    interpreter: Interpreter
+    request: VersionRequest
+
+
+def interpreters_directory(env: Mapping[str, str]) -> Path:
+    """Return where the builder keeps its interpreters; `PYBUILD_INTERPRETERS` names another place."""
+    return Path(env.get("PYBUILD_INTERPRETERS") or _DEFAULT_DIRECTORY)
+
+
+def read_interpreters(directory: Path, arch: str | None) -> tuple[Interpreter, ...]:
+    """Return the interpreters for `arch`, newest first. Raises `BrokenInterpreter`."""
+    path = directory / _LIST_NAME
+    try:
+        entries = json.loads(path.read_bytes())
+        found = [
+            Interpreter(
+                version=Version(entry["version"]),
+                sha256=entry["sha256"],
+                archive=directory / entry["file"],
+                origin=entry["origin"],
+            )
+            for entry in entries
+            if arch is None or entry["arch"] == arch
+        ]
+    except OSError as err:
+        raise BrokenInterpreter(path=str(path), reason=f"cannot be read: {err.strerror}") from err
+    except (ValueError, KeyError, TypeError) as err:
+        raise BrokenInterpreter(path=str(path), reason=f"is not a list of interpreters: {err!r}") from err
+    return tuple(sorted(found, key=lambda interpreter: interpreter.version, reverse=True))
+
+
+def choose_interpreter(requests: tuple[VersionRequest, ...], available: tuple[Interpreter, ...]) -> Choice:
+    """Return the newest interpreter that fits the first request that any fits. Raises `NoSuchInterpreter`.
+
+    An exact patch release that a file names is given up for another of the same minor version: the builder has one of each,
+    and patch releases only repair.
+    """
+    for request in requests:
+        for interpreter in available:
+            if request.specifier.contains(interpreter.version):
+                return Choice(interpreter=interpreter, request=request)
+    for request in requests:
+        for interpreter in available:
+            if request.minor == f"{interpreter.version.major}.{interpreter.version.minor}":
+                return Choice(interpreter=interpreter, request=request)
+    raise NoSuchInterpreter(
+        origin=requests[0].origin,
+        wanted=requests[0].text,
+        available=tuple(str(interpreter.version) for interpreter in available),
+    )
+
+
+def check_archive(interpreter: Interpreter) -> None:
+    """Raise `BrokenInterpreter` unless the archive is the one that the list means."""
+    digest = hashlib.sha256()
+    try:
+        with interpreter.archive.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as err:
+        raise BrokenInterpreter(path=str(interpreter.archive), reason=f"cannot be read: {err.strerror}") from err
+    if digest.hexdigest() != interpreter.sha256:
+        raise BrokenInterpreter(path=str(interpreter.archive), reason="has another SHA-256 than its list says")

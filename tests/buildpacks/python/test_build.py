@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lifecycle.cnb.layer import LayerTypes
+from lifecycle.cnb.plan import BuildPlan, PlanEntry
+from tests.buildpacks.conftest import Workbench
+
+Make = Callable[[str], Workbench]
+
+
+@pytest.fixture
+def bench(workbench: Make, tmp_path: Path) -> Workbench:
+    made = workbench("python")
+    made.env["PYBUILD_INTERPRETERS"] = str(tmp_path / "interpreters")
+    add_interpreters(tmp_path / "interpreters", "3.10.13", "3.12.1")
+    return made
+
+
+def add_interpreters(directory: Path, *versions: str) -> None:
+    """Archives with a program that is as much of an interpreter as unpacking needs."""
+    directory.mkdir(exist_ok=True)
+    entries = []
+    for version in versions:
+        content = f"#!/bin/sh\necho Python {version}\n".encode()
+        path = directory / f"cpython-{version}.tar.gz"
+        with tarfile.open(path, "w:gz") as archive:
+            member = tarfile.TarInfo("bin/python3")
+            member.size, member.mode = len(content), 0o755
+            archive.addfile(member, io.BytesIO(content))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        entries.append({"version": version, "arch": "amd64", "file": path.name, "sha256": digest, "origin": "test"})
+    (directory / "interpreters.json").write_text(json.dumps(entries), encoding="utf-8")
+
+
+def test_python_is_offered_to_every_application(bench: Workbench) -> None:
+    run, plan = bench.detect()
+    assert (run.status, plan) == (0, BuildPlan(provides=("python",)))
+
+
+def test_the_default_is_unpacked_into_a_layer_for_build_and_launch(bench: Workbench) -> None:
+    run = bench.build((PlanEntry(name="python"),))
+    assert run.status == 0
+    assert bench.layer("cpython").types == LayerTypes(launch=True, build=True, cache=True)
+    assert bench.layer("cpython").metadata["version"] == "3.10.13"
+    assert (bench.layers / "cpython" / "bin" / "python3").stat().st_mode & 0o777 == 0o755
+    assert (bench.layers / "cpython" / "env.launch" / "PYTHONUNBUFFERED.default").read_text() == "1"
+
+
+def test_the_default_says_that_it_is_past_its_end_of_life_and_how_to_move_on(bench: Workbench) -> None:
+    out = bench.build().stdout
+    assert "notice: Python 3.10 is past its end of life (October 2026)" in out
+    assert "write `3.12` into `.python-version`" in out
+
+
+def test_the_repository_chooses_the_version(bench: Workbench) -> None:
+    bench.write({".python-version": "3.12\n"})
+    run = bench.build()
+    assert bench.layer("cpython").metadata["version"] == "3.12.1"
+    assert "Python 3.12.1, from .python-version:1" in run.stdout
+
+
+def test_a_buildpack_chooses_when_the_repository_does_not(bench: Workbench) -> None:
+    bench.build((PlanEntry(name="python", metadata={"version": "3.12"}),))
+    assert bench.layer("cpython").metadata["version"] == "3.12.1"
+
+
+def test_another_patch_release_does_for_a_file_and_says_so(bench: Workbench) -> None:
+    bench.write({"runtime.txt": "python-3.10.4\n"})
+    assert (
+        "notice: runtime.txt:1 asks for Python 3.10.4; the builder's patch release of 3.10 is 3.10.13"
+        in bench.build().stdout
+    )
+
+
+def test_a_version_that_is_not_there_is_an_error_with_its_place(bench: Workbench) -> None:
+    bench.write({".python-version": "# ours\n3.9\n"})
+    run = bench.build()
+    assert run.status == 1
+    assert run.stderr == (
+        "error: .python-version:2: the builder has no Python 3.9\n"
+        "  available  3.12.1, 3.10.13\n"
+        "hint: ask for an available version, or add this one to `cpython` below `[pybuild.interpreters]` in builder.toml\n"
+    )
+
+
+def test_an_unchanged_interpreter_is_used_again(bench: Workbench) -> None:
+    bench.build()
+    bench.restore()
+    (bench.layers / "cpython" / "mark").touch()
+    run = bench.build()
+    assert "Using cached Python 3.10.13" in run.stdout
+    assert (bench.layers / "cpython" / "mark").exists()
+
+
+def test_another_interpreter_replaces_the_old_one_and_says_why(bench: Workbench) -> None:
+    bench.build()
+    bench.restore()
+    (bench.layers / "cpython" / "mark").touch()
+    bench.env["BP_CPYTHON_VERSION"] = "3.12"
+    run = bench.build()
+    assert "version has changed from 3.10.13 to 3.12.1" in run.stdout
+    assert not (bench.layers / "cpython" / "mark").exists()
+
+
+def test_a_damaged_archive_is_refused(bench: Workbench, tmp_path: Path) -> None:
+    with (tmp_path / "interpreters" / "cpython-3.10.13.tar.gz").open("ab") as stream:
+        stream.write(b"x")
+    run = bench.build()
+    assert run.status == 1
+    assert "another SHA-256" in run.stderr
+
+
+def test_a_builder_without_interpreters_says_so(bench: Workbench, tmp_path: Path) -> None:
+    bench.env["PYBUILD_INTERPRETERS"] = str(tmp_path / "none")
+    assert "pybuild builder create" in bench.build().stderr
