@@ -24,6 +24,7 @@ from lifecycle.oci.document import SIZE_LIMIT
 from lifecycle.oci.errors import BlobMismatch, BrokenImage, ImageNotFound
 from lifecycle.oci.image import Image, assemble_image
 from lifecycle.oci.manifest import Manifest
+from lifecycle.oci.reference import Reference
 from lifecycle.oci.tar import Member, MemberKind, TarReader
 from lifecycle.oci.verify import open_regular
 
@@ -157,9 +158,8 @@ def _choose(entries: Sequence[Table], name: str | None, path: Path) -> Table:
     names = sorted({tag for entry in entries for tag in entry.strings("RepoTags")})
     known = ", ".join(f"`{tag}`" for tag in names) or "none with a name"
     if name is not None:
-        # Docker adds the tag `latest` to a name without one.
-        wanted = {name, f"{name}:latest"}
-        found = [entry for entry in entries if wanted & set(entry.strings("RepoTags"))]
+        wanted = Reference.parse(name).with_default_tag()
+        found = [entry for entry in entries if wanted in [Reference.parse(tag) for tag in entry.strings("RepoTags")]]
         if not found:
             raise ImageNotFound(str(path), f"has no image `{name}`; there are: {known}")
         return found[0]

@@ -42,6 +42,7 @@ class Member:
     name: bytes
     kind: MemberKind
     mode: int
+    mtime: int
     size: int
     link: bytes
     offset: int
@@ -112,8 +113,8 @@ class TarReader:
         # Links say sizes without having content.
         content = size if kind is MemberKind.FILE else 0
         self._remaining, self._padding = content, -content % _BLOCK
-        mode = self._number(header[100:108])
-        return Member(name=name, kind=kind, mode=mode, size=content, link=link, offset=self._position)
+        mode, mtime = self._number(header[100:108]), self._number(header[136:148])
+        return Member(name=name, kind=kind, mode=mode, mtime=mtime, size=content, link=link, offset=self._position)
 
     def _record(self, header: bytes) -> bytes:
         size = self._number(header[124:136])

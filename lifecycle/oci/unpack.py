@@ -1,0 +1,107 @@
+"""Unpacks an image into a directory. What the layers say is not trusted: the process that does it can write nothing else.
+
+That process is bubblewrap's: the machine is read-only to it but for the directory, it has no network, one user and no
+capability but the one to make the directory its root (chroot), which it does before it reads the first layer. So names, links
+and whiteouts are resolved by the kernel inside the directory, as they will be in the running image; nothing has to be guessed
+about `..` or links, and an attack on the reader of archives finds nothing to reach.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.oci.descriptor import GZIP_LAYER_TYPE
+from lifecycle.oci.errors import UnpackFailed, UnpackToolMissing
+from lifecycle.oci.image import Image
+
+_PACKAGE_ROOT = Path(__file__).parents[2]
+_CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from lifecycle.oci.extract import main; main()"
+_SETUP_FAILED = "bwrap: "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """What was unpacked. `skipped`: device nodes and the like, which an ordinary user cannot make."""
+
+    files: int
+    skipped: int
+
+
+def unpack_image(image: Image, directory: Path) -> Unpacked:
+    """Make `directory`, which must not exist or be empty, the root file system of `image`.
+
+    Files belong to the caller, whatever the image says; permission bits stay, set-user-id and set-group-id do not, and every
+    directory can be used by its owner. Each layer is checked against its diff id. Where it fails, `directory` holds a part.
+
+    Raises:
+        UnpackFailed: a layer is damaged or cannot be unpacked.
+        UnpackToolMissing: bubblewrap is not installed or may not work here.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    request = json.dumps(
+        {
+            "layers": [
+                {
+                    "path": str(layer.path.resolve()),
+                    "gzip": layer.descriptor.media_type == GZIP_LAYER_TYPE,
+                    "diff_id": layer.diff_id.hex,
+                    "algorithm": layer.diff_id.algorithm,
+                }
+                for layer in image.layers
+            ]
+        }
+    )
+    answer = _run(_command(directory.resolve()), request)
+    if "error" in answer:
+        raise UnpackFailed(f"image {image.digest}", str(answer["error"]))
+    return Unpacked(files=int(str(answer["files"])), skipped=int(str(answer["skipped"])))
+
+
+def _command(directory: Path) -> list[str]:
+    program = shutil.which("bwrap")
+    if program is None:
+        raise UnpackToolMissing(
+            "`bwrap` is not installed",
+            "pybuild needs it to unpack images safely",
+            "install the package `bubblewrap`, on Debian and Ubuntu: apt-get install bubblewrap",
+        )
+    confined = [program, "--unshare-all", "--die-with-parent", "--new-session"]
+    # Inside its own user namespace the process is root without power: it can change its root directory and nothing else.
+    confined += ["--uid", "0", "--gid", "0", "--cap-drop", "ALL", "--cap-add", "CAP_SYS_CHROOT"]
+    confined += ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--bind", str(directory), str(directory)]
+    return [*confined, "--", sys.executable, "-I", "-c", _CHILD, str(_PACKAGE_ROOT), str(directory)]
+
+
+def _run(command: list[str], request: str) -> dict[str, object]:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )
+    try:
+        output, errors = process.communicate(request)
+    except BaseException:
+        process.kill()
+        with contextlib.suppress(OSError):
+            process.wait()
+        raise
+    if process.returncode == 0:
+        answer: dict[str, object] = json.loads(output)
+        return answer
+    last = errors.strip().splitlines()[-1] if errors.strip() else f"ended with status {process.returncode}"
+    if last.startswith(_SETUP_FAILED):
+        raise UnpackToolMissing(
+            "bubblewrap cannot make a sandbox here",
+            last.removeprefix(_SETUP_FAILED),
+            "allow user namespaces, or run as root",
+        )
+    raise UnpackFailed("the process that unpacks images", f"failed: {last}")
