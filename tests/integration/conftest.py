@@ -1,0 +1,92 @@
+"""Fixtures of the tests with the real tools. The builder is made once for the machine; everything else is a test's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lifecycle.cnb.layer import remove_tree
+from pybuild.store import store_directory
+from tests.integration.command import FIXTURES, Pybuild, expect_success, ordinary_environment
+from tests.integration.data_science import DataScience, build_data_science
+from tests.integration.engine import DockerEngine, docker_engine
+from tests.integration.package_index import PackageIndex, write_wheel
+from tests.integration.workplace import clone_of, share_builder
+
+
+@pytest.fixture(scope="session")
+def machine_store() -> Path:
+    """The store of this machine, with the builder made."""
+    store = store_directory(os.environ, Path.home())
+    expect_success(Pybuild(env=ordinary_environment(store.parent))("builder", "create"))
+    return store
+
+
+@pytest.fixture
+def new_pybuild(machine_store: Path, tmp_path: Path) -> Iterator[Callable[[str], Pybuild]]:
+    """Makes the command with an empty store of its own, but for the builder; stores are removed after the test."""
+    made = []
+
+    def make(name: str) -> Pybuild:
+        cache_home = share_builder(machine_store, tmp_path / name)
+        made.append(cache_home)
+        return Pybuild(env=ordinary_environment(cache_home))
+
+    yield make
+    for cache_home in made:
+        remove_tree(cache_home)
+
+
+@pytest.fixture
+def pybuild(new_pybuild: Callable[[str], Pybuild]) -> Pybuild:
+    """The command with the machine's own package index."""
+    return new_pybuild("cache-home")
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[PackageIndex]:
+    """A package index with three packages: `alpha` in two versions, `beta` that needs `alpha<2`, and `gamma`."""
+    with PackageIndex(tmp_path / "index") as made:
+        write_wheel(made.directory, "alpha", "1.0", files={"alpha.py": "VERSION = '1.0'\n", "alpha_old.py": ""})
+        write_wheel(made.directory, "alpha", "2.0")
+        write_wheel(made.directory, "beta", "1.0", requires=["alpha<2"])
+        write_wheel(made.directory, "gamma", "1.0")
+        yield made
+
+
+@pytest.fixture
+def offline_pybuild(pybuild: Pybuild, index: PackageIndex) -> Pybuild:
+    """The command with the test's own package index as the only one."""
+    return pybuild.with_env(**index.settings())
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository that asks for `alpha==1.0` of the test's own index."""
+    directory = tmp_path / "repository"
+    directory.mkdir()
+    (directory / "requirements.txt").write_text("alpha==1.0\n")
+    (directory / "main.py").write_text("import alpha\nprint('alpha', alpha.VERSION)\n")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerEngine]:
+    """A Docker engine for the whole run."""
+    if os.geteuid() != 0:
+        pytest.skip("a Docker engine needs root")
+    with docker_engine() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def data_science(machine_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataScience]:
+    """The image of fixtures/pip_data_science, built once from a clone, with its store; removed after the run."""
+    directory = tmp_path_factory.mktemp("data-science")
+    cache_home = share_builder(machine_store, directory / "cache-home")
+    pybuild = Pybuild(env=ordinary_environment(cache_home))
+    yield build_data_science(pybuild, clone_of(FIXTURES / "pip_data_science", directory / "clone"), directory)
+    remove_tree(directory)

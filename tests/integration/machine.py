@@ -1,0 +1,142 @@
+"""What a test must know of the machine it runs on: its traces, its processes, its users, small disks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pybuild.host import read_host_settings
+from tests.integration.command import CHECKOUT
+
+# What everybody's machine is configured with says nothing of this one.
+_COMMON_HOSTS = {
+    "pypi.org",
+    "files.pythonhosted.org",
+    "deb.debian.org",
+    "security.debian.org",
+    "localhost",
+    "127.0.0.1",
+}
+_HOST = re.compile(r"(?:https?|ftp)://(?:[^/@\s\"']*@)?([A-Za-z0-9.-]+)")
+
+
+def machine_traces(*directories: Path) -> dict[str, bytes]:
+    """What must be in no image: a description of each trace, and its bytes; `directories` are those of this test."""
+    settings = read_host_settings(os.environ, Path.home())
+    traces = {
+        "directory": [
+            str(path) for path in (CHECKOUT, Path.cwd(), *directories, _python_prefix()) if len(path.parts) > 2
+        ],
+        "host name": [socket.gethostname()] if len(socket.gethostname()) > 5 else [],
+        "proxy": [urlsplit(value).netloc for name, value in settings.proxies.items() if name.lower() != "no_proxy"],
+        "package index": [*_index_hosts(settings.indexes), *(str(mount.source) for mount in settings.mounts)],
+        "package mirror": _mirror_hosts(),
+        "certificate": _own_certificates(),
+    }
+    return {f"{kind} {value[:60]}": value.encode() for kind, values in traces.items() for value in values if value}
+
+
+def _python_prefix() -> Path:
+    return Path(sys.base_prefix) if sys.base_prefix not in ("/usr", "/usr/local") else Path("/")
+
+
+def _index_hosts(indexes: Mapping[str, str]) -> list[str]:
+    found = {host for value in indexes.values() for host in _HOST.findall(value)}
+    return sorted(found - _COMMON_HOSTS)
+
+
+def _mirror_hosts() -> list[str]:
+    """Hosts of the machine's apt sources and proxies."""
+    texts = [path.read_text(errors="replace") for path in Path("/etc/apt").rglob("*") if _is_apt_configuration(path)]
+    return sorted({host for text in texts for host in _HOST.findall(text)} - _COMMON_HOSTS - {"snapshot.debian.org"})
+
+
+def _is_apt_configuration(path: Path) -> bool:
+    return path.is_file() and path.suffix in (".list", ".sources", ".conf", "")
+
+
+def _own_certificates() -> list[str]:
+    """A line of each certificate that the machine's administrator has added."""
+    added = Path("/usr/local/share/ca-certificates")
+    texts = [path.read_text(errors="replace") for path in added.rglob("*.crt")] if added.is_dir() else []
+    bodies = [body for text in texts for body in re.findall(r"BEGIN CERTIFICATE-+\s+([^-]+)-", text)]
+    return [body.split()[1] for body in bodies if len(body.split()) > 1]
+
+
+def processes_that_see(directory: Path) -> list[str]:
+    """Command lines of processes that have something below `directory` mounted, or are named after it."""
+    found = []
+    for process in Path("/proc").iterdir():
+        # Processes end while they are looked at.
+        with contextlib.suppress(OSError):
+            if not process.name.isdigit() or int(process.name) == os.getpid():
+                continue
+            command = (process / "cmdline").read_bytes()
+            seen = command + (process / "mountinfo").read_bytes()
+            if os.fsencode(directory) in seen and b"Z (zombie)" not in (process / "status").read_bytes():
+                found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def expect_no_processes(directory: Path, within_s: float = 10) -> None:
+    """Return when no process sees `directory` any more; AssertionError with those that do after `within_s`."""
+    deadline = time.monotonic() + within_s
+    while left := processes_that_see(directory):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def small_disk(directory: Path, size_mb: int) -> Iterator[Path]:
+    """`directory` as a disk of `size_mb` MB of its own; needs root."""
+    directory.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(directory)]
+    subprocess.run(command, check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrdinaryUser:
+    """A user without any rights, for the time of a test."""
+
+    name: str
+    home: Path
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """Command that runs a command as this user, with nothing left of root's rights."""
+        return ("setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--init-groups", "--no-new-privs")
+
+    def environment(self) -> dict[str, str]:
+        """What a login sets."""
+        return {"HOME": str(self.home), "USER": self.name, "LOGNAME": self.name, "TMPDIR": str(self.home / "tmp")}
+
+
+@contextlib.contextmanager
+def ordinary_user(name: str) -> Iterator[OrdinaryUser]:
+    """A new user with a home directory and a range of subordinate ids, as `adduser` gives one; needs root."""
+    home = Path(tempfile.mkdtemp(prefix="pybuild-home-"))
+    home.rmdir()
+    subprocess.run(["useradd", "--create-home", "--home-dir", str(home), "--user-group", name], check=True)
+    try:
+        user = OrdinaryUser(name=name, home=home)
+        subprocess.run([*user.prefix, "mkdir", str(home / "tmp")], check=True)
+        yield user
+    finally:
+        expect_no_processes(home, within_s=30)
+        subprocess.run(["userdel", name], check=True)
+        shutil.rmtree(home)

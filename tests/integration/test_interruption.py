@@ -1,0 +1,122 @@
+"""A build that is interrupted, terminated or out of time ends at once, leaves nothing, and can be done again."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.command import Finished, Pybuild, expect_error, expect_success
+from tests.integration.image_check import validate_image
+from tests.integration.machine import expect_no_processes, processes_that_see
+from tests.integration.package_index import PackageIndex, write_sdist
+
+pytestmark = pytest.mark.integration
+
+_INTERRUPTED, _TERMINATED, _OUT_OF_TIME = 130, 143, 53
+# Sleeps while its wheel is built, with a child that has left its process group and session behind.
+_SLEEPING_BACKEND = """
+    import os, sys, time
+    def get_requires_for_build_wheel(config_settings=None):
+        return []
+    def build_wheel(directory, config_settings=None, metadata_directory=None):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                time.sleep(600)
+            os._exit(0)
+        print("asleep", file=sys.stderr, flush=True)
+        time.sleep(600)
+"""
+_PYPROJECT = """
+    [build-system]
+    requires = []
+    build-backend = "backend"
+    backend-path = ["."]
+    [project]
+    name = "sleeper"
+    version = "1.0"
+"""
+
+
+@pytest.fixture
+def sleeping(index: PackageIndex, repository: Path) -> Path:
+    """A repository whose build never ends."""
+    write_sdist(index.directory, "sleeper", "1.0", {"pyproject.toml": _PYPROJECT, "backend.py": _SLEEPING_BACKEND})
+    (repository / "requirements.txt").write_text("sleeper\n")
+    return repository
+
+
+@pytest.mark.parametrize("phase", ["BUILDER", "SOURCE", "ANALYZE", "DETECT", "RESTORE", "BUILD", "EXPORT"])
+def test_control_c_in_each_phase_leaves_nothing(
+    phase: str, offline_pybuild: Pybuild, repository: Path, tmp_path: Path
+) -> None:
+    running = offline_pybuild.start("build", repository, "--output", f"oci:{tmp_path / 'layout'}")
+    running.wait_for(f"===> {phase}\n")
+    running.send(signal.SIGINT)
+    _expect_interrupted(running.finish(20), _INTERRUPTED, offline_pybuild, tmp_path)
+    expect_success(offline_pybuild("build", repository, "--output", f"oci:{tmp_path / 'layout'}"))
+    validate_image(tmp_path / "layout")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, _INTERRUPTED), (signal.SIGTERM, _TERMINATED)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_while_a_package_is_built_ends_everything(
+    number: signal.Signals, status: int, offline_pybuild: Pybuild, sleeping: Path, tmp_path: Path
+) -> None:
+    running = offline_pybuild.start("build", sleeping, "--output", f"oci:{tmp_path / 'layout'}")
+    running.wait_for("===> BUILD\n")
+    _wait_for_backend(offline_pybuild)
+    running.send(number)
+    _expect_interrupted(running.finish(20), status, offline_pybuild, tmp_path)
+
+
+def test_a_killed_build_leaves_no_processes_and_the_next_is_clean(
+    offline_pybuild: Pybuild, repository: Path, sleeping: Path, tmp_path: Path
+) -> None:
+    running = offline_pybuild.start("build", sleeping, "--output", f"oci:{tmp_path / 'layout'}")
+    running.wait_for("===> BUILD\n")
+    _wait_for_backend(offline_pybuild)
+    running.process.kill()
+    running.process.wait()
+    expect_no_processes(offline_pybuild.cache_home)
+    assert not (tmp_path / "layout").exists()
+    (repository / "requirements.txt").write_text("alpha==1.0\n")
+    expect_success(offline_pybuild("build", repository, "--output", f"oci:{tmp_path / 'layout'}"))
+    validate_image(tmp_path / "layout")
+
+
+def test_the_time_limit_ends_a_build_with_all_its_processes(
+    offline_pybuild: Pybuild, sleeping: Path, tmp_path: Path
+) -> None:
+    finished = offline_pybuild(
+        "build", sleeping, "--timeout", "12s", "--output", f"oci:{tmp_path / 'layout'}", timeout_s=60
+    )
+    message = expect_error(finished, _OUT_OF_TIME, "12 seconds", "build")
+    assert "--timeout" in message
+    assert finished.seconds < 30
+    _expect_nothing_left(offline_pybuild, tmp_path)
+
+
+def _wait_for_backend(pybuild: Pybuild) -> None:
+    """Return when the build's own daemon sleeps: three of its processes run `backend`."""
+    deadline = time.monotonic() + 60
+    while (
+        sum("build_wheel" in command or "backend" in command for command in processes_that_see(pybuild.cache_home)) < 2
+    ):
+        assert time.monotonic() < deadline, processes_that_see(pybuild.cache_home)
+        time.sleep(0.2)
+
+
+def _expect_interrupted(finished: Finished, status: int, pybuild: Pybuild, tmp_path: Path) -> None:
+    expect_error(finished, status)
+    _expect_nothing_left(pybuild, tmp_path)
+
+
+def _expect_nothing_left(pybuild: Pybuild, tmp_path: Path) -> None:
+    expect_no_processes(pybuild.cache_home)
+    assert not (tmp_path / "layout").exists()
+    assert not list((pybuild.cache_home / "pybuild").glob("apps/*/work"))
