@@ -13,6 +13,7 @@ CnbError
   RestoreError              42
   BuildpackFailed           51   a `bin/build` gave up
   BuildOutputError          52   a `bin/build` left something that the contract does not allow
+  ExportError               62   what was built cannot become an image
 """
 
 from __future__ import annotations
@@ -223,3 +224,22 @@ class BuildOutputError(CnbError):
     def summary(self) -> str:
         """Which buildpack, and what is wrong with what it left."""
         return f"buildpack `{self.buildpack}` left something that cannot be used: {self.message}"
+
+
+@dataclass(eq=False, kw_only=True)
+class ExportError(CnbError):
+    """What was built cannot become an image."""
+
+    exit_code: ClassVar[int] = 62
+    message: str
+    advice: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """What is missing or wrong."""
+        return self.message
+
+    @property
+    def hint(self) -> str | None:
+        """The advice that the raiser gave."""
+        return self.advice
