@@ -25,6 +25,7 @@ _COMMON_HOSTS = {
     "files.pythonhosted.org",
     "deb.debian.org",
     "security.debian.org",
+    "snapshot.debian.org",
     "localhost",
     "127.0.0.1",
 }
@@ -57,13 +58,15 @@ def _index_hosts(indexes: Mapping[str, str]) -> list[str]:
 
 
 def _mirror_hosts() -> list[str]:
-    """Hosts of the machine's apt sources and proxies."""
-    texts = [path.read_text(errors="replace") for path in Path("/etc/apt").rglob("*") if _is_apt_configuration(path)]
-    return sorted({host for text in texts for host in _HOST.findall(text)} - _COMMON_HOSTS - {"snapshot.debian.org"})
-
-
-def _is_apt_configuration(path: Path) -> bool:
-    return path.is_file() and path.suffix in (".list", ".sources", ".conf", "")
+    """Hosts of the machine's apt sources and apt's proxies."""
+    lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.*")]
+    texts = [
+        path.read_text(errors="replace") for path in lists if path.suffix in (".list", ".sources") and path.is_file()
+    ]
+    if shutil.which("apt-config"):
+        dumped = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
+        texts += [line for line in dumped.splitlines() if "proxy" in line.lower()]
+    return sorted({host for text in texts for host in _HOST.findall(text)} - _COMMON_HOSTS)
 
 
 def _own_certificates() -> list[str]:

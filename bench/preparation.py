@@ -1,0 +1,82 @@
+"""What a benchmark needs before it measures: settings, an interpreter, a base image."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pybuild.host import HostSettings
+from tests.integration.command import Pybuild, expect_success, ordinary_environment
+from tests.integration.engine import DockerEngine
+
+BASE = "bench-base"
+"""Name of the base image in the engine."""
+
+
+def run_quietly(command: Sequence[str], env: Mapping[str, str]) -> None:
+    """Run a program that must succeed."""
+    result = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}")
+
+
+def remote_environment(settings: HostSettings) -> dict[str, str]:
+    """This process's environment, with only those package indexes that a container could reach as well."""
+    env = ordinary_environment(Path("/nowhere"))
+    for name in [name for name in env if name.startswith(("PIP_", "UV_"))]:
+        del env[name]
+    indexes = {
+        name: _remote_words(value) for name, value in settings.indexes.items() if name.endswith(("_URL", "INDEX"))
+    }
+    indexes = {name: value for name, value in indexes.items() if value}
+    for pip_name, uv_name in (("PIP_INDEX_URL", "UV_INDEX_URL"), ("PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL")):
+        if pip_name in indexes:
+            indexes.setdefault(uv_name, indexes[pip_name])
+    env |= {"PIP_CONFIG_FILE": "/dev/null", "UV_NO_CONFIG": "1", **indexes}
+    if settings.ca_bundle is not None:
+        env |= {"SSL_CERT_FILE": str(settings.ca_bundle), "PIP_CERT": str(settings.ca_bundle)}
+    return env
+
+
+def _remote_words(value: str) -> str:
+    return " ".join(word for word in value.split() if word.startswith(("http://", "https://")))
+
+
+@contextmanager
+def unpacked_interpreter(store: Path, scratch: Path) -> Iterator[Path]:
+    """The Python of the builder, unpacked."""
+    archive = max(store.glob("interpreters/*/cpython-3.10*.tar.gz"), key=lambda path: path.stat().st_mtime)
+    directory = scratch / "interpreter"
+    directory.mkdir()
+    run_quietly(["tar", "--extract", "--file", str(archive), "--directory", str(directory)], os.environ)
+    yield next(directory.rglob("bin/python3.10"))
+
+
+def load_base(
+    engine: DockerEngine, pybuild: Pybuild, settings: HostSettings, env: Mapping[str, str], scratch: Path
+) -> None:
+    """Give the engine what `FROM python:3.10` would be: our run image with the interpreter and pip, without packages.
+
+    The machine's certificates and indexes are put on top, for BuildKit has no other way to learn of them.
+    """
+    repository = scratch / "empty"
+    repository.mkdir()
+    (repository / "requirements.txt").write_text("")
+    archive = scratch / "base.tar"
+    expect_success(pybuild("build", repository, "--output", f"docker-archive:{archive}", "--tag", "bench-empty"))
+    engine.load(archive)
+    context = scratch / "base"
+    context.mkdir()
+    variables = {name: value for name, value in env.items() if name.startswith("PIP_") and name != "PIP_CERT"}
+    variables |= settings.proxies
+    lines = ["FROM bench-empty", *(f'ENV {name}="{value}"' for name, value in variables.items())]
+    if settings.ca_bundle is not None:
+        shutil.copyfile(settings.ca_bundle, context / "ca.crt")
+        lines += ["COPY ca.crt /etc/ssl/certs/ca-certificates.crt", "ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt"]
+    (context / "Dockerfile").write_text("\n".join(lines) + "\n")
+    engine("build", "--quiet", "--tag", BASE, str(context))
