@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from buildpacks.pip.credentials import without_credentials
 
 # pip's default, and uv's
 PYPI = "https://pypi.org/simple"
@@ -33,13 +35,10 @@ class IndexSettings:
         lines += [f"--find-links {place}" for place in self.find_links]
         return "".join(f"{line}\n" for line in lines)
 
-    def without_credentials(self) -> IndexSettings:
-        """Return the settings to compare and to show."""
-        return replace(
-            self,
-            index_urls=tuple(strip_credentials(url) for url in self.index_urls),
-            find_links=tuple(strip_credentials(url) for url in self.find_links),
-        )
+    def public(self) -> tuple[str, ...]:
+        """Return the settings as lines to compare and to show."""
+        trusted = (f"--trusted-host {host}" for host in self.trusted_hosts)
+        return (*without_credentials(self.render()).splitlines(), *trusted)
 
 
 def read_index_settings(env: Mapping[str, str]) -> IndexSettings:
@@ -55,15 +54,6 @@ def read_index_settings(env: Mapping[str, str]) -> IndexSettings:
         no_index=(env.get("PIP_NO_INDEX") or env.get("UV_NO_INDEX", "")).lower() in ("1", "true", "yes", "on"),
         trusted_hosts=tuple(trusted),
     )
-
-
-def strip_credentials(url: str) -> str:
-    """Return `url` without the user part; `git@` of an SSH URL is no secret and stays."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    if not at or (user == "git" and "ssh" in parts.scheme):
-        return url
-    return urlunsplit(parts._replace(netloc=host))
 
 
 def _named_url(word: str, env: Mapping[str, str]) -> str:

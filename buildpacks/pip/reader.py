@@ -13,9 +13,10 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from buildpacks.pip.advice import advise_on_command
+from buildpacks.pip.credentials import without_credentials
 from buildpacks.pip.disguise import recognise
 from buildpacks.pip.errors import InvalidRequirements, Origin, Problem, ProblemKind
-from buildpacks.pip.indexes import IndexSettings, strip_credentials
+from buildpacks.pip.indexes import IndexSettings
 from buildpacks.pip.lines import (
     LINE_LIMIT,
     LogicalLine,
@@ -160,7 +161,7 @@ class _Reading:
     def _locate(self, name: str, by: _File | None, *, is_constraint: bool) -> _File:
         if REMOTE.match(name) or (by is not None and REMOTE.match(by.location)):
             location = name if by is None else urljoin(by.location, name)
-            shown = mask_credentials(strip_credentials(location))
+            shown = mask_credentials(without_credentials(location))
         else:
             directory = self.app_dir if by is None else Path(by.location).parent
             path = Path(urlsplit(name).path) if name.lower().startswith("file:") else directory / name

@@ -1,0 +1,97 @@
+"""The programs of the build image that this buildpack works with: the interpreter, uv, and the wheel of pip."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from buildpacks.pip.errors import MissingTool
+from lifecycle.cnb.kit import BuildContext
+
+_DEFAULT_WHEELS = Path("/opt/pybuild/wheels")
+# Everything that decides whether compiled packages and bytecode fit: not `sys.version`, which holds the day of its build.
+_IDENTIFY = (
+    "import platform, sys, sysconfig;"
+    "print(platform.python_version(), sysconfig.get_config_var('SOABI'), sys.implementation.cache_tag)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Python:
+    """The interpreter that the environment is for."""
+
+    executable: Path
+    version: str
+    """Exact: `3.10.13`."""
+    abi: str
+    """`cpython-310-x86_64-linux-gnu`."""
+    cache_tag: str
+    """`cpython-310`, as in the names of bytecode files."""
+
+    def __str__(self) -> str:
+        return f"{self.version} ({self.abi})"
+
+    @property
+    def minor(self) -> str:
+        """`3.10`."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipWheel:
+    """The pip that is put into every environment."""
+
+    path: Path
+    version: str
+
+    def sha256(self) -> str:
+        """Return the hash of the file in hex."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+def find_python(context: BuildContext) -> Python:
+    """Return the interpreter that the `PATH` of the build has first. Raises `MissingTool`."""
+    found = _which("python3", context.env)
+    result = context.run([str(found), "-IS", "-c", _IDENTIFY], echo=False, quiet=True)
+    words = result.output.split()
+    if result.status != 0 or len(words) != 3:
+        raise MissingTool(tool="python3", looked_in=f"{found}, which does not run: {result.output.strip()[-200:]}")
+    return Python(executable=found, version=words[0], abi=words[1], cache_tag=words[2])
+
+
+def find_uv(context: BuildContext) -> tuple[Path, str]:
+    """Return uv and its version. Raises `MissingTool`."""
+    found = _which("uv", context.env)
+    result = context.run([str(found), "--version"], echo=False, quiet=True)
+    words = result.output.split()
+    if result.status != 0 or len(words) < 2:
+        raise MissingTool(tool="uv", looked_in=f"{found}, which does not run: {result.output.strip()[-200:]}")
+    return found, words[1]
+
+
+def find_pip_wheel(env: Mapping[str, str]) -> PipWheel:
+    """Return the newest wheel of pip that the builder carries; `PYBUILD_WHEELS` names another directory. Raises `MissingTool`."""
+    directory = Path(env.get("PYBUILD_WHEELS") or _DEFAULT_WHEELS)
+    found = []
+    for path in directory.glob("pip-*.whl"):
+        try:
+            found.append((parse_wheel_filename(path.name)[1], path))
+        except InvalidWheelFilename:
+            continue
+    if not found:
+        raise MissingTool(tool="pip-*.whl", looked_in=str(directory))
+    version, path = max(found)
+    return PipWheel(path=path, version=str(version))
+
+
+def _which(program: str, env: Mapping[str, str]) -> Path:
+    path = env.get("PATH", "")
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise MissingTool(tool=program, looked_in=path or "an empty PATH")
+    return Path(found)
