@@ -25,7 +25,8 @@ _IMAGE_TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:", "docker://")
 _SUFFIXES = ("", "default", "override", "append", "prepend")
 
 _KNOWN_KEYS = frozenset(
-    "description buildpacks extensions order order-extensions lifecycle build run stack targets system pybuild".split()
+    {"description", "buildpacks", "extensions", "order", "order-extensions", "lifecycle"}
+    | {"build", "run", "stack", "targets", "system", "pybuild"}
 )
 # Keys of pack's schema that this pybuild cannot honour: better an error than a builder that lacks what was asked for.
 _UNSUPPORTED = {

@@ -2,16 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypedDict
 
-from pybuild.builder.value import Builder
+from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS
+from pybuild.builder.value import Builder, KeptBase
+
+_API_TITLES = (("Platform API", "platform-apis"), ("Buildpack API", "buildpack-apis"))
 
 
-def describe_builder(builder: Builder) -> Mapping[str, object]:
+class BaseDescription(TypedDict):
+    """A base. `size`: bytes on disk of the build base, bytes compressed of the run base."""
+
+    name: str
+    origin: str
+    size: int
+    packages: list[dict[str, str]]
+
+
+class Description(TypedDict):
+    """A builder."""
+
+    key: str
+    description: str
+    target: str
+    user: str
+    build: BaseDescription
+    run: BaseDescription
+    run_image_digest: str
+    lifecycle: dict[str, list[str]]
+    buildpacks: list[dict[str, str]]
+    order: list[list[dict[str, object]]]
+    interpreters: list[dict[str, str]]
+    tools: dict[str, str]
+    directory: str
+    size: int
+
+
+def describe_builder(builder: Builder) -> Description:
     """Everything that is in `builder`, JSON-able."""
-    raise NotImplementedError
+    run_size = sum(layer.descriptor.size for layer in builder.run_image.layers)
+    return Description(
+        key=builder.key,
+        description=builder.description,
+        target=str(builder.target),
+        user=f"{builder.user_id}:{builder.group_id}",
+        build=_describe_base(builder.build_base, builder.build_image_name, _disk_usage(builder.rootfs)),
+        run=_describe_base(builder.run_base, builder.run_image_name, run_size),
+        run_image_digest=str(builder.run_image.digest),
+        lifecycle={
+            "platform-apis": [str(api) for api in PLATFORM_APIS],
+            "buildpack-apis": [str(api) for api in BUILDPACK_APIS],
+        },
+        buildpacks=[
+            {
+                "id": str(buildpack.id),
+                "version": buildpack.version,
+                "api": str(buildpack.api),
+                "name": buildpack.name or "",
+            }
+            for buildpack in builder.buildpacks
+        ],
+        order=[
+            [{"id": str(member.id), "version": member.version, "optional": member.optional} for member in group]
+            for group in builder.order.groups
+        ],
+        interpreters=[asdict(interpreter) for interpreter in builder.interpreters],
+        tools=dict(builder.tools),
+        directory=str(builder.directory),
+        size=_disk_usage(builder.directory),
+    )
 
 
-def render_description(description: Mapping[str, object]) -> str:
+def render_description(description: Description) -> str:
     """`describe_builder` for a person."""
-    raise NotImplementedError
+    return "\n".join(_render(description))
+
+
+def _render(description: Description) -> Iterator[str]:
+    yield f"Builder {description['key']}: {description['description']}"
+    yield f"  target        {description['target']}, user {description['user']}"
+    apis = (f"{name} {_span(description['lifecycle'][key])}" for name, key in _API_TITLES)
+    yield f"  lifecycle     {', '.join(apis)}"
+    yield f"  tools         {', '.join(f'{name} {version}' for name, version in description['tools'].items())}"
+    yield f"  kept in       {description['directory']} ({_megabytes(description['size'])})"
+    yield "Interpreters"
+    for interpreter in description["interpreters"]:
+        origin = interpreter["origin"]
+        note = " (packed from one on the machine)" if origin == "machine" else ""
+        yield f"  CPython {interpreter['version']} linux/{interpreter['arch']}, from {origin}{note}"
+    yield "Buildpacks"
+    for buildpack in description["buildpacks"]:
+        yield f"  {buildpack['id']} {buildpack['version']}, Buildpack API {buildpack['api']}"
+    yield "Order"
+    for number, group in enumerate(description["order"], start=1):
+        members = (
+            f"{member['id']}@{member['version']}{' (optional)' if member['optional'] else ''}" for member in group
+        )
+        yield f"  {number}. {', '.join(members)}"
+    yield from _render_base("Build base", description["build"], "on disk")
+    yield from _render_base("Run base", description["run"], "compressed")
+    yield f"  digest        {description['run_image_digest']}"
+
+
+def _render_base(title: str, base: BaseDescription, kind_of_size: str) -> Iterator[str]:
+    yield f"{title} {base['name']}"
+    yield f"  made from     {base['origin']}"
+    yield f"  size          {_megabytes(base['size'])} {kind_of_size}"
+    if base["packages"]:
+        yield f"  packages      {len(base['packages'])}:"
+        yield from (f"    {package['name']} {package['version']}" for package in base["packages"])
+
+
+def _describe_base(base: KeptBase, name: str, size: int) -> BaseDescription:
+    return BaseDescription(
+        name=name, origin=base.origin, size=size, packages=[asdict(package) for package in base.packages]
+    )
+
+
+def _disk_usage(directory: Path) -> int:
+    """Bytes of the files in `directory`."""
+    total = 0
+    for parent, _, names in os.walk(directory):
+        total += sum(Path(parent, name).lstat().st_size for name in names)
+    return total
+
+
+def _span(versions: Sequence[str]) -> str:
+    return versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"

@@ -31,6 +31,8 @@ class KeptBase:
     """`Debian bookworm` or the location of the image."""
     identity: str
     """Hash of what is in it: another one after `--refresh`, if there was anything new."""
+    env: Mapping[str, str]
+    """Environment of the image; `PATH` is always there."""
     packages: tuple[DebianPackage, ...]
     """Sorted by name; empty where the base was not made from Debian packages."""
 
@@ -67,6 +69,7 @@ class Builder:
     group_id: int
     target: Target
     build_base: KeptBase
+    build_image_name: str
     run_base: KeptBase
     run_image: Image
     run_image_name: str

@@ -1,0 +1,321 @@
+"""The two bases of a builder: the root file system that builds run in, and the image that images are made on.
+
+Store: `bases/<key>/`, where `key` names what the base is made from. A build base has `rootfs/`, a run base `image/`, an OCI
+image layout; both have `base.json`. Everything there belongs to the user who made it, whatever the packages say: the sandbox
+shows it as one user's anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from lifecycle.cnb.layer import remove_tree
+from lifecycle.cnb.target import host_architecture
+from lifecycle.oci.blob import compress_layer_blob
+from lifecycle.oci.config import History, ImageConfig
+from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.oci.layout import read_image
+from lifecycle.oci.layout_writer import open_layout
+from lifecycle.oci.location import Location, Transport, parse_location
+from lifecycle.oci.unpack import unpack_image
+from pybuild.builder.crew import Crew
+from pybuild.builder.debian import Assembly, assemble_base
+from pybuild.builder.definition import Base, ImageBase, PackageBase, User
+from pybuild.builder.errors import AssemblyFailed, ImageUnusable
+from pybuild.builder.kept import content_key, make_directory
+from pybuild.builder.value import DebianPackage, KeptBase
+from pybuild.errors import NoSpace, ToolMissing
+
+# Another number when the same packages would be made into another base.
+_FORMAT = 1
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Programs take the encoding of texts from LANG; Debian's C library has this locale built in.
+_ENVIRONMENT = {"PATH": _PATH, "LANG": "C.UTF-8"}
+# https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md: RFC 3339; the constant of every CNB lifecycle
+_CREATED = "1980-01-01T00:00:01Z"
+# What the sandbox puts its mounts on; the root file system is read-only then.
+_MOUNT_DIRECTORIES = ("proc", "dev", "tmp", "workspace", "layers", "platform", "cnb", "opt/pybuild", "etc/ssl/certs")
+_MOUNT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt")
+_STATUS_FILE, _RELEASE_FILE = Path("var/lib/dpkg/status"), Path("usr/lib/os-release")
+_REGISTRY = "docker://"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedBase:
+    """A base as builder.toml asks for it. `is_run`: for images, otherwise for builds."""
+
+    base: Base
+    user: User
+    image_name: str
+    is_run: bool
+
+    @property
+    def title(self) -> str:
+        """What the log calls it."""
+        return "run base" if self.is_run else "build base"
+
+    def directory(self, store: Path) -> Path:
+        """Where the store has it, made or not."""
+        if isinstance(self.base, PackageBase):
+            source: object = [self.base.suite, self.base.packages]
+        else:
+            source = [self.base.location, _fingerprint(self.base.location)]
+        user = [self.user.name, self.user.id, self.user.group_id]
+        return store / "bases" / content_key(_FORMAT, host_architecture(), self.is_run, source, user)
+
+
+def read_base(directory: Path) -> KeptBase | None:
+    """The base that the store has at `directory`."""
+    try:
+        values = json.loads((directory / "base.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return KeptBase(
+        directory=directory,
+        origin=values["origin"],
+        identity=values["identity"],
+        env=values["env"],
+        packages=tuple(DebianPackage(**package) for package in values["packages"]),
+    )
+
+
+def read_run_image(base: KeptBase) -> Image:
+    """The image of a run base."""
+    return read_image(Location(transport=Transport.OCI, path=base.directory / "image"))
+
+
+def make_base(wanted: WantedBase, store: Path, crew: Crew, on_stage: Callable[[str], None]) -> None:
+    """Put the base into the store, anew where it is there already.
+
+    Raises:
+        lifecycle.cnb.errors.CnbError: it cannot be made.
+    """
+    # mmdebstrap's archive and a fetched image go beside the result, on the disk that has room for both.
+    make_directory(wanted.directory(store), lambda directory: _make(wanted, directory, crew, on_stage))
+
+
+@contextmanager
+def unpacked_run_base(base: KeptBase, scratch: Path) -> Iterator[Path]:
+    """Root file system of a run base, ready for the sandbox, for as long as the context lasts."""
+    rootfs = Path(tempfile.mkdtemp(prefix="run-base-", dir=scratch)) / "rootfs"
+    try:
+        unpack_image(read_run_image(base), rootfs)
+        _add_mount_points(rootfs)
+        yield rootfs
+    finally:
+        remove_tree(rootfs.parent)
+
+
+def _make(wanted: WantedBase, directory: Path, crew: Crew, on_stage: Callable[[str], None]) -> None:
+    if isinstance(wanted.base, PackageBase):
+        base = _make_from_packages(wanted, wanted.base, directory, crew, on_stage)
+    else:
+        base = _make_from_image(wanted, wanted.base, directory, crew, on_stage)
+    values = {name: value for name, value in asdict(base).items() if name != "directory"}
+    (directory / "base.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def _make_from_packages(
+    wanted: WantedBase, base: PackageBase, directory: Path, crew: Crew, on_stage: Callable[[str], None]
+) -> KeptBase:
+    """The base that is now in `directory`."""
+    archive = directory / "base.tar"
+    assemble_base(Assembly(base=base, user=wanted.user, is_slim=wanted.is_run), archive, crew, on_stage)
+    if wanted.is_run:
+        on_stage("compressing the layer")
+        with tarfile.open(archive) as reader:
+            packages = _parse_packages(_member(reader, _STATUS_FILE))
+            release = _member(reader, _RELEASE_FILE)
+        with tempfile.TemporaryDirectory(dir=directory) as blobs, archive.open("rb") as stream:
+            blob = compress_layer_blob(Path(blobs), stream)
+            layer = Layer(
+                descriptor=blob.descriptor,
+                diff_id=blob.diff_id,
+                path=blob.path,
+                history=History(created=_CREATED, created_by=f"pybuild: packages of Debian {base.suite}"),
+            )
+            image = make_image(_package_config(wanted, release), [layer])
+            _write_layout(directory / "image", image)
+        identity = str(image.digest)
+    else:
+        on_stage("unpacking the archive")
+        rootfs = directory / "rootfs"
+        _unpack_archive(archive, rootfs, crew)
+        _add_mount_points(rootfs)
+        packages = _parse_packages((rootfs / _STATUS_FILE).read_text(encoding="utf-8"))
+        identity = content_key([str(package) for package in packages])
+    archive.unlink()
+    return KeptBase(
+        directory=directory, origin=f"Debian {base.suite}", identity=identity, env=_ENVIRONMENT, packages=packages
+    )
+
+
+def _make_from_image(
+    wanted: WantedBase, base: ImageBase, directory: Path, crew: Crew, on_stage: Callable[[str], None]
+) -> KeptBase:
+    """The base that is now in `directory`."""
+    on_stage(f"reading {base.location}")
+    with tempfile.TemporaryDirectory(dir=directory) as scratch:
+        image = _read_source_image(base, Path(scratch), crew)
+        target = (image.config.os, image.config.architecture)
+        if target != ("linux", host_architecture()):
+            raise ImageUnusable(
+                f"the {wanted.title} `{base.location}` is for {'/'.join(target)}, this machine is linux/{host_architecture()}"
+            )
+        on_stage("unpacking the image")
+        rootfs = directory / "rootfs"
+        unpack_image(image, rootfs)
+        _add_mount_points(rootfs)
+        status = rootfs / _STATUS_FILE
+        packages = _parse_packages(status.read_text(encoding="utf-8")) if status.is_file() else ()
+        if wanted.is_run:
+            remove_tree(rootfs)
+            image = make_image(_usable_config(image.config, wanted), image.layers)
+            _write_layout(directory / "image", image)
+        return KeptBase(
+            directory=directory,
+            origin=base.location,
+            identity=str(image.digest),
+            env={"PATH": _PATH, **image.config.environment()},
+            packages=packages,
+        )
+
+
+def _write_layout(directory: Path, image: Image) -> None:
+    with open_layout(directory) as writer:
+        writer.add(image)
+        writer.tag(image, ())
+
+
+def _read_source_image(base: ImageBase, scratch: Path, crew: Crew) -> Image:
+    if not base.location.startswith(_REGISTRY):
+        return read_image(base.location, scratch=scratch)
+    program = shutil.which("skopeo")
+    if program is None:
+        raise ToolMissing("skopeo", "skopeo", f"to fetch the image `{base.location}`")
+    result = crew.run([program, "copy", "--quiet", base.location, f"oci:{scratch}"], env=os.environ)
+    if result.status != 0:
+        details = tuple(("skopeo", line) for line in result.output.strip().splitlines()[-3:])
+        raise ImageUnusable(
+            f"the image `{base.location}` cannot be fetched",
+            details,
+            "check the name, log in with `skopeo login`, or let the base be assembled: `[pybuild.build]` and `[pybuild.run]` "
+            "of builder.toml with `suite` and `packages`",
+        )
+    return read_image(Location(transport=Transport.OCI, path=scratch))
+
+
+def _package_config(wanted: WantedBase, release: str) -> ImageConfig:
+    facts = dict(line.split("=", 1) for line in release.splitlines() if "=" in line)
+    name, version = (facts.get(key, "").strip('"') for key in ("ID", "VERSION_ID"))
+    labels = {"io.buildpacks.base.id": wanted.image_name, "io.buildpacks.base.distro.name": name}
+    if version:
+        labels["io.buildpacks.base.distro.version"] = version
+    return ImageConfig(
+        architecture=host_architecture(),
+        os="linux",
+        created=_CREATED,
+        user=f"{wanted.user.id}:{wanted.user.group_id}",
+        env=tuple(f"{name}={value}" for name, value in _ENVIRONMENT.items()),
+        cmd=("/bin/bash",),
+        labels=labels,
+    )
+
+
+def _usable_config(config: ImageConfig, wanted: WantedBase) -> ImageConfig:
+    """What images on this base need: a search path, and a user who is not root."""
+    env = config.env if "PATH" in config.environment() else (*config.env, f"PATH={_PATH}")
+    is_root = (config.user or "root").partition(":")[0] in ("root", "0")
+    return replace(config, env=env, user=f"{wanted.user.id}:{wanted.user.group_id}" if is_root else config.user)
+
+
+def _unpack_archive(archive: Path, rootfs: Path, crew: Crew) -> None:
+    """Unpack what mmdebstrap wrote, owned by this user; GNU tar takes a third of the time that Python does."""
+    rootfs.mkdir()
+    command = [
+        "tar",
+        "--extract",
+        "--file",
+        str(archive),
+        "--directory",
+        str(rootfs),
+        "--no-same-owner",
+        "--same-permissions",
+    ]
+    result = crew.run([*command, "--delay-directory-restore"], env=os.environ)
+    if result.status != 0:
+        if "No space left" in result.output:
+            raise NoSpace(rootfs)
+        details = tuple(("tar", line) for line in result.output.strip().splitlines()[-3:])
+        raise AssemblyFailed("the build base cannot be unpacked", details)
+    for directory, names, files in os.walk(rootfs):
+        for name in (*names, *files):
+            path = Path(directory, name)
+            mode = path.lstat().st_mode
+            if mode & (stat.S_ISUID | stat.S_ISGID) and not stat.S_ISLNK(mode):
+                # In a file of this user's, these bits would lend its rights to other users of the machine.
+                path.chmod(stat.S_IMODE(mode) & 0o1777)
+
+
+def _add_mount_points(rootfs: Path) -> None:
+    """Add what is missing of the places that the sandbox mounts on. `rootfs` may come from an image: no link is followed."""
+    for name in _MOUNT_DIRECTORIES:
+        _make_real_directory(rootfs, Path(name))
+    for name in _MOUNT_FILES:
+        path = rootfs / name
+        if _make_real_directory(rootfs, Path(name).parent) and not path.is_symlink():
+            path.touch()
+
+
+def _make_real_directory(rootfs: Path, relative: Path) -> bool:
+    """Whether `relative` is a directory that no link leads out of `rootfs`, which it is made to be where nothing is there."""
+    path = rootfs
+    for part in relative.parts:
+        path /= part
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            return False
+        path.mkdir(exist_ok=True)
+    return True
+
+
+def _member(reader: tarfile.TarFile, path: Path) -> str:
+    stream = reader.extractfile(f"./{path}")
+    if stream is None:
+        raise AssemblyFailed(f"the run base lacks `/{path}`")
+    return stream.read().decode("utf-8", "replace")
+
+
+def _parse_packages(status: str) -> tuple[DebianPackage, ...]:
+    """Packages of a dpkg status file (https://man7.org/linux/man-pages/man1/dpkg-query.1.html)."""
+    found = []
+    for paragraph in status.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[:1] != " ")
+        if fields.get("Status", "").endswith(" installed"):
+            found.append(
+                DebianPackage(
+                    name=fields["Package"], version=fields["Version"], architecture=fields.get("Architecture", "")
+                )
+            )
+    return tuple(sorted(found, key=lambda package: package.name))
+
+
+def _fingerprint(location: str) -> object:
+    """What tells whether the image at `location` is still the same; a registry is asked on `--refresh` only."""
+    if location.startswith(_REGISTRY):
+        return None
+    place = parse_location(location)
+    path = place.path / "index.json" if place.transport is Transport.OCI else place.path
+    try:
+        facts = path.stat()
+    except FileNotFoundError as err:
+        raise ImageUnusable(f"there is no image at `{location}`") from err
+    return [facts.st_size, facts.st_mtime_ns]

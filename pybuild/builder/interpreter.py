@@ -1,0 +1,215 @@
+"""The interpreters of the builder: relocatable CPython archives.
+
+They are python-build-standalone's (https://github.com/astral-sh/python-build-standalone), installed by uv, whose settings for
+mirrors hold. Where that host cannot be reached, an interpreter of this machine is packed into the same form.
+
+Store: `interpreters/<key>/`, with the archive and `interpreter.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+from lifecycle.cnb.target import host_architecture
+from lifecycle.oci.archive import ROOT
+from lifecycle.oci.blob import write_layer_blob
+from pybuild.builder import inside
+from pybuild.builder.crew import Crew
+from pybuild.builder.errors import InterpreterMissing, InterpreterUnusable
+from pybuild.builder.installed import MACHINE, STANDALONE, InstalledPython, find_installed
+from pybuild.builder.kept import content_key, make_directory
+from pybuild.builder.relocate import INTERPRETER_LAYER, copy_interpreter, drop_modules, rewrite_paths
+from pybuild.builder.tools import find_uv
+from pybuild.builder.value import Interpreter
+from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
+from pybuild.log import Log
+
+# Another number when the same interpreter would be packed into other bytes.
+_FORMAT = 1
+_STANDALONE_SOURCE_HINT = (
+    "let this machine reach https://github.com/astral-sh/python-build-standalone, or name a mirror of its releases in "
+    "`UV_PYTHON_INSTALL_MIRROR` or `python-install-mirror` of uv.toml, or install that version on this machine, for example "
+    "with pyenv"
+)
+# Without these, common packages fail in ways that nobody would trace back to the interpreter.
+_NEEDED_MODULES = frozenset(
+    {"_bz2", "_ctypes", "_hashlib", "_lzma", "_socket", "_sqlite3", "_ssl", "_uuid", "readline", "zlib"}
+)
+_SCRIPTS = PurePosixPath("/platform")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What uv installed; without a prefix, why it could not."""
+
+    prefix: Path | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """Where interpreters are worked on: `build` has binutils and patchelf, `run` is what images are made on."""
+
+    build: Path
+    run: Path
+    scratch: Path
+
+
+def interpreter_directory(requested: str, store: Path) -> Path:
+    """Where the store has the interpreter for `requested` (`3.10` or `3.10.13`), made or not."""
+    return store / "interpreters" / content_key(_FORMAT, requested, host_architecture(), str(INTERPRETER_LAYER))
+
+
+def read_interpreter(directory: Path) -> Interpreter | None:
+    """The interpreter that the store has in `directory`."""
+    try:
+        values = json.loads((directory / "interpreter.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return Interpreter(**values)
+
+
+def fetch_standalone(requested: str, directory: Path, crew: Crew) -> Fetched:
+    """python-build-standalone's newest `requested`, installed below `directory` by uv.
+
+    Raises:
+        InterpreterMissing: what was downloaded is not what uv knows it to be.
+    """
+    directory.mkdir(parents=True)
+    # An unreachable host should not hold up a build: uv waits half a minute and tries four times by itself.
+    impatient = {"UV_HTTP_TIMEOUT": "15", "UV_HTTP_CONNECT_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
+    env = {**impatient, **os.environ}
+    command = [str(find_uv()), "python", "install", requested, "--no-bin", "--no-progress", "--install-dir"]
+    # Elsewhere than here, where a uv.toml or .python-version of a project may lie.
+    result = crew.run([*command, str(directory)], env=env, cwd=directory)
+    prefixes = [path for path in directory.glob("cpython-*") if path.is_dir() and not path.is_symlink()]
+    if result.status == 0 and len(prefixes) == 1:
+        return Fetched(prefix=prefixes[0])
+    causes = [line.strip() for line in result.output.splitlines() if line.strip()]
+    if "hash mismatch" in result.output.lower():
+        details = tuple(("uv", line) for line in causes)
+        raise InterpreterMissing(f"CPython {requested} was downloaded, but is not what it should be", details)
+    # uv prints the chain of causes, the deepest last.
+    return Fetched(prefix=None, reason=causes[-1].removeprefix("cause: ") if causes else "uv says nothing")
+
+
+def make_interpreter(requested: str, fetched: Fetched, workplace: Workplace, store: Path, log: Log) -> None:
+    """Put the interpreter for `requested` into the store: what was fetched, else one of this machine.
+
+    Raises:
+        InterpreterMissing: there is none, or none that runs on the run base.
+    """
+    if fetched.prefix is not None:
+        candidates: tuple[InstalledPython, ...] = (InstalledPython.at(fetched.prefix, origin=STANDALONE),)
+    else:
+        candidates = find_installed(requested, os.environ)
+    failures: list[tuple[str, str]] = [] if fetched.prefix is not None else [(STANDALONE, fetched.reason)]
+    for candidate in candidates:
+        try:
+            make_directory(
+                interpreter_directory(requested, store),
+                lambda directory, found=candidate: _pack(found, workplace, directory),  # type: ignore[misc]
+            )
+        except InterpreterUnusable as err:
+            failures.append((str(candidate.prefix), err.summary))
+            continue
+        if candidate.origin == MACHINE:
+            log.warning(
+                f"CPython {requested} of python-build-standalone cannot be fetched ({fetched.reason}); "
+                f"CPython {candidate.version} of this machine is packed instead"
+            )
+        return
+    raise InterpreterMissing(f"CPython {requested} cannot be had", tuple(failures), _STANDALONE_SOURCE_HINT)
+
+
+def _pack(found: InstalledPython, workplace: Workplace, directory: Path) -> None:
+    """Write the archive and `interpreter.json` of an installed interpreter."""
+    with tempfile.TemporaryDirectory(prefix="interpreter-", dir=workplace.scratch) as scratch:
+        bench = _Bench(tree=Path(scratch, "layers", *INTERPRETER_LAYER.parts[2:]), scratch=Path(scratch))
+        copy_interpreter(found.prefix, found.minor, bench.tree)
+        rewrite_paths(bench.tree, found.prefix, found.minor)
+        if found.origin != STANDALONE:
+            # python-build-standalone is relocatable and stripped already.
+            bench.run(workplace.build, ["/bin/sh", f"{_SCRIPTS}/make_relocatable.sh", str(INTERPRETER_LAYER)], "pack")
+        drop_modules(bench.tree, found.minor, _check(bench, workplace.run, found))
+        _check_path_is_gone(bench.tree, found.prefix)
+        library = f"{INTERPRETER_LAYER}/lib/python{found.minor}"
+        bench.run(workplace.run, [_python(found.minor), "-I", f"{_SCRIPTS}/compile_bytecode.py", library], "compile")
+        blob = write_layer_blob(directory, lambda writer: writer.tree(bench.tree, PurePosixPath("."), ROOT))
+    name = f"cpython-{found.version}-linux-{host_architecture()}.tar.gz"
+    blob.path.rename(directory / name)
+    interpreter = Interpreter(
+        version=found.version,
+        arch=host_architecture(),
+        file=name,
+        sha256=blob.descriptor.digest.hex,
+        origin=found.origin,
+    )
+    (directory / "interpreter.json").write_text(json.dumps(asdict(interpreter), indent=1), encoding="utf-8")
+
+
+def _check(bench: _Bench, rootfs: Path, found: InstalledPython) -> frozenset[str]:
+    """Names of modules that do not load on the run base and that one can do without.
+
+    Raises:
+        InterpreterUnusable: the interpreter does not run there, or not as it must.
+    """
+    output = bench.run(rootfs, [_python(found.minor), "-I", f"{_SCRIPTS}/check_interpreter.py"], "start")
+    facts = json.loads(output.strip().splitlines()[-1])
+    expected = {
+        "version": found.version,
+        "implementation": "cpython",
+        "prefix": str(INTERPRETER_LAYER),
+        "include": f"{INTERPRETER_LAYER}/include/python{found.minor}",
+    }
+    wrong = [f"{name} is {facts[name]!r}, not {value!r}" for name, value in expected.items() if facts[name] != value]
+    problems: dict[str, str] = facts["problems"]
+    wrong += [f"`{name}` does not load: {problem}" for name, problem in problems.items() if name in _NEEDED_MODULES]
+    if wrong:
+        raise InterpreterUnusable(f"CPython {found.version} does not work on the run base: {'; '.join(wrong)}")
+    return frozenset(problems)
+
+
+def _check_path_is_gone(tree: Path, prefix: Path) -> None:
+    if prefix.parent in (Path("/usr"), Path("/")):
+        return  # `/usr/local` stands in every CPython's documentation
+    needle = os.fsencode(prefix) + b"/"
+    for path in sorted(tree.rglob("*")):
+        if path.is_file() and not path.is_symlink() and needle in path.read_bytes():
+            raise InterpreterUnusable(f"`{path.relative_to(tree)}` still holds the path `{prefix}`")
+
+
+def _python(minor: str) -> str:
+    return f"{INTERPRETER_LAYER}/bin/python{minor}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bench:
+    """A tree where it will be in images, in the sandbox."""
+
+    tree: Path
+    scratch: Path
+
+    def run(self, rootfs: Path, argv: list[str], purpose: str) -> str:
+        """Output of `argv`. Raises `InterpreterUnusable`."""
+        (self.scratch / "tmp").mkdir(exist_ok=True)
+        sandbox = Sandbox(
+            rootfs=rootfs,
+            mounts=(
+                Mount(source=self.scratch / "layers", target=PurePosixPath("/layers"), writable=True),
+                Mount(source=self.scratch / "tmp", target=PurePosixPath("/tmp"), writable=True),  # noqa: S108 - the sandbox's
+                Mount(source=Path(inside.__file__).parent, target=_SCRIPTS),
+            ),
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"},
+            network=False,
+            cwd=PurePosixPath("/"),
+        )
+        result = run_sandboxed(sandbox, argv)
+        if result.status != 0:
+            said = result.output.strip().splitlines()[-3:] or [f"status {result.status}"]
+            raise InterpreterUnusable(f"cannot {purpose} it: {' / '.join(said)}")
+        return result.output

@@ -1,0 +1,84 @@
+"""Directories of the store that are made once: by one process, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lifecycle.cnb.layer import remove_tree
+from pybuild.log import Log
+
+_MAKING, _RETIRED = ".making-", ".retired-"
+# A build that started with the old directory may still use it; no build takes longer.
+_RETIREMENT_S = 24 * 3600
+
+
+def content_key(*parts: object) -> str:
+    """Name for what is made from `parts` (JSON values): the same parts, the same name."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def locked(path: Path, log: Log, *, waiting_for: str) -> Iterator[None]:
+    """Hold the lock of `path` until the context ends; while another process has it, say so and wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The kernel drops a flock with its holder, however that ends: there are no stale locks.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info(f"another process is making {waiting_for}; waiting for it")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(directory: Path, make: Callable[[Path], None]) -> None:
+    """Put at `directory` what `make` writes into an empty one; what was there is retired. The caller holds the lock.
+
+    Nothing is at `directory` before `make` has returned. What a killed process left is removed first.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(directory)
+    making = directory.parent / f"{_MAKING}{directory.name}"
+    making.mkdir()
+    try:
+        make(making)
+        if directory.exists():
+            retired = directory.parent / f"{_RETIRED}{directory.name}-{secrets.token_hex(4)}"
+            directory.rename(retired)
+            os.utime(retired)
+        making.rename(directory)
+    except BaseException:
+        remove_tree(making)
+        raise
+
+
+def _remove_leftovers(directory: Path) -> None:
+    remove_tree(directory.parent / f"{_MAKING}{directory.name}")
+    for path in directory.parent.glob(f"{_RETIRED}*"):
+        if time.time() - path.lstat().st_mtime > _RETIREMENT_S:
+            remove_tree(path)
+
+
+def mark_used(directory: Path) -> None:
+    """Remember that `directory` is used today."""
+    with contextlib.suppress(PermissionError):
+        os.utime(directory)
+
+
+def forget_unused(parent: Path, older_than_s: float) -> None:
+    """Remove what nobody has marked as used for so long. The caller holds the lock."""
+    for path in parent.glob("*"):
+        if path.is_dir() and time.time() - path.stat().st_mtime > older_than_s:
+            remove_tree(path)

@@ -1,0 +1,260 @@
+"""Puts together what the builder has above its base: `/cnb` (buildpacks, lifecycle, order) and `/opt/pybuild` (tools, interpreters).
+
+Paths and files as the CNB specification has them for builder images (https://github.com/buildpacks/spec/blob/main/platform.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+import lifecycle
+from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS
+from lifecycle.cnb.buildpack import Descriptor
+from lifecycle.cnb.order import write_order
+from lifecycle.cnb.toml import write_toml
+from pybuild.builder import inside
+from pybuild.builder.contents import Contents
+from pybuild.builder.definition import Definition
+from pybuild.builder.errors import PackagingFailed
+from pybuild.builder.kept import content_key
+from pybuild.builder.tools import copy_tools
+from pybuild.builder.value import Interpreter
+from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
+
+# Another number when the same parts would be put together differently.
+_FORMAT = 2
+OPT = PurePosixPath("/opt/pybuild")
+CNB = PurePosixPath("/cnb")
+# -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
+_SHEBANG = b"#!/usr/bin/python3 -IB\n"
+_PROGRAMS = ("detector", "builder")
+# What the lifecycle and buildpacks import beside the standard library.
+_LIBRARIES = ("packaging", "tomli_w")
+# The phases that handle images run in the pybuild process.
+_NOT_IN_BUILD_IMAGE = ("oci", "exporters")
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_MAIN = "from lifecycle.__main__ import main\n\nmain()\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a builder is put together from."""
+
+    definition: Definition
+    contents: Contents
+    base_identities: tuple[str, str]
+    interpreters: tuple[Interpreter, ...]
+    """Newest first."""
+    interpreter_archives: tuple[Path, ...]
+    """In the same order."""
+    uv: Path
+    pip_wheel: Path
+
+    def key(self) -> str:
+        """Name of the builder: another one as soon as anything in it is different."""
+        definition = self.definition
+        return content_key(
+            _FORMAT,
+            self.base_identities,
+            [asdict(interpreter) for interpreter in self.interpreters],
+            [(name, importlib.metadata.version(name)) for name in ("packaging", "tomli-w", "uv")],
+            self.pip_wheel.name,
+            [_tree_hash(path) for path in (_package_directory("lifecycle"), Path(inside.__file__).parent)],
+            [_tree_hash(buildpack.directory) for buildpack in self.contents.buildpacks],
+            repr(self.contents.order),
+            repr(self.contents.system),
+            repr((definition.description, definition.run_images, definition.build_variables, definition.user)),
+        )
+
+
+def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
+    """Write `cnb/` and `opt/` into `directory`. Bytecode is compiled by the Python of the build base `rootfs`.
+
+    Raises:
+        PackagingFailed: that Python is missing, too old, or cannot compile.
+    """
+    cnb, opt = directory / "cnb", directory / "opt"
+    cnb.mkdir()
+    for buildpack in parts.contents.buildpacks:
+        _copy_buildpack(buildpack, cnb / "buildpacks" / buildpack.id.directory_name / buildpack.version)
+    _write_configuration(parts, cnb)
+    with tempfile.TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
+        library = Path(stage) / "lifecycle"
+        _copy_library(library, [("lifecycle", _NOT_IN_BUILD_IMAGE)])
+        (library / "__main__.py").write_text(_MAIN, encoding="utf-8")
+        _compile(rootfs, cnb, Path(stage))
+        _write_programs(library, cnb / "lifecycle")
+    copy_tools(parts.uv, parts.pip_wheel, opt)
+    _copy_interpreters(parts, opt / "interpreters")
+    for path in (*cnb.rglob("*"), *opt.rglob("*"), cnb, opt):
+        if not path.is_symlink():
+            is_program = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if is_program else 0o644)
+
+
+def _copy_buildpack(buildpack: Descriptor, target: Path) -> None:
+    source = buildpack.directory
+    is_package = (source / "__init__.py").is_file() and (source.parent / "__init__.py").is_file()
+    if not is_package:
+        shutil.copytree(source, target, symlinks=True)
+        return
+    # A buildpack written with the kit: its modules become a package of the library that its programs find beside them.
+    shutil.copytree(
+        source, target, symlinks=True, ignore=lambda directory, names: [*_LEFT_OUT(directory, names), *_modules(names)]
+    )
+    for program in (target / "bin").iterdir():
+        program.chmod(0o755)
+    library = target / "lib"
+    package = library / source.parent.name
+    shutil.copytree(
+        source, package / source.name, ignore=lambda directory, names: _other_than_modules(Path(directory), names)
+    )
+    shutil.copyfile(source.parent / "__init__.py", package / "__init__.py")
+    _copy_library(library, [])
+    (library / "lifecycle").mkdir()
+    shutil.copyfile(_package_directory("lifecycle") / "__init__.py", library / "lifecycle" / "__init__.py")
+    shutil.copytree(_package_directory("lifecycle") / "cnb", library / "lifecycle" / "cnb", ignore=_LEFT_OUT)
+
+
+def _modules(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.endswith(".py")]
+
+
+def _other_than_modules(directory: Path, names: Sequence[str]) -> set[str]:
+    return {
+        name
+        for name in names
+        if not (name.endswith(".py") or ((directory / name).is_dir() and (directory / name / "__init__.py").is_file()))
+    }
+
+
+def _copy_library(library: Path, packages: Sequence[tuple[str, Sequence[str]]]) -> None:
+    for name, excluded in (*((name, ()) for name in _LIBRARIES), *packages):
+        source = _package_directory(name)
+        shutil.copytree(
+            source,
+            library / name,
+            ignore=lambda directory, names, top=source, excluded=excluded: {
+                *_LEFT_OUT(directory, names),
+                *(excluded if Path(directory) == top else ()),
+            },
+        )
+
+
+def _package_directory(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise PackagingFailed(f"the Python package `{name}` is not installed", advice=f"pip install {name}")
+    return Path(spec.origin).parent
+
+
+def _write_configuration(parts: Parts, cnb: Path) -> None:
+    definition = parts.definition
+    write_order(cnb / "order.toml", parts.contents.order)
+    images = [{"image": run.image, "mirrors": list(run.mirrors)} for run in definition.run_images]
+    write_toml(cnb / "run.toml", {"images": images})
+    system = parts.contents.system
+    if system.before or system.after:
+        members = {"pre": system.before, "post": system.after}
+        tables = {
+            when: {"buildpacks": [{"id": str(m.id), "version": m.version, "optional": m.optional} for m in group]}
+            for when, group in members.items()
+        }
+        write_toml(cnb / "system.toml", {"system": tables})
+    variables = cnb / "build-config" / "env"
+    variables.mkdir(parents=True)
+    for variable in definition.build_variables:
+        suffix = f".{variable.suffix}" if variable.suffix else ""
+        (variables / f"{variable.name}{suffix}").write_bytes(os.fsencode(variable.value))
+        if variable.delimiter is not None:
+            (variables / f"{variable.name}.delim").write_bytes(os.fsencode(variable.delimiter))
+    (cnb / "lifecycle").mkdir()
+    apis = {
+        "platform": {"supported": [str(api) for api in PLATFORM_APIS], "deprecated": []},
+        "buildpack": {"supported": [str(api) for api in BUILDPACK_APIS], "deprecated": []},
+    }
+    write_toml(cnb / "lifecycle" / "lifecycle.toml", {"lifecycle": {"version": lifecycle.__version__}, "apis": apis})
+
+
+def _compile(rootfs: Path, cnb: Path, stage: Path) -> None:
+    scripts = PurePosixPath("/platform")
+    (stage / "tmp").mkdir()
+    sandbox = Sandbox(
+        rootfs=rootfs,
+        mounts=(
+            Mount(source=cnb, target=CNB, writable=True),
+            Mount(source=stage, target=PurePosixPath("/layers"), writable=True),
+            Mount(source=stage / "tmp", target=PurePosixPath("/tmp"), writable=True),  # noqa: S108 - the sandbox's own
+            Mount(source=Path(inside.__file__).parent, target=scripts),
+        ),
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"},
+        network=False,
+        cwd=PurePosixPath("/"),
+    )
+    libraries = [str(CNB / path.relative_to(cnb)) for path in sorted(cnb.glob("buildpacks/*/*/lib"))]
+    command = ["/usr/bin/python3", "-I", f"{scripts}/compile_bytecode.py", "/layers/lifecycle", *libraries]
+    check = ["/usr/bin/python3", "-I", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
+    if run_sandboxed(sandbox, check).status != 0:
+        raise PackagingFailed("the build base needs Python 3.11 or newer as `/usr/bin/python3`")
+    result = run_sandboxed(sandbox, command)
+    if result.status != 0:
+        details = tuple(("python3", line) for line in result.output.strip().splitlines()[-3:])
+        raise PackagingFailed("the Python of the build base cannot compile the lifecycle", details)
+
+
+def _write_programs(library: Path, directory: Path) -> None:
+    """Write the phases as single files with everything in them (https://docs.python.org/3/library/zipapp.html)."""
+    program = directory / _PROGRAMS[0]
+    with program.open("wb") as stream:
+        stream.write(_SHEBANG)
+        # Not compressed: a program starts faster so.
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for path, name in sorted(_zip_members(library), key=lambda member: member[1]):
+                entry = zipfile.ZipInfo(name, _ZIP_TIME)
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, path.read_bytes())
+    program.chmod(0o755)
+    for other in _PROGRAMS[1:]:
+        shutil.copyfile(program, directory / other)
+        (directory / other).chmod(0o755)
+
+
+def _zip_members(library: Path) -> Iterator[tuple[Path, str]]:
+    """Files and their names: bytecode beside its source, where imports from archives look for it."""
+    for path in library.rglob("*"):
+        relative = path.relative_to(library)
+        if path.suffix == ".py":
+            yield path, relative.as_posix()
+        elif path.suffix == ".pyc":
+            module = path.name.split(".")[0]
+            yield path, (relative.parent.parent / f"{module}.pyc").as_posix()
+
+
+def _copy_interpreters(parts: Parts, directory: Path) -> None:
+    directory.mkdir()
+    for interpreter, archive in zip(parts.interpreters, parts.interpreter_archives, strict=True):
+        shutil.copyfile(archive, directory / interpreter.file)
+    listed = [asdict(interpreter) for interpreter in parts.interpreters]
+    (directory / "interpreters.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
+
+
+def _tree_hash(directory: Path) -> str:
+    """Hash of the names, modes and contents of a tree of sources."""
+    total = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if "__pycache__" in path.parts or not path.is_file():
+            continue
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(directory)}\0{path.stat().st_mode & 0o100}\0{content}\n".encode())
+    return total.hexdigest()
