@@ -137,7 +137,7 @@ def _customization(assembly: Assembly) -> str:
     settings = "".join(f"{setting}\n" for setting in _PATH_SETTINGS)
     return "\n".join(
         (
-            "set -e",
+            "set -e; umask 022",
             'cd "$1"',
             f"echo '{user.name}:x:{user.group_id}:' >> etc/group",
             f"echo '{user.name}:x:{owner}::/{home}:/bin/bash' >> etc/passwd",
@@ -150,8 +150,8 @@ def _customization(assembly: Assembly) -> str:
             f"printf %s {shlex.quote(canonical)} > etc/apt/sources.list",
             # What is installed later stays as small.
             f"printf %s {shlex.quote(settings)} > etc/dpkg/dpkg.cfg.d/pybuild",
-            ": > etc/resolv.conf",
-            ": > etc/hostname",
+            # mmdebstrap copies these with the modes that they have on the machine.
+            "rm -f etc/resolv.conf etc/hostname; : > etc/resolv.conf; : > etc/hostname",
             "rm -rf var/log/* var/cache/apt/* var/cache/debconf/*-old var/lib/dpkg/*-old var/cache/ldconfig/* etc/.pwd.lock",
             "mkdir -p var/cache/apt/archives/partial",
         )
