@@ -48,6 +48,7 @@ def ensure_builder(definition: Definition, store: Path, log: Log, *, refresh: bo
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made; nothing half made is left.
     """
+    store = store.absolute()
     wanted = _Wanted.of(definition, store)
     builder = None if refresh else wanted.open()
     if builder is not None:

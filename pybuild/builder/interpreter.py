@@ -29,7 +29,7 @@ from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.log import Log
 
 # Another number when the same interpreter would be packed into other bytes.
-_FORMAT = 1
+_FORMAT = 2
 _STANDALONE_SOURCE_HINT = (
     "let this machine reach https://github.com/astral-sh/python-build-standalone, or name a mirror of its releases in "
     "`UV_PYTHON_INSTALL_MIRROR` or `python-install-mirror` of uv.toml, or install that version on this machine, for example "
@@ -91,7 +91,8 @@ def fetch_standalone(requested: str, directory: Path, crew: Crew) -> Fetched:
         return Fetched(prefix=prefixes[0])
     causes = [line.strip() for line in result.output.splitlines() if line.strip()]
     if "hash mismatch" in result.output.lower():
-        details = tuple(("uv", line) for line in causes)
+        start = next(index for index, line in enumerate(causes) if "hash mismatch" in line.lower())
+        details = tuple(("uv", line.removeprefix("cause: ")) for line in causes[start:])
         raise InterpreterMissing(f"CPython {requested} was downloaded, but is not what it should be", details)
     # uv prints the chain of causes, the deepest last.
     return Fetched(prefix=None, reason=causes[-1].removeprefix("cause: ") if causes else "uv says nothing")
@@ -138,7 +139,8 @@ def _pack(found: InstalledPython, workplace: Workplace, directory: Path) -> None
         drop_modules(bench.tree, found.minor, _check(bench, workplace.run, found))
         _check_path_is_gone(bench.tree, found.prefix)
         library = f"{INTERPRETER_LAYER}/lib/python{found.minor}"
-        bench.run(workplace.run, [_python(found.minor), "-I", f"{_SCRIPTS}/compile_bytecode.py", library], "compile")
+        # Not -I: that ignores PYTHONHASHSEED.
+        bench.run(workplace.run, [_python(found.minor), "-s", f"{_SCRIPTS}/compile_bytecode.py", library], "compile")
         blob = write_layer_blob(directory, lambda writer: writer.tree(bench.tree, PurePosixPath("."), ROOT))
     name = f"cpython-{found.version}-linux-{host_architecture()}.tar.gz"
     blob.path.rename(directory / name)

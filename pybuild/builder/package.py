@@ -203,7 +203,8 @@ def _compile(rootfs: Path, cnb: Path, stage: Path) -> None:
         cwd=PurePosixPath("/"),
     )
     libraries = [str(CNB / path.relative_to(cnb)) for path in sorted(cnb.glob("buildpacks/*/*/lib"))]
-    command = ["/usr/bin/python3", "-I", f"{scripts}/compile_bytecode.py", "/layers/lifecycle", *libraries]
+    # Not -I: that ignores PYTHONHASHSEED.
+    command = ["/usr/bin/python3", "-s", f"{scripts}/compile_bytecode.py", "/layers/lifecycle", *libraries]
     check = ["/usr/bin/python3", "-I", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
     if run_sandboxed(sandbox, check).status != 0:
         raise PackagingFailed("the build base needs Python 3.11 or newer as `/usr/bin/python3`")
