@@ -79,6 +79,14 @@ class TarWriter:
         self._write(content)
         self._pad(len(content))
 
+    def stream(
+        self, path: PurePosixPath, size: int, owner: Owner, copy: Callable[[Callable[[bytes], None]], None]
+    ) -> None:
+        """Write a file of `size` bytes, which `copy` hands to the function it is given. Raises what `copy` raises."""
+        self._header(_name(path), _Owned(owner), _FILE, mode=0o644, size=size)
+        copy(self._write)
+        self._pad(size)
+
     def symlink(self, path: PurePosixPath, target: str, owner: Owner) -> None:
         """Write a symbolic link."""
         self._header(_name(path), _Owned(owner), _LINK, mode=0o777, link=os.fsencode(target))

@@ -1,0 +1,134 @@
+"""`oci-archive:FILE` and `docker-archive:FILE`: one file with everything.
+
+Both are an OCI layout as a tar, and `docker-archive:` has a `manifest.json` as well, which is what `docker load` reads up to
+version 24; skopeo reads it as either. Blobs are in it as they are, so writing one is copying.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lifecycle.oci.archive import ROOT, TarWriter
+from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
+from lifecycle.oci.errors import InvalidValue
+from lifecycle.oci.image import Image, Layer
+from lifecycle.oci.layout import BLOBS_DIR, INDEX_FILE, LAYOUT_FILE
+from lifecycle.oci.layout_writer import LAYOUT_CONTENT, index_entries, render_index
+from lifecycle.oci.location import Location, Transport
+from lifecycle.oci.reference import Reference
+from lifecycle.oci.verify import verify_stream
+
+DEFAULT_TAG = "latest"
+_CONTAINERD_NAME = "io.containerd.image.name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveOutput:
+    """An archive, and the names that the image gets in it. Made by `make`, which checks them."""
+
+    file: Path
+    transport: Transport
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def make(cls, location: Location, tags: tuple[str, ...]) -> ArchiveOutput:
+        """Return the output; the name in `location` comes first. Raises `InvalidValue`."""
+        names = dict.fromkeys([*([location.name] if location.name else []), *tags])
+        if location.transport is Transport.DOCKER_ARCHIVE:
+            names = dict.fromkeys(_docker_name(name) for name in names)
+        return cls(file=location.path, transport=location.transport, tags=tuple(names))
+
+    @property
+    def location(self) -> str:
+        """`docker-archive:FILE`."""
+        return f"{self.transport.value}:{self.file}"
+
+    @contextlib.contextmanager
+    def prepare(self, image: Image, on_progress: Callable[[int], None] | None) -> Iterator[Callable[[], None]]:
+        """Write the archive beside its place; the commit renames it."""
+        if self.file.is_dir():
+            raise InvalidValue(str(self.file), "is a directory", f"name a file: {self.location}/image.tar")
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{self.file.name}.", dir=self.file.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as stream:
+                # mkstemp makes files that only their owner reads
+                os.fchmod(descriptor, 0o644)
+                writer = TarWriter(lambda piece: _write_all(stream.fileno(), piece))
+                self._fill(writer, image, on_progress)
+                writer.finish()
+            yield lambda: _rename(temporary, self.file)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _fill(self, writer: TarWriter, image: Image, on_progress: Callable[[int], None] | None) -> None:
+        writer.file(PurePosixPath(LAYOUT_FILE), LAYOUT_CONTENT, ROOT)
+        writer.file(PurePosixPath(INDEX_FILE), render_index(self._entries(image)), ROOT)
+        if self.transport is Transport.DOCKER_ARCHIVE:
+            writer.file(PurePosixPath("manifest.json"), _render_docker_manifest(image, self.tags), ROOT)
+        writer.parents(_blob_name(image.descriptor), ROOT)
+        writer.file(_blob_name(image.descriptor), image.manifest_bytes, ROOT)
+        writer.file(_blob_name(image.manifest.config), image.config_bytes, ROOT)
+        # The same content may be in an image twice, but not in an archive.
+        for layer in {layer.descriptor.digest: layer for layer in image.layers}.values():
+            _write_blob(writer, layer, on_progress)
+
+    def _entries(self, image: Image) -> list[dict[str, object]]:
+        if self.transport is not Transport.DOCKER_ARCHIVE:
+            return index_entries(image, self.tags)
+        # As `docker save` writes them since version 25; an engine with containerd's image store reads these names.
+        descriptor = image.descriptor.render()
+        names = [
+            {_CONTAINERD_NAME: name, REF_NAME_ANNOTATION: Reference.parse(name).tag or DEFAULT_TAG}
+            for name in self.tags
+        ]
+        return [{**descriptor, "annotations": annotations} for annotations in names] or [descriptor]
+
+
+def _write_blob(writer: TarWriter, layer: Layer, on_progress: Callable[[int], None] | None) -> None:
+    def copy(write: Callable[[bytes], None]) -> None:
+        def write_and_tell(piece: bytes) -> None:
+            write(piece)
+            if on_progress is not None:
+                on_progress(len(piece))
+
+        with layer.path.open("rb") as stream:
+            verify_stream(stream, layer.descriptor, subject=str(layer.path), write=write_and_tell)
+
+    writer.stream(_blob_name(layer.descriptor), layer.descriptor.size, ROOT, copy)
+
+
+def _blob_name(descriptor: Descriptor) -> PurePosixPath:
+    return PurePosixPath(BLOBS_DIR, descriptor.digest.algorithm, descriptor.digest.hex)
+
+
+def _render_docker_manifest(image: Image, names: Sequence[str]) -> bytes:
+    entry = {
+        "Config": str(_blob_name(image.manifest.config)),
+        "Layers": [str(_blob_name(layer.descriptor)) for layer in image.layers],
+        "RepoTags": list(names) or None,
+    }
+    return json.dumps([entry], sort_keys=True, separators=(",", ":")).encode()
+
+
+def _docker_name(name: str) -> str:
+    reference = Reference.parse(name)
+    if reference.digest is not None:
+        raise InvalidValue(f"`{name}`", "has a digest, which the name of an image in an archive cannot have")
+    return str(reference.with_default_tag())
+
+
+def _write_all(descriptor: int, content: memoryview) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def _rename(source: Path, target: Path) -> None:
+    source.replace(target)

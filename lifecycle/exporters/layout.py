@@ -1,0 +1,42 @@
+"""`oci:DIR[:TAG]`: an OCI image layout, which may hold other images as well."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.oci.image import Image
+from lifecycle.oci.layout_writer import open_layout
+
+# What skopeo and Docker take where nothing is said.
+DEFAULT_TAG = "latest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutOutput:
+    """A layout, and the names that the image gets in it."""
+
+    directory: Path
+    tags: tuple[str, ...] = ()
+
+    @property
+    def location(self) -> str:
+        """`oci:DIR:TAG`."""
+        return f"oci:{self.directory}:{self._names[0]}"
+
+    @contextlib.contextmanager
+    def prepare(self, image: Image, on_progress: Callable[[int], None] | None) -> Iterator[Callable[[], None]]:
+        """Add the blobs, which nothing refers to yet; the commit points the tags at the image."""
+        with open_layout(self.directory) as layout:
+            layout.add(image, on_progress=on_progress)
+            yield lambda: layout.tag(image, self._names)
+
+    def merged(self, other: LayoutOutput) -> LayoutOutput:
+        """Return the output that gives the image the names of both, which are of one directory."""
+        return LayoutOutput(directory=self.directory, tags=tuple(dict.fromkeys([*self._names, *other._names])))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.tags or (DEFAULT_TAG,)
