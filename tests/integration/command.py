@@ -53,10 +53,11 @@ class Running:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self._changed:
-                self._lines.append(line)
-                self._changed.notify_all()
+        with self.process.stderr as stream:
+            for line in stream:
+                with self._changed:
+                    self._lines.append(line)
+                    self._changed.notify_all()
         with self._changed:
             self._is_open = False
             self._changed.notify_all()
@@ -84,7 +85,8 @@ class Running:
             raise AssertionError(f"not ended after {timeout_s} s:\n{''.join(self._lines)}") from None
         seconds = time.monotonic() - self._since
         assert self.process.stdout is not None
-        stdout = self.process.stdout.read()
+        with self.process.stdout as stream:
+            stdout = stream.read()
         self._reader.join(10)
         assert not self._is_open, "something that the command started still holds its standard error"
         return Finished(status=status, stdout=stdout, stderr="".join(self._lines), seconds=seconds)

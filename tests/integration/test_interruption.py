@@ -80,8 +80,8 @@ def test_a_killed_build_leaves_no_processes_and_the_next_is_clean(
     running = offline_pybuild.start("build", sleeping, "--output", f"oci:{tmp_path / 'layout'}")
     running.wait_for("===> BUILD\n")
     _wait_for_backend(offline_pybuild)
-    running.process.kill()
-    running.process.wait()
+    running.send(signal.SIGKILL)
+    assert running.finish().status == -signal.SIGKILL
     expect_no_processes(offline_pybuild.cache_home)
     assert not (tmp_path / "layout").exists()
     (repository / "requirements.txt").write_text("alpha==1.0\n")
