@@ -33,7 +33,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a `bin/detect` said. `plan` is there when it passed; `reason` is why, its last line where it said one; `output` is all it wrote."""
+    """What a `bin/detect` said. `plan` is there when it passed; `reason` is its last line, or what was wrong; `output` is all."""
 
     outcome: Outcome
     output: str

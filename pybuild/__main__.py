@@ -12,7 +12,7 @@ from types import FrameType
 import click
 
 from lifecycle.cnb.errors import CnbError, render_error
-from pybuild.errors import MachineError, NoSpace
+from pybuild.errors import MachineError, NoSpace, PhaseFailed
 
 _INTERRUPTED = 128 + signal.SIGINT
 _TERMINATED = 128 + signal.SIGTERM
@@ -58,6 +58,9 @@ def _run() -> int:
 
 
 def _fail(error: CnbError) -> int:
+    if isinstance(error, PhaseFailed) and error.said:
+        sys.stderr.write(f"===> FAILED, exit code {error.exit_code}\n")
+        return error.exit_code
     sys.stderr.write(render_error(error).rstrip("\n") + "\n")
     return error.exit_code
 

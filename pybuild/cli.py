@@ -14,7 +14,8 @@ from typing import TypeVar
 import click
 from click.shell_completion import get_completion_class
 
-from lifecycle.cnb.toml import write_json
+from lifecycle.cnb.toml import write_atomically
+from lifecycle.detection import render_detection
 from lifecycle.exporters import parse_output
 from pybuild import __version__
 from pybuild.build import BuildRequest, build_image, detect_repository
@@ -27,7 +28,7 @@ from pybuild.builder import (
 )
 from pybuild.engines.sandbox import Mount
 from pybuild.errors import UsageError
-from pybuild.report import render_detection, render_report
+from pybuild.report import describe_detection, render_report
 from pybuild.run import RunRequest, run_image
 from pybuild.store import store_directory
 from pybuild.terminal import TerminalLog, Verbosity, open_log
@@ -45,7 +46,7 @@ class Session:
     store: Path
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A span of time such as `90`, `90s`, `15m`, `1h30m`; seconds where no unit is said."""
 
     name = "duration"
@@ -174,17 +175,15 @@ def build(
     request = BuildRequest(
         repository=repository,
         outputs=tuple(parse_output(text, tags=tags) for text in outputs),
-        tags=tags,
-        env=_user_env(env, env_files),
+        env={**_user_env(env, env_files), **({"BP_REFRESH": "1"} if refresh else {})},
         buildpacks=buildpacks,
         builder=builder or default_definition_path(),
         timeout_s=timeout,
         network=network != "none",
-        refresh=refresh,
     )
-    result = build_image(request, session.store, session.log)
+    result = build_image(request, session.store, os.environ, session.log)
     if report is not None:
-        write_json(report, result.to_json())
+        write_atomically(report, (json.dumps(result.to_json(), indent=2) + "\n").encode())
     for line in render_report(result):
         session.log.info(line)
     for output in result.outputs:
@@ -220,14 +219,14 @@ def detect(
         timeout_s=timeout,
         network=network != "none",
     )
-    detection = detect_repository(request, session.store, session.log)
+    detection = detect_repository(request, session.store, os.environ, session.log)
     if as_json:
-        click.echo(json.dumps(detection.to_json(), indent=2))
+        click.echo(json.dumps(json.loads(render_detection(detection)), indent=2))
     else:
-        for line in render_detection(detection):
+        for line in describe_detection(detection):
             click.echo(line)
-    if detection.failure is not None:
-        raise detection.failure
+    if detection.group is None:
+        raise detection.error(app_dir=Path(repository))
 
 
 @cli.command()

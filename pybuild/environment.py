@@ -12,15 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.command import CommandResult
+from lifecycle.cnb.identifier import BuildpackId
+from lifecycle.cnb.jsontext import parse_json
+from lifecycle.cnb.order import GroupMember, Order, write_order
+from lifecycle.cnb.toml import read_regular_file
+from lifecycle.detection import Detection, parse_detection
 from pybuild.builder import Builder
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
+from pybuild.errors import MachineError, PhaseFailed, SettingsError
 from pybuild.host import CA_BUNDLE_IN_BUILD, HostSettings
+from pybuild.log import Log
 
 PLATFORM_API = "0.15"
 APP, LAYERS, PLATFORM = PurePosixPath("/workspace"), PurePosixPath("/layers"), PurePosixPath("/platform")
 # Result files of the phases that are pybuild's own; they lie beside the contract's in the layers directory.
 DETECTION_NAME, ERROR_NAME = "pybuild-detection.json", "pybuild-error.json"
-_HOME = PurePosixPath("/home/pybuild")
+# Inside /tmp, because not every base has a home for the user that builds run as.
+_HOME = PurePosixPath("/tmp/home")  # noqa: S108 - the sandbox's own
 # 1980-01-01, the time that every file of an image has; tools that write times into files follow it
 # (https://reproducible-builds.org/specs/source-date-epoch/).
 SOURCE_DATE_EPOCH = 315532801
@@ -55,7 +63,7 @@ class BuildEnvironment:
 
     def prepare(self, user_env: Mapping[str, str]) -> None:
         """Make the directories, and the platform directory with the machine's settings below the user's `user_env`."""
-        for name in ("app", "layers", "platform/env", "home", "tmp", "scratch"):
+        for name in ("app", "layers", "platform/env", "tmp/home", "scratch"):
             (self.work / name).mkdir(parents=True)
         for mount in self.host.mounts:
             inside = self.work / "platform" / mount.target.relative_to(PLATFORM)
@@ -71,18 +79,83 @@ class BuildEnvironment:
             # The content is the value as it is: no newline at its end (platform.md, "User-Provided Variables").
             (self.work / "platform" / "env" / name).write_bytes(os.fsencode(value))
         if self.host.netrc:
-            descriptor = os.open(self.work / "home" / ".netrc", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(self.work / "tmp" / "home" / ".netrc", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 stream.write(self.host.netrc)
 
-    def run_phase(self, program: str, arguments: tuple[str, ...], on_line: Callable[[str], None]) -> CommandResult:
-        """Result of the lifecycle program `program` (`detector`, `builder`).
+    def run_detect(self, buildpacks: tuple[str, ...], log: Log) -> Detection:
+        """What detection found; `buildpacks` are ids that take the place of the builder's order.
 
         Raises:
+            pybuild.errors.SettingsError: an id that the builder has not.
+            pybuild.errors.PhaseFailed: the phase itself failed.
             lifecycle.cnb.command.CommandTimeout: the build's time is up.
         """
-        argv = (f"/cnb/lifecycle/{program}", *arguments)
-        return run_sandboxed(self._sandbox(), argv, on_line=on_line, deadline=self.deadline)
+        write_order(self.layers_dir / "order.toml", self._order(buildpacks))
+        result = self._run("detector", ("-order", str(LAYERS / "order.toml")), log.detail)
+        found = self.layers_dir / DETECTION_NAME
+        if not found.exists():
+            raise self._failure("detect", result, said=False)
+        return parse_detection(read_regular_file(found, follow_links=False).decode(), source="detection")
+
+    def run_build(self, log: Log) -> None:
+        """Let the group build; its output goes to `log`.
+
+        Raises:
+            pybuild.errors.PhaseFailed: a buildpack failed, or left what cannot be used.
+            lifecycle.cnb.command.CommandTimeout: the build's time is up.
+        """
+        said = False
+
+        def show(line: str) -> None:
+            nonlocal said
+            said = said or line.startswith("error: ")
+            log.info(line)
+
+        result = self._run("builder", (), show)
+        if result.status != 0:
+            raise self._failure("build", result, said=said)
+
+    def _failure(self, phase: str, result: CommandResult, *, said: bool) -> PhaseFailed:
+        """The error that the phase left, or one that says how it ended without."""
+        path = self.layers_dir / ERROR_NAME
+        if not path.exists():
+            summary = f"the phase `{phase}` ended with status {result.status} and did not say why"
+            output = result.output[-2000:].strip()
+            return PhaseFailed(
+                exit_code=MachineError.exit_code, summary=summary, facts=(("output", output),), said=False
+            )
+        document = parse_json(read_regular_file(path, follow_links=False).decode(), source=phase)
+        facts = tuple(
+            (table.string("label"), table.optional_string("value") or "") for table in document.tables("facts")
+        )
+        return PhaseFailed(
+            exit_code=document.optional_integer("exit-code") or result.status,
+            summary=document.string("summary"),
+            facts=facts,
+            hint=document.optional_string("hint"),
+            said=said,
+        )
+
+    def _order(self, buildpacks: tuple[str, ...]) -> Order:
+        if not buildpacks:
+            return self.builder.order
+        known = {descriptor.id: descriptor for descriptor in self.builder.buildpacks}
+        members = []
+        for text in buildpacks:
+            # `pip` is short for `pybuild/pip`, and a version is what the builder has.
+            name = text.partition("@")[0]
+            found = known.get(BuildpackId(name)) or known.get(BuildpackId(f"pybuild/{name}"))
+            if found is None:
+                raise SettingsError(
+                    f"the builder has no buildpack `{text}`", f"it has {', '.join(f'`{one}`' for one in sorted(known))}"
+                )
+            members.append(GroupMember(id=found.id, version=found.version))
+        return Order(groups=(tuple(members),))
+
+    def _run(self, program: str, options: tuple[str, ...], on_line: Callable[[str], None]) -> CommandResult:
+        argv = (f"/cnb/lifecycle/{program}", "-app", str(APP), "-layers", str(LAYERS), "-platform", str(PLATFORM))
+        return run_sandboxed(self._sandbox(), (*argv, *options), on_line=on_line, deadline=self.deadline)
 
     def _sandbox(self) -> Sandbox:
         own = (
@@ -90,7 +163,6 @@ class BuildEnvironment:
             Mount(source=self.layers_dir, target=LAYERS, writable=True),
             Mount(source=self.work / "platform", target=PLATFORM),
             Mount(source=self.work / "tmp", target=PurePosixPath("/tmp"), writable=True),  # noqa: S108 - the sandbox's own
-            Mount(source=self.work / "home", target=_HOME, writable=True),
         )
         bundle = self.host.ca_bundle
         certificates = () if bundle is None else (Mount(source=bundle.resolve(), target=CA_BUNDLE_IN_BUILD),)

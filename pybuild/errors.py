@@ -128,21 +128,36 @@ class DetectTimeLimitReached(TimeLimitReached):
 
 
 class PhaseFailed(CnbError):
-    """A phase that ran in the build environment ended with `status`; `said` where its own error is on the screen already."""
+    """A phase that ran in the build environment failed; the texts are those of the error that ended it there."""
 
-    def __init__(self, phase: str, status: int, *, said: bool, output: str) -> None:
-        super().__init__(phase, status)
-        self.phase = phase
-        self.status = status
+    def __init__(
+        self,
+        *,
+        exit_code: int,
+        summary: str,
+        facts: tuple[tuple[str, str], ...] = (),
+        hint: str | None = None,
+        said: bool,
+    ) -> None:
+        super().__init__(summary)
+        self.exit_code = exit_code  # type: ignore[misc]  # the lifecycle's, which differs from error to error
         self.said = said
-        self.output = output
+        """Whether a buildpack has shown its own error already, which says more than this one."""
+        self._summary = summary
+        self._facts = facts
+        self._hint = hint
 
     @property
     def summary(self) -> str:
         """The problem in one line."""
-        return f"the phase `{self.phase}` failed with status {self.status}"
+        return self._summary
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What the summary has no room for."""
+        return self._facts
 
     @property
     def hint(self) -> str | None:
-        """Where the cause is to be read."""
-        return "its own output is above; `--verbose` shows more of it"
+        """What to change."""
+        return self._hint

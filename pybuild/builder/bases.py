@@ -175,11 +175,11 @@ def _make_from_image(
         rootfs = directory / "rootfs"
         unpack_image(image, rootfs)
         _add_mount_points(rootfs)
-        status = rootfs / _STATUS_FILE
-        packages = _parse_packages(status.read_text(encoding="utf-8")) if status.is_file() else ()
+        packages = _parse_packages(_read_inside(rootfs, _STATUS_FILE))
         if wanted.is_run:
+            release = _read_inside(rootfs, _RELEASE_FILE)
             remove_tree(rootfs)
-            image = make_image(_usable_config(image.config, wanted), image.layers)
+            image = make_image(_usable_config(image.config, wanted, release), image.layers)
             _write_layout(directory / "image", image)
         return KeptBase(
             directory=directory,
@@ -215,11 +215,7 @@ def _read_source_image(base: ImageBase, scratch: Path, crew: Crew) -> Image:
 
 
 def _package_config(wanted: WantedBase, release: str) -> ImageConfig:
-    facts = dict(line.split("=", 1) for line in release.splitlines() if "=" in line)
-    name, version = (facts.get(key, "").strip('"') for key in ("ID", "VERSION_ID"))
-    labels = {"io.buildpacks.base.id": wanted.image_name, "io.buildpacks.base.distro.name": name}
-    if version:
-        labels["io.buildpacks.base.distro.version"] = version
+    labels = {"io.buildpacks.base.id": wanted.image_name, **_distribution_labels(release)}
     return ImageConfig(
         architecture=host_architecture(),
         os="linux",
@@ -231,11 +227,18 @@ def _package_config(wanted: WantedBase, release: str) -> ImageConfig:
     )
 
 
-def _usable_config(config: ImageConfig, wanted: WantedBase) -> ImageConfig:
-    """What images on this base need: a search path, and a user who is not root."""
+def _usable_config(config: ImageConfig, wanted: WantedBase, release: str) -> ImageConfig:
+    """What images on this base need: a search path, the user who owns their layers, and what distribution it is."""
     env = config.env if "PATH" in config.environment() else (*config.env, f"PATH={_PATH}")
-    is_root = (config.user or "root").partition(":")[0] in ("root", "0")
-    return replace(config, env=env, user=f"{wanted.user.id}:{wanted.user.group_id}" if is_root else config.user)
+    user = f"{wanted.user.id}:{wanted.user.group_id}"
+    return replace(config, env=env, user=user, labels={**_distribution_labels(release), **config.labels})
+
+
+def _distribution_labels(release: str) -> dict[str, str]:
+    """Labels of a base image (platform.md, "Target Data"), from its /etc/os-release."""
+    facts = dict(line.split("=", 1) for line in release.splitlines() if "=" in line)
+    pairs = (("name", "ID"), ("version", "VERSION_ID"))
+    return {f"io.buildpacks.base.distro.{label}": facts[key].strip("\"'") for label, key in pairs if key in facts}
 
 
 def _unpack_archive(archive: Path, rootfs: Path, crew: Crew) -> None:
@@ -285,6 +288,14 @@ def _make_real_directory(rootfs: Path, relative: Path) -> bool:
             return False
         path.mkdir(exist_ok=True)
     return True
+
+
+def _read_inside(rootfs: Path, relative: Path) -> str:
+    """A file of a root file system that is not trusted: empty where it is none, or a link leads away."""
+    path = (rootfs / relative).resolve()
+    if rootfs.resolve() not in path.parents or not path.is_file():
+        return ""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _member(reader: tarfile.TarFile, path: Path) -> str:

@@ -46,7 +46,8 @@ _STAGES = {
     "installing remaining packages": "installing packages",
     "creating tarball": "writing the archive",
 }
-_PROBLEM = re.compile(r"^E: (?!(?:setup|run_|.*mmdebstrap\.pl)).+|^(?:Err|W: Failed).+", re.MULTILINE)
+# apt's errors, and mmdebstrap's own but for those that only say that something failed
+_PROBLEM = re.compile(r"^E: (?!mmdebstrap failed|.* failed(?:: .*)?$|.*died at|Some index files).+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,94 @@
+"""What a build or a detection found out, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lifecycle.detection import Detection, Outcome, render_detection
+from lifecycle.export import ExportedImage
+from pybuild.source import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseTime:
+    """A phase and how long it took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildReport:
+    """The result of a build."""
+
+    source: Source
+    builder: str
+    """Key of the builder."""
+    detection: Detection
+    exported: ExportedImage
+    phases: tuple[PhaseTime, ...]
+    outputs: tuple[str, ...]
+    """Where the image is, each with its manifest's digest."""
+
+    def to_json(self) -> Mapping[str, object]:
+        """The report as `--report` writes it; sizes are bytes of the compressed blob."""
+        image = self.exported.image
+        return {
+            "image": {
+                "digest": str(image.digest),
+                "id": str(image.manifest.config.digest),
+                "outputs": list(self.outputs),
+            },
+            "source": {
+                "kind": self.source.kind,
+                "location": self.source.location,
+                "revision": self.source.revision,
+                "subdirectory": self.source.subdirectory,
+            },
+            "builder": self.builder,
+            "detection": json.loads(render_detection(self.detection)),
+            "layers": [
+                {
+                    "name": layer.name,
+                    "digest": str(layer.digest),
+                    "diffID": str(layer.diff_id),
+                    "size": layer.size,
+                    "reused": layer.is_reused,
+                    "seconds": round(layer.seconds, 3),
+                }
+                for layer in self.exported.layers
+            ],
+            "phases": [{"name": phase.name, "seconds": round(phase.seconds, 3)} for phase in self.phases],
+        }
+
+
+def render_report(report: BuildReport) -> list[str]:
+    """Lines that tell a person what was built: layers with size and whether they were reused, seconds by phase."""
+    lines = ["===> IMAGE"]
+    width = max(len(layer.name) for layer in report.exported.layers)
+    for layer in report.exported.layers:
+        lines.append(f"  {layer.name:<{width}}  {_size(layer.size):>9}  {'reused' if layer.is_reused else 'new'}")
+    times = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in report.phases)
+    total = sum(phase.seconds for phase in report.phases)
+    lines.append(f"Done in {total:.1f} s ({times})")
+    return lines
+
+
+def describe_detection(detection: Detection) -> list[str]:
+    """A line for each buildpack that was tried: whether it would run, and why or why not."""
+    chosen = {element.id for element in detection.group.elements} if detection.group else set()
+    reasons = dict(detection.reasons())
+    lines: dict[str, str] = {}
+    for trial in detection.trials:
+        for member in trial.members:
+            would_run = member.id in chosen and member.outcome is Outcome.PASSED
+            reason = member.reason if would_run else reasons.get(member.id, "its group does not fit")
+            if would_run or member.id not in lines:
+                lines[member.id] = f"{'yes' if would_run else 'no':<4}{member.id} {member.version}  {reason or ''}"
+    return [line.rstrip() for line in lines.values()]
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
