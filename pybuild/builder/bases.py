@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import stat
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,8 +31,9 @@ from pybuild.builder.debian import Assembly, assemble_base
 from pybuild.builder.definition import Base, ImageBase, PackageBase, User
 from pybuild.builder.errors import AssemblyFailed, ImageUnusable
 from pybuild.builder.kept import content_key, make_directory
+from pybuild.builder.rootfs import add_mount_points, parse_packages, read_inside, unpack_archive
 from pybuild.builder.value import DebianPackage, KeptBase
-from pybuild.errors import NoSpace, ToolMissing
+from pybuild.errors import ToolMissing
 
 # Another number when the same packages would be made into another base.
 _FORMAT = 1
@@ -42,9 +42,6 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ENVIRONMENT = {"PATH": _PATH, "LANG": "C.UTF-8"}
 # https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md: RFC 3339; the constant of every CNB lifecycle
 _CREATED = "1980-01-01T00:00:01Z"
-# What the sandbox puts its mounts on; the root file system is read-only then.
-_MOUNT_DIRECTORIES = ("proc", "dev", "tmp", "workspace", "layers", "platform", "cnb", "opt/pybuild", "etc/ssl/certs")
-_MOUNT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt")
 _STATUS_FILE, _RELEASE_FILE = Path("var/lib/dpkg/status"), Path("usr/lib/os-release")
 _REGISTRY = "docker://"
 
@@ -109,7 +106,7 @@ def unpacked_run_base(base: KeptBase, scratch: Path) -> Iterator[Path]:
     rootfs = Path(tempfile.mkdtemp(prefix="run-base-", dir=scratch)) / "rootfs"
     try:
         unpack_image(read_run_image(base), rootfs)
-        _add_mount_points(rootfs)
+        add_mount_points(rootfs)
         yield rootfs
     finally:
         remove_tree(rootfs.parent)
@@ -133,7 +130,7 @@ def _make_from_packages(
     if wanted.is_run:
         on_stage("compressing the layer")
         with tarfile.open(archive) as reader:
-            packages = _parse_packages(_member(reader, _STATUS_FILE))
+            packages = parse_packages(_member(reader, _STATUS_FILE))
             release = _member(reader, _RELEASE_FILE)
         with tempfile.TemporaryDirectory(dir=directory) as blobs, archive.open("rb") as stream:
             blob = compress_layer_blob(Path(blobs), stream)
@@ -149,9 +146,9 @@ def _make_from_packages(
     else:
         on_stage("unpacking the archive")
         rootfs = directory / "rootfs"
-        _unpack_archive(archive, rootfs, crew)
-        _add_mount_points(rootfs)
-        packages = _parse_packages((rootfs / _STATUS_FILE).read_text(encoding="utf-8"))
+        unpack_archive(archive, rootfs, crew)
+        add_mount_points(rootfs)
+        packages = parse_packages((rootfs / _STATUS_FILE).read_text(encoding="utf-8"))
         identity = content_key([str(package) for package in packages])
     archive.unlink()
     return KeptBase(
@@ -174,10 +171,10 @@ def _make_from_image(
         on_stage("unpacking the image")
         rootfs = directory / "rootfs"
         unpack_image(image, rootfs)
-        _add_mount_points(rootfs)
-        packages = _parse_packages(_read_inside(rootfs, _STATUS_FILE))
+        add_mount_points(rootfs)
+        packages = parse_packages(read_inside(rootfs, _STATUS_FILE))
         if wanted.is_run:
-            release = _read_inside(rootfs, _RELEASE_FILE)
+            release = read_inside(rootfs, _RELEASE_FILE)
             remove_tree(rootfs)
             image = make_image(_usable_config(image.config, wanted, release), image.layers)
             _write_layout(directory / "image", image)
@@ -241,82 +238,11 @@ def _distribution_labels(release: str) -> dict[str, str]:
     return {f"io.buildpacks.base.distro.{label}": facts[key].strip("\"'") for label, key in pairs if key in facts}
 
 
-def _unpack_archive(archive: Path, rootfs: Path, crew: Crew) -> None:
-    """Unpack what mmdebstrap wrote, owned by this user; GNU tar takes a third of the time that Python does."""
-    rootfs.mkdir()
-    command = [
-        "tar",
-        "--extract",
-        "--file",
-        str(archive),
-        "--directory",
-        str(rootfs),
-        "--no-same-owner",
-        "--same-permissions",
-    ]
-    result = crew.run([*command, "--delay-directory-restore"], env=os.environ)
-    if result.status != 0:
-        if "No space left" in result.output:
-            raise NoSpace(rootfs)
-        details = tuple(("tar", line) for line in result.output.strip().splitlines()[-3:])
-        raise AssemblyFailed("the build base cannot be unpacked", details)
-    for directory, names, files in os.walk(rootfs):
-        for name in (*names, *files):
-            path = Path(directory, name)
-            mode = path.lstat().st_mode
-            if mode & (stat.S_ISUID | stat.S_ISGID) and not stat.S_ISLNK(mode):
-                # In a file of this user's, these bits would lend its rights to other users of the machine.
-                path.chmod(stat.S_IMODE(mode) & 0o1777)
-
-
-def _add_mount_points(rootfs: Path) -> None:
-    """Add what is missing of the places that the sandbox mounts on. `rootfs` may come from an image: no link is followed."""
-    for name in _MOUNT_DIRECTORIES:
-        _make_real_directory(rootfs, Path(name))
-    for name in _MOUNT_FILES:
-        path = rootfs / name
-        if _make_real_directory(rootfs, Path(name).parent) and not path.is_symlink():
-            path.touch()
-
-
-def _make_real_directory(rootfs: Path, relative: Path) -> bool:
-    """Whether `relative` is a directory that no link leads out of `rootfs`, which it is made to be where nothing is there."""
-    path = rootfs
-    for part in relative.parts:
-        path /= part
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            return False
-        path.mkdir(exist_ok=True)
-    return True
-
-
-def _read_inside(rootfs: Path, relative: Path) -> str:
-    """A file of a root file system that is not trusted: empty where it is none, or a link leads away."""
-    path = (rootfs / relative).resolve()
-    if rootfs.resolve() not in path.parents or not path.is_file():
-        return ""
-    return path.read_text(encoding="utf-8", errors="replace")
-
-
 def _member(reader: tarfile.TarFile, path: Path) -> str:
     stream = reader.extractfile(f"./{path}")
     if stream is None:
         raise AssemblyFailed(f"the run base lacks `/{path}`")
     return stream.read().decode("utf-8", "replace")
-
-
-def _parse_packages(status: str) -> tuple[DebianPackage, ...]:
-    """Packages of a dpkg status file (https://man7.org/linux/man-pages/man1/dpkg-query.1.html)."""
-    found = []
-    for paragraph in status.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[:1] != " ")
-        if fields.get("Status", "").endswith(" installed"):
-            found.append(
-                DebianPackage(
-                    name=fields["Package"], version=fields["Version"], architecture=fields.get("Architecture", "")
-                )
-            )
-    return tuple(sorted(found, key=lambda package: package.name))
 
 
 def _fingerprint(location: str) -> object:

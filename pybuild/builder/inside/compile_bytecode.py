@@ -1,7 +1,7 @@
 """Compiles every module below a directory to bytecode, to the same bytes each time. Usage: compile_bytecode.py DIRECTORY...
 
-Run with `PYTHONHASHSEED=0`, and so without -I or -E: sets in code objects are stored in hash order. Files are never checked against their source
-(https://peps.python.org/pep-0552/), so their times may change, and `co_filename` is the path that the module has now.
+Run with `PYTHONHASHSEED=0`, and so without -I or -E: sets in code objects are stored in hash order. The bytecode is never
+checked against its source (https://peps.python.org/pep-0552/), so times may change; `co_filename` is the path of now.
 """
 
 import importlib.util
