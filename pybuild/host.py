@@ -73,7 +73,7 @@ class HostSettings:
 def read_host_settings(env: Mapping[str, str], home: Path) -> HostSettings:
     """Settings of the machine, the environment `env` before the files; unreadable files are passed over as pip does."""
     settings = {**_pip_settings(env, home), **_uv_settings(env, home)}
-    paths = _LocalPaths()
+    paths = _LocalPaths(home)
     indexes = {name: " ".join(paths.show(word) for word in value.split()) for name, value in settings.items()}
     return HostSettings(
         proxies=_proxies(env),
@@ -87,7 +87,8 @@ def read_host_settings(env: Mapping[str, str], home: Path) -> HostSettings:
 class _LocalPaths:
     """Collects the local directories that index settings name, and says what they are called inside the build."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        self._home = home
         self._targets: dict[Path, PurePosixPath] = {}
 
     def show(self, word: str) -> str:
@@ -101,8 +102,16 @@ class _LocalPaths:
             return word
         if not path.exists():
             return word
-        target = self._targets.setdefault(path, INDEXES_IN_BUILD / str(len(self._targets)))
-        return f"file://{target}" if parts.scheme == "file" else str(target)
+        shown = self._shown_directory(path) if parts.scheme == "file" else path
+        target = self._targets.setdefault(shown, INDEXES_IN_BUILD / str(len(self._targets)))
+        inside = target / path.relative_to(shown)
+        return f"file://{inside}" if parts.scheme == "file" else str(inside)
+
+    def _shown_directory(self, path: Path) -> Path:
+        """Directory to mount for the index at `path`: the pages of mirrors link to files beside the index (`../../packages/`)."""
+        parent = path.parent
+        is_private = parent == Path("/") or self._home.is_relative_to(parent)
+        return path if is_private or not path.is_dir() else parent
 
     def mounts(self) -> tuple[Mount, ...]:
         return tuple(Mount(source=path, target=target) for path, target in self._targets.items())

@@ -52,22 +52,29 @@ def test_a_broken_pip_conf_is_passed_over(home: Path) -> None:
     assert "PIP_INDEX_URL" not in read_host_settings(isolated(home), home).indexes
 
 
-def test_local_index_directories_are_mounted_and_renamed(home: Path, tmp_path: Path) -> None:
+def test_local_directories_are_mounted_and_renamed(home: Path, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
-    settings = read_host_settings(
-        isolated(
-            home,
-            PIP_FIND_LINKS=f"{wheels} https://x.example.org/",
-            PIP_EXTRA_INDEX_URL=f"file://{wheels}",
-            PIP_CONFIG_FILE="/dev/null",
-        ),
-        home,
-    )
+    env = isolated(home, PIP_FIND_LINKS=f"{wheels} https://x.example.org/", PIP_CONFIG_FILE="/dev/null")
+    settings = read_host_settings(env, home)
     assert [mount.source for mount in settings.mounts] == [wheels]
-    target = INDEXES_IN_BUILD / "0"
-    assert settings.indexes["PIP_FIND_LINKS"] == f"{target} https://x.example.org/"
-    assert settings.indexes["PIP_EXTRA_INDEX_URL"] == f"file://{target}"
+    assert settings.indexes["PIP_FIND_LINKS"] == f"{INDEXES_IN_BUILD}/0 https://x.example.org/"
+
+
+def test_a_local_index_is_mounted_with_the_files_beside_it(home: Path, tmp_path: Path) -> None:
+    index = tmp_path / "mirror" / "simple"
+    index.mkdir(parents=True)
+    env = isolated(home, PIP_EXTRA_INDEX_URL=f"file://{index}", PIP_CONFIG_FILE="/dev/null")
+    settings = read_host_settings(env, home)
+    assert [mount.source for mount in settings.mounts] == [tmp_path / "mirror"]
+    assert settings.indexes["PIP_EXTRA_INDEX_URL"] == f"file://{INDEXES_IN_BUILD}/0/simple"
+
+
+def test_a_local_index_beside_the_home_directory_does_not_show_it(home: Path) -> None:
+    index = home.parent / "simple"
+    index.mkdir()
+    env = isolated(home, PIP_EXTRA_INDEX_URL=f"file://{index}", PIP_CONFIG_FILE="/dev/null")
+    assert [mount.source for mount in read_host_settings(env, home).mounts] == [index]
 
 
 def test_proxies_come_in_both_spellings(home: Path) -> None:
