@@ -109,6 +109,10 @@ def _render_variable(name: str, launch: Launch, target: Mapping[str, str], proce
     without = _applied(name, "", launch, process_type) or ""
     changed = _applied(name, _CURRENT, launch, process_type) or ""
     unchanged = dict.fromkeys([launch.exported.get(name) or wanted, wanted])
+    if changed == wanted == without:
+        yield f"        {name}={_quote(wanted)}"
+        yield f"        export {name}"
+        return
     before, current, after = changed.partition(_CURRENT)
     value = f'{_quote(before)}"${name}"{_quote(after)}' if current else _quote(changed)
     yield f"        case ${{{name}-}} in"

@@ -16,7 +16,7 @@ _pb_fail() {
 
 # Sets _pb_path to $1 without the directories that only this program is found in.
 _pb_clean_path() {
-    _pb_rest=$1: _pb_path=
+    _pb_rest=$1: _pb_path=''
     while [ -n "$_pb_rest" ]; do
         _pb_part=${_pb_rest%%:*} _pb_rest=${_pb_rest#*:}
         case $_pb_part in
@@ -154,17 +154,17 @@ if [ -n "${CNB_PROCESS_TYPE-}" ]; then
     printf 'WARNING: CNB_PROCESS_TYPE is not supported: start %s/%s instead\n' /cnb/process "$CNB_PROCESS_TYPE" >&2
 fi
 unset CNB_APP_DIR CNB_LAYERS_DIR CNB_PROCESS_TYPE CNB_PLATFORM_API CNB_DEPRECATION_MODE
-_pb_extra= _pb_type=${0##*/} _pb_directory=@APP_DIR@ _pb_mode=direct
+_pb_extra='' _pb_type=${0##*/} _pb_directory=@APP_DIR@ _pb_mode=direct
 cd @APP_DIR@ || _pb_fail 'the application directory is not there'
 
 case $_pb_type in
 @PROCESSES@
     *)
-        _pb_type=
+        _pb_type=''
         [ $# -gt 0 ] || _pb_fail 'there is no process to start: give a command, or one of the process types: @TYPES@'
         if [ "$1" = -- ]; then
             shift
-            [ $# -gt 0 ] || _pb_fail 'there is no command behind `--`'
+            [ $# -gt 0 ] || _pb_fail "there is no command behind \`--\`"
         else
             _pb_mode=shell
         fi
