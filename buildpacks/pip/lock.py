@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from buildpacks.pip.inputs import LockInputs, parse_inputs
+from buildpacks.pip.lines import logical_lines
 from lifecycle.cnb.toml import write_atomically
 
 _FORMAT = 1
@@ -19,35 +20,67 @@ _NAME = "lock.json"
 _PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(?:==|===|@)")
 
 
+# What the file says of itself; the same for everyone, so that it changes no image.
+_HEADER = "# The packages of this image, as they were resolved from its requirement files. pip and uv read this file.\n"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
-    """A resolution. `text` is a requirement file with exact versions and hashes, without index options or credentials."""
+class LockEntry:
+    """A package of a lock. `text` is `name==1.0`, `name @ URL`, or the path of a local project, perhaps after `-e`."""
 
     text: str
+    hashes: tuple[str, ...] = ()
+    """`algorithm:hex`; none for what can have none."""
+
+    @property
+    def name(self) -> str | None:
+        """Canonical; `None` for a local project."""
+        found = _PINNED.match(self.text)
+        return canonicalize_name(found[1]) if found else None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a project of the app directory."""
+        return self.text.removeprefix("-e ").startswith("/") or " @ file:" in self.text
+
+    def render(self) -> str:
+        """Return the entry as lines of a requirement file."""
+        return " \\\n    ".join((self.text, *(f"--hash={value}" for value in self.hashes))) + "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A resolution, without index options and credentials."""
+
+    entries: tuple[LockEntry, ...]
     inputs: LockInputs
     made: datetime.datetime
     """In UTC. Kept in the cache only: an image that holds it would be another one every time."""
 
+    def render(self) -> str:
+        """Return the lock as a requirement file."""
+        return _HEADER + "".join(entry.render() for entry in self.entries)
+
     @property
     def sha256(self) -> str:
-        """Hash of the text, in hex."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """Canonical names of the packages, in order; local projects, which the lock holds by path, are not among them."""
-        found = (_PINNED.match(line) for line in self.text.splitlines())
-        return tuple(canonicalize_name(match[1]) for match in found if match)
-
-    @property
-    def size(self) -> int:
-        """How many packages are installed."""
-        return sum(1 for line in self.text.splitlines() if line and not line.startswith(("#", " ")))
+        """Hash of the rendered lock, in hex."""
+        return hashlib.sha256(self.render().encode()).hexdigest()
 
 
-def new_lock(text: str, inputs: LockInputs) -> Lock:
+def parse_entries(text: str) -> tuple[LockEntry, ...]:
+    """Return the entries of a requirement file as uv and `LockEntry.render` write it."""
+    entries = []
+    for line in logical_lines(text):
+        body, *hashes = line.text.split(" --hash=")
+        entries.append(LockEntry(text=body.strip(), hashes=tuple(value.strip() for value in hashes)))
+    return tuple(entries)
+
+
+def new_lock(entries: tuple[LockEntry, ...], inputs: LockInputs) -> Lock:
     """Return a lock that is made now."""
-    return Lock(text=text, inputs=inputs, made=datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0))
+    return Lock(
+        entries=entries, inputs=inputs, made=datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    )
 
 
 def read_lock(directory: Path) -> Lock | None:
@@ -57,7 +90,7 @@ def read_lock(directory: Path) -> Lock | None:
         if values["format"] != _FORMAT:
             return None
         return Lock(
-            text=str(values["text"]),
+            entries=parse_entries(values["text"]),
             inputs=parse_inputs(values["inputs"]),
             made=datetime.datetime.fromisoformat(values["made"]),
         )
@@ -68,7 +101,7 @@ def read_lock(directory: Path) -> Lock | None:
 def write_lock(directory: Path, lock: Lock) -> None:
     """Keep `lock` in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    values = {"format": _FORMAT, "made": lock.made.isoformat(), "inputs": asdict(lock.inputs), "text": lock.text}
+    values = {"format": _FORMAT, "made": lock.made.isoformat(), "inputs": asdict(lock.inputs), "text": lock.render()}
     write_atomically(directory / _NAME, json.dumps(values, indent=1).encode())
 
 

@@ -16,9 +16,10 @@ from lifecycle.cnb.layer import remove_tree
 _SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
 # Where build backends find names, versions and dependencies.
 _METADATA_SUFFIXES = (".toml", ".cfg", ".txt", ".in", ".json", ".yaml", ".yml", ".lock")
-_COMPILED_SUFFIXES = frozenset(
-    f".{suffix}" for suffix in ["c", "cc", "cpp", "cxx", "h", "hh", "hpp", "hxx", "cu", "pyx", "pxd", "pxi", "f", "for", "f90", "f95", "rs", "go", "build", "cmake"]
-)
+_C = frozenset({".c", ".cc", ".cpp", ".cxx", ".h", ".hh", ".hpp", ".hxx", ".cu"})
+_CYTHON = frozenset({".pyx", ".pxd", ".pxi"})
+_FORTRAN = frozenset({".f", ".for", ".f90", ".f95"})
+_COMPILED_SUFFIXES = _C | _CYTHON | _FORTRAN | {".rs", ".go", ".build", ".cmake"}
 _MAX_METADATA = 1024 * 1024
 # What setuptools writes beside the sources of a project; nothing of an installation refers to it.
 _LEFTOVERS = ("build", "*.egg-info", "src/*.egg-info")

@@ -1,0 +1,108 @@
+"""Bytecode of an environment: reproducible, and compiled once for each source.
+
+The cache layer keeps it by source, path and interpreter; a new environment gets hard links to what is known already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildpacks.pip.tools import Python
+from lifecycle.cnb.kit import BuildContext, BuildpackError
+from lifecycle.cnb.layer import remove_tree
+
+_WORKER = Path(__file__).with_name("compile_worker.py")
+
+
+@dataclass(eq=False, kw_only=True)
+class CompilationFailed(BuildpackError):
+    """The worker ended without having done its work: no memory, no space."""
+
+    output: str
+
+    @property
+    def summary(self) -> str:
+        """That bytecode could not be written, and the last that was said."""
+        last = (self.output.strip().splitlines() or ["no message"])[-1]
+        return f"compiling the packages to bytecode failed: {last[:300]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """How many files of the environment have bytecode now."""
+
+    reused: int
+    compiled: int
+    impossible: int
+    """Files that are no valid Python for the interpreter."""
+
+
+def compile_environment(context: BuildContext, *, venv: Path, store: Path, python: Python) -> Compiled:
+    """Give every module of `venv` its bytecode, with `store` as memory; what `store` holds beside that is removed.
+
+    Raises `CompilationFailed`.
+    """
+    directory = store / python.abi
+    directory.mkdir(parents=True, exist_ok=True)
+    for other in store.iterdir():
+        if other != directory:
+            remove_tree(other)
+    known = {entry.name for entry in os.scandir(directory) if not entry.name.endswith(".tmp")}
+    sources = [(source, _key(source)) for source in _sources(venv, python)]
+    jobs = {key: source for source, key in sources if key not in known}
+    if jobs:
+        _compile(context, jobs, directory, venv)
+    impossible = sum(not _link(directory / key, source, python) for source, key in sources)
+    for key in known - {key for _, key in sources}:
+        (directory / key).unlink()
+    return Compiled(reused=len(sources) - len(jobs), compiled=len(jobs), impossible=impossible)
+
+
+def _sources(venv: Path, python: Python) -> Iterator[Path]:
+    """Python files of the environment in a fixed order. Bytecode that came with a package is removed: it holds times."""
+    for directory, names, files in os.walk(venv / "lib" / f"python{python.minor}" / "site-packages"):
+        if "__pycache__" in names:
+            names.remove("__pycache__")
+            remove_tree(Path(directory, "__pycache__"))
+        names.sort()
+        for name in sorted(files):
+            if name.endswith(".py"):
+                yield Path(directory, name)
+
+
+def _key(source: Path) -> str:
+    digest = hashlib.sha256(os.fsencode(source) + b"\0")
+    digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _compile(context: BuildContext, jobs: dict[str, Path], directory: Path, venv: Path) -> None:
+    job_file = directory / "jobs.tmp"
+    words = [word for key, source in jobs.items() for word in (source, source, directory / key)]
+    job_file.write_bytes(b"".join(os.fsencode(word) + b"\0" for word in words))
+    argv = [str(venv / "bin" / "python"), "-sSB", str(_WORKER), str(job_file)]
+    # -I would ignore PYTHONHASHSEED; so the environment holds nothing else that Python listens to.
+    env = {"PATH": context.env.get("PATH", ""), "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
+    if "LD_LIBRARY_PATH" in context.env:
+        env["LD_LIBRARY_PATH"] = context.env["LD_LIBRARY_PATH"]
+    done = context.run(argv, env=env, echo=False, quiet=True)
+    job_file.unlink()
+    if done.status != 0:
+        raise CompilationFailed(output=done.output)
+
+
+def _link(kept: Path, source: Path, python: Python) -> bool:
+    """Whether there is bytecode; it shares its content with the cache."""
+    if kept.stat().st_size == 0:
+        return False
+    target = source.parent / "__pycache__" / f"{source.stem}.{python.cache_tag}.pyc"
+    try:
+        target.hardlink_to(kept)
+    except FileNotFoundError:
+        target.parent.mkdir()
+        target.hardlink_to(kept)
+    return True

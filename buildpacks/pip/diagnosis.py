@@ -1,0 +1,263 @@
+"""Finds out from the output of uv or pip what is wrong, where that stands in the requirement files, and what to change.
+
+The tools' words are not an interface: each rule looks for as little of them as it can, and when none fits, the tool's own
+text, which was shown before, is pointed to.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from packaging.utils import canonicalize_name
+
+from buildpacks.pip.build_failures import explain_build_failure
+from buildpacks.pip.errors import InstallationFailed
+from buildpacks.pip.reader import RequirementLine, RequirementSet
+from buildpacks.pip.tools import Python
+from lifecycle.cnb.kit import mask_credentials
+
+_NAME = r"([A-Za-z0-9][A-Za-z0-9._-]*)"
+# Modules that are not called like the package that has them.
+_PACKAGE_OF_MODULE = {
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "git": "gitpython",
+    "pil": "pillow",
+    "serial": "pyserial",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "usb": "pyusb",
+    "yaml": "pyyaml",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    text: str
+    """The tool's output, with its wrapped lines joined."""
+    found: RequirementSet
+    python: Python
+
+
+_Rule = Callable[[_Case], "InstallationFailed | None"]
+
+
+def diagnose(output: str, found: RequirementSet, python: Python) -> InstallationFailed:
+    """Return the error that `output`, the text of a tool that failed, tells of."""
+    # uv wraps its explanations to the width of a terminal.
+    case = _Case(text=re.sub(r"[ \t]*\n[ \t]+(?!\S*==)", " ", output), found=found, python=python)
+    for rule in _RULES:
+        error = rule(case)
+        if error is not None:
+            return error
+    error = explain_build_failure(output, lambda name: _place(name, found))
+    return error or _failure(
+        "the requirements could not be installed",
+        change="the message of the installer is above; nothing was kept of it",
+    )
+
+
+def _no_space(case: _Case) -> InstallationFailed | None:
+    if not re.search(r"No space left on device|Disk quota exceeded|os error (28|122)\b", case.text):
+        return None
+    return _failure(
+        "the disk is full", change="free some space where pybuild keeps its store (`XDG_CACHE_HOME`), or move it"
+    )
+
+
+def _wrong_hash(case: _Case) -> InstallationFailed | None:
+    if not re.search(r"[Hh]ash mismatch|DO NOT MATCH THE HASHES", case.text):
+        return None
+    name = re.search(rf"[Hh]ash mismatch for `{_NAME}", case.text) or re.search(
+        rf"^\s*{_NAME}\S* from https?://", case.text, re.M
+    )
+    expected = re.search(r"Expected:?\s+((?:sha\d+[:\s]\s*)?[0-9a-f]{32,})", case.text)
+    computed = re.search(r"(?:Computed:|Got)\s+((?:sha\d+[:\s]\s*)?[0-9a-f]{32,})", case.text)
+    details = tuple(
+        (label, match[1]) for label, match in (("expected", expected), ("downloaded", computed)) if match is not None
+    )
+    package = name[1] if name else None
+    return _failure(
+        f"{_prefix(package, case.found)}the file of `{package or 'a package'}` does not have the hash that is written for it",
+        details=details,
+        change="correct the hash if you know that the new file is right; otherwise someone replaced the file: do not install it",
+    )
+
+
+def _missing_git(case: _Case) -> InstallationFailed | None:
+    if re.search(r"Git executable not found|Cannot find command 'git'", case.text):
+        return _failure("the build image has no `git`, which a requirement needs", change="use a builder that has git")
+    if not re.search(r"Git operation failed|git (clone|fetch|checkout)\b.*(exit|did not run)", case.text):
+        return None
+    lines = [line for line in case.found.requirements if line.requirement.kind == "vcs"]
+    named = [
+        line for line in lines if (line.requirement.url or "").partition("://")[2].rpartition("@")[2] in case.text
+    ] or lines
+    reason = re.findall(r"(?:fatal|error|remote): ([^\n]+?)(?=\s{2,}|\n|$)", case.text)
+    place = f"{named[0].origin}: " if named else ""
+    return _failure(
+        f"{place}the git repository of a requirement cannot be read",
+        details=(("git", mask_credentials(reason[-1])),) if reason else (),
+        change="check the URL and the revision; a private repository needs credentials: `git+https://${TOKEN}@host/…` and `--env`",
+    )
+
+
+def _unreachable(case: _Case) -> InstallationFailed | None:
+    url = re.search(r"(?:Failed to fetch:|Could not fetch URL|for url[: (]+)\s*`?(\w+://[^\s`)]+)", case.text)
+    retried = re.search(r"Retrying \(Retry\(|NewConnectionError|ConnectTimeoutError|Max retries exceeded", case.text)
+    if url is None and retried is None:
+        return None
+    reasons = (
+        (r"dns error|lookup address|Name or service not known|NameResolution|getaddrinfo", "its name is not known"),
+        (r"[Cc]onnection refused", "it refuses the connection"),
+        (r"certificate|CERTIFICATE|UnknownIssuer", "its certificate is not trusted here"),
+        (r"timed? ?out|deadline", "it does not answer in time"),
+        (r"407|proxy", "the proxy does not let the request through"),
+        (r"\b401\b|\b403\b|Unauthorized|Forbidden", "it wants other credentials"),
+        (r"\b429\b", "it has had too many requests"),
+        (r"\b5\d\d\b", "it has a fault of its own"),
+        (r"\b404\b", "there is no such file"),
+        (r"unreachable|offline|Network", "there is no network"),
+    )
+    reason = next((words for pattern, words in reasons if re.search(pattern, case.text)), "it does not answer")
+    shown = (
+        mask_credentials(url[1])
+        if url
+        else ", ".join(mask_credentials(u) for u in case.found.options.indexes.index_urls)
+    )
+    place = next(
+        (
+            f"{line.origin}: "
+            for line in case.found.requirements
+            if line.requirement.url and line.requirement.url in case.text
+        ),
+        "",
+    )
+    return _failure(
+        f"{place}`{shown}` cannot be read: {reason}",
+        change="check the network, proxy and certificates of this machine, and the index options; then build again",
+    )
+
+
+def _not_found(case: _Case) -> InstallationFailed | None:
+    match = re.search(rf"{_NAME} was not found in", case.text) or re.search(
+        rf"satisfies the requirement {_NAME}\S* .*?\(from versions: none\)", case.text
+    )
+    if match is None:
+        return None
+    name = match[1]
+    known = _PACKAGE_OF_MODULE.get(name.lower())
+    if known:
+        change = f"the package is called `{known}`: write that"
+    elif name in sys.stdlib_module_names:
+        change = f"`{name}` is a part of Python: remove the line"
+    else:
+        change = (
+            "check the spelling; if the package is in another index, name that with `--extra-index-url` in the file"
+        )
+    return _failure(f"{_prefix(name, case.found)}there is no package `{name}` in the package index", change=change)
+
+
+def _python_too_old_or_new(case: _Case) -> InstallationFailed | None:
+    match = re.search(
+        rf"Python version \([^)]*\) does not satisfy Python([<>=!~][^\s,]*).*?{_NAME}[=<>! ]", case.text
+    ) or re.search(rf"Requires-Python ([<>=!~][^\s;]*).*?satisfies the requirement {_NAME}", case.text, re.S)
+    tags = re.search(
+        rf"{_NAME}(?:[=<>!]=?\S*)? has no (?:usable )?wheels? with a matching (Python|platform)", case.text
+    )
+    if match is None and tags is None:
+        return None
+    hint = re.search(r"hint: ([^\n]+)", case.text)
+    details = (("installer", hint[1].strip()),) if hint else ()
+    if match is not None:
+        name, detail = match[2], f"which this Python ({case.python.version}) is not"
+        problem = f"{_prefix(name, case.found)}`{name}` wants Python {match[1]}, {detail}"
+    else:
+        assert tags is not None  # noqa: S101 - one of them is
+        name = tags[1]
+        kind = f"Python {case.python.minor}" if tags[2] == "Python" else "this kind of machine"
+        problem = f"{_prefix(name, case.found)}`{name}` has no file for {kind} in the version that is asked for"
+    return _failure(
+        problem,
+        details=details,
+        change="ask for another version of the package, or for another Python: write it into `.python-version`",
+    )
+
+
+def _no_such_version(case: _Case) -> InstallationFailed | None:
+    match = re.search(rf"there (?:is|are) no versions? of {_NAME}(\S*)", case.text)
+    pip = re.search(rf"satisfies the requirement {_NAME}(\S*) .*?\(from versions: ([^)]+)\)", case.text)
+    only = re.search(rf"only (?:the following versions of )?{_NAME}(\S*) (?:is|are) available", case.text)
+    chosen = match or only or pip
+    if chosen is None:
+        return None
+    name, version = chosen[1], chosen[2].rstrip(",")
+    details = (("newest", ", ".join(pip[3].split(", ")[-5:])),) if pip else ()
+    asked = "" if chosen is only else version
+    return _failure(
+        f"{_prefix(name, case.found)}there is no version of `{name}` that fits `{name}{asked}`",
+        details=details,
+        change=f"ask for a version that exists: https://pypi.org/project/{canonicalize_name(name)}/#history lists PyPI's",
+    )
+
+
+def _conflict(case: _Case) -> InstallationFailed | None:
+    if not re.search(r"No solution found|conflicting dependencies|ResolutionImpossible", case.text):
+        return None
+    names = {canonicalize_name(name) for name in re.findall(_NAME, case.text)}
+    lines = [line for line in (*case.found.requirements, *case.found.constraints) if line.requirement.name in names]
+    named = _those_that_are_required(lines, case.text) or lines
+    places = tuple((f"{line.origin}:", mask_credentials(line.requirement.text)) for line in named[:12])
+    reason = re.search(r"Because (.+?)(?:, we can conclude|\n\n|$)", case.text, re.S)
+    details = ((("because", re.sub(r"\s+", " ", reason[1])[:400]),) if reason else ()) + places
+    first = f"{named[0].origin}: " if named else ""
+    return _failure(
+        f"{first}the requirements contradict each other",
+        details=details,
+        change="loosen or remove one of these lines, so that one version of each package fits all of them",
+    )
+
+
+def _those_that_are_required(lines: list[RequirementLine], text: str) -> list[RequirementLine]:
+    """The lines whose own words the explanation repeats."""
+    plain = re.sub(r"\s", "", text)
+    return [line for line in lines if re.sub(r"\s|;.*", "", line.requirement.text) in plain]
+
+
+_RULES: tuple[_Rule, ...] = (
+    _no_space,
+    _wrong_hash,
+    _missing_git,
+    _unreachable,
+    _not_found,
+    _python_too_old_or_new,
+    _no_such_version,
+    _conflict,
+)
+
+
+def _place(name: str | None, found: RequirementSet) -> str | None:
+    if name is None:
+        return None
+    canonical = canonicalize_name(name)
+    lines = (*found.requirements, *found.constraints)
+    return next((str(line.origin) for line in lines if line.requirement.name == canonical), None)
+
+
+def _prefix(name: str | None, found: RequirementSet) -> str:
+    place = _place(name, found)
+    if place is not None:
+        return f"{place}: "
+    # Something that a requirement needs: the files that were read are all that can be named.
+    return f"{found.requirements[0].origin.file}: " if found.requirements else ""
+
+
+def _failure(
+    problem: str, *, details: tuple[tuple[str, str], ...] = (), change: str | None = None
+) -> InstallationFailed:
+    return InstallationFailed(problem=problem, details=details, change=change)

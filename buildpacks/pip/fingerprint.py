@@ -1,0 +1,64 @@
+"""What an environment is made of: the metadata of the layer `venv`, by which a later build knows that it can be used again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from buildpacks.pip.inputs import render_options
+from buildpacks.pip.lock import Lock
+from buildpacks.pip.projects import hash_content, hash_editable
+from buildpacks.pip.reader import RequirementSet
+from buildpacks.pip.tools import PipWheel, Python
+
+# To be raised when this buildpack makes something else of the same lock.
+_LAYOUT = 1
+_TITLES = {
+    "layout": "the buildpack's way of making it",
+    "lock": "the lock",
+    "python": "Python",
+    "python-path": "the path of Python",
+    "installer": "the installer",
+    "pip": "pip",
+    "options": "the options of the requirement files",
+    "projects": "a local project",
+}
+
+
+def make_fingerprint(
+    lock: Lock, found: RequirementSet, *, python: Python, installer: str, pip: PipWheel
+) -> dict[str, object]:
+    """Return everything that decides the bytes of the environment, as layer metadata. Reads local projects."""
+    editable = {line.requirement.path for line in found.requirements if line.is_editable}
+    settings = [
+        f"{line.requirement.name}: {line.config_settings}" for line in found.requirements if line.config_settings
+    ]
+    projects = "".join(
+        f"{path} {hash_editable(path) if path in editable else hash_content(path)}\n" for path in found.local_projects
+    )
+    return {
+        "layout": _LAYOUT,
+        "lock": lock.sha256,
+        "packages": len(lock.entries),
+        "python": str(python),
+        "python-path": str(python.executable),
+        "installer": installer,
+        "pip": pip.version,
+        "options": "\n".join((*render_options(found), *settings)),
+        "projects": hashlib.sha256(projects.encode()).hexdigest() if projects else "",
+    }
+
+
+def differences(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[str, ...]:
+    """Return why an environment with the metadata `old` is not one with `new`, one line each."""
+    if old.get("writes-app-directory"):
+        return ("installing the local projects writes into the app directory",)
+    found = []
+    for key in sorted({*old, *new} - {"packages"}):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        title = _TITLES.get(key, key)
+        shows = key in ("python", "python-path", "installer", "pip")
+        found.append(f"{title} has changed from {before} to {after}" if shows else f"{title} has changed")
+    return tuple(found)

@@ -1,0 +1,151 @@
+"""Resolves requirements into the entries of a lock, with uv or with pip."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name
+
+from buildpacks.pip.commands import ToolRun, private_directory
+from buildpacks.pip.credentials import without_credentials
+from buildpacks.pip.diagnosis import diagnose
+from buildpacks.pip.errors import InvalidRequirements, Origin, Problem
+from buildpacks.pip.inputs import render_line
+from buildpacks.pip.lock import Lock, LockEntry, parse_entries
+from buildpacks.pip.reader import RequirementLine, RequirementSet
+from buildpacks.pip.tools import PipWheel, Python
+
+
+def resolve_with_uv(run: ToolRun, *, uv: Path, python: Python, old: Lock | None) -> tuple[LockEntry, ...]:
+    """Return what uv resolves the requirements to; versions of `old` are kept where they still fit.
+
+    Raises `InstallationFailed`, and `InvalidRequirements` when hashes are missing.
+    """
+    found = run.found
+    with private_directory() as directory:
+        source, constraints, result = _write_files(directory, run, head="")
+        arguments = ["pip", "compile", str(source), f"--output-file={result}", "--quiet"]
+        arguments += [f"--constraints={constraints}"] if found.constraints else []
+        arguments += ["--generate-hashes", "--no-header", "--no-annotate", f"--python={python.executable}"]
+        # Metadata of local projects is cached by the times of some of their files, which say little.
+        arguments += ["--refresh"] if found.local_projects else []
+        arguments += run.uv_options()
+        if not _resolve_near(run, uv, arguments, result, _preferences(old, found)):
+            done = run.uv(uv, *arguments)
+            if done.status != 0:
+                raise diagnose(done.output, found, python)
+        entries = parse_entries(without_credentials(result.read_text(encoding="utf-8")))
+    return _with_given_hashes(entries, found)
+
+
+def _resolve_near(run: ToolRun, uv: Path, arguments: list[str], result: Path, wanted: tuple[LockEntry, ...]) -> bool:
+    """Whether a resolution was found with the versions `wanted`, all of them or all but those that stand in its way.
+
+    uv takes the versions that stand in its output file as wishes. A wish can fail what would be found without: with several
+    indexes, the index that has the version need not have a file for this Python.
+    """
+    for _ in range(2):
+        if not wanted:
+            return False
+        result.write_text("".join(f"{entry.text}\n" for entry in wanted), encoding="utf-8")
+        done = run.uv(uv, *arguments, quiet=True)
+        if done.status == 0:
+            return True
+        named = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", done.output)}
+        wanted = tuple(entry for entry in wanted if entry.name not in named)
+    result.unlink()
+    return False
+
+
+def _preferences(old: Lock | None, found: RequirementSet) -> tuple[LockEntry, ...]:
+    """What of an old lock is to stay: versions that the requirement files leave open."""
+    if old is None:
+        return ()
+    pinned = {line.requirement.name for line in found.requirements if line.requirement.is_pinned}
+    return tuple(entry for entry in old.entries if entry.hashes and "==" in entry.text and entry.name not in pinned)
+
+
+def resolve_with_pip(run: ToolRun, *, pip: PipWheel, python: Python) -> tuple[LockEntry, ...]:
+    """Return what pip resolves the requirements to. Raises as `resolve_with_uv` does."""
+    found = run.found
+    with private_directory() as directory:
+        source, constraints, report = _write_files(directory, run, head=run.pip_lines())
+        # A wheel is a program: nothing has to be installed to run the pip that is in it.
+        command = [str(python.executable), str(pip.path / "pip"), "install"]
+        arguments = ["--dry-run", "--ignore-installed", f"--report={report}", f"--requirement={source}", "--quiet"]
+        arguments += [f"--constraint={constraints}"] if found.constraints else []
+        done = run.pip(command, *arguments)
+        if done.status != 0:
+            raise diagnose(done.output, found, python)
+        items = json.loads(report.read_bytes())["install"]
+    entries = sorted((_entry_of_report(item) for item in items), key=lambda entry: entry.text.lower())
+    return _with_given_hashes(tuple(entries), found)
+
+
+def _write_files(directory: Path, run: ToolRun, *, head: str) -> tuple[Path, Path, Path]:
+    source, constraints = directory / "requirements.in", directory / "constraints.txt"
+    lines = [_for_resolution(line, run.found) for line in run.found.requirements]
+    source.write_text(head + run.found.options.indexes.render() + "".join(lines), encoding="utf-8")
+    constraints.write_text(
+        "".join(_for_resolution(line, run.found) for line in run.found.constraints), encoding="utf-8"
+    )
+    return source, constraints, directory / "requirements.lock"
+
+
+def _for_resolution(line: RequirementLine, found: RequirementSet) -> str:
+    """The line for the tool. Hashes are checked when files are downloaded for installation, against those of the file:
+    while resolving, pip would want them for what the file has forgotten, and say so less clearly.
+    """
+    text = render_line(replace(line, hashes=(), config_settings=()))
+    uses_pip = bool(found.options.pip_only)
+    settings = "".join(f' --config-settings "{value}"' for value in line.config_settings) if uses_pip else ""
+    return f"{text}{settings}\n"
+
+
+def _with_given_hashes(entries: tuple[LockEntry, ...], found: RequirementSet) -> tuple[LockEntry, ...]:
+    """In hash mode the hashes of the requirement files count, not those of the index."""
+    if not found.options.require_hashes:
+        return entries
+    given: dict[str | None, tuple[str, ...]] = {}
+    for line in (*found.requirements, *found.constraints):
+        given[line.requirement.name] = tuple(dict.fromkeys((*given.get(line.requirement.name, ()), *line.hashes)))
+    missing = [entry for entry in entries if not given.get(entry.name)]
+    if missing:
+        first = found.requirements[0].origin.file
+        raise InvalidRequirements(
+            problems=tuple(
+                Problem(
+                    origin=Origin(file=first),
+                    kind="hash",
+                    message=f"`{entry.text}` is needed by another requirement and has no line with a hash",
+                    change="add it; `uv pip compile --generate-hashes` writes a file with everything that is needed",
+                )
+                for entry in missing
+            )
+        )
+    return tuple(replace(entry, hashes=given[entry.name]) for entry in entries)
+
+
+def _entry_of_report(item: Mapping[str, object]) -> LockEntry:
+    """https://pip.pypa.io/en/stable/reference/installation-report/, https://packaging.python.org/specifications/direct-url/"""
+    metadata, info = _table(item["metadata"]), _table(item["download_info"])
+    name, url = str(metadata["name"]), without_credentials(str(info["url"]))
+    subdirectory = f"#subdirectory={info['subdirectory']}" if info.get("subdirectory") else ""
+    if "dir_info" in info:
+        prefix = "-e " if _table(info["dir_info"]).get("editable") else ""
+        return LockEntry(text=f"{prefix}{unquote(urlsplit(url).path)}")
+    if "vcs_info" in info:
+        vcs = _table(info["vcs_info"])
+        return LockEntry(text=f"{name} @ {vcs['vcs']}+{url}@{vcs['commit_id']}{subdirectory}")
+    hashes = _table(_table(info.get("archive_info")).get("hashes"))
+    text = f"{name} @ {url}{subdirectory}" if item.get("is_direct") else f"{name}=={metadata['version']}"
+    return LockEntry(text=text, hashes=tuple(f"{kind}:{value}" for kind, value in sorted(hashes.items())))
+
+
+def _table(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
