@@ -82,7 +82,8 @@ class SandboxUnusable(MachineError):
             f"bubblewrap cannot make a sandbox here: {reason}",
             "allow unprivileged user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, on Ubuntu 24.04 "
             "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`), or run pybuild as root; in a container, "
-            "start that one with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`",
+            "start that one with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+            "--security-opt systempaths=unconfined`",
         )
 
 

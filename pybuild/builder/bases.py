@@ -31,7 +31,7 @@ from pybuild.builder.debian import Assembly, assemble_base
 from pybuild.builder.definition import Base, ImageBase, PackageBase, User
 from pybuild.builder.errors import AssemblyFailed, ImageUnusable
 from pybuild.builder.kept import content_key, make_directory
-from pybuild.builder.rootfs import add_mount_points, parse_packages, read_inside, unpack_archive
+from pybuild.builder.rootfs import add_mount_points, add_user, parse_packages, read_inside, unpack_archive
 from pybuild.builder.value import DebianPackage, KeptBase
 from pybuild.errors import ToolMissing
 
@@ -173,6 +173,7 @@ def _make_from_image(
         unpack_image(image, rootfs)
         add_mount_points(rootfs)
         packages = parse_packages(read_inside(rootfs, _STATUS_FILE))
+        add_user(rootfs, wanted.user)
         if wanted.is_run:
             release = read_inside(rootfs, _RELEASE_FILE)
             remove_tree(rootfs)

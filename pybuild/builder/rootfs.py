@@ -7,29 +7,34 @@ import stat
 from pathlib import Path
 
 from pybuild.builder.crew import Crew
+from pybuild.builder.definition import User
 from pybuild.builder.errors import AssemblyFailed
 from pybuild.builder.value import DebianPackage
 from pybuild.errors import NoSpace
 
 # What the sandbox puts its mounts on; the root file system is read-only then.
-_MOUNT_DIRECTORIES = ("proc", "dev", "tmp", "workspace", "layers", "platform", "cnb", "opt/pybuild", "etc/ssl/certs")
-_MOUNT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt")
+_MOUNT_DIRECTORIES = (
+    "proc",
+    "dev",
+    "tmp",
+    "workspace",
+    "layers",
+    "platform",
+    "cnb",
+    "opt/pybuild",
+    "home/pybuild",
+    "etc/ssl/certs",
+)
+_NETWORK_FILES = ("etc/resolv.conf", "etc/hosts")
+_CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 
 
 def unpack_archive(archive: Path, rootfs: Path, crew: Crew) -> None:
     """Unpack what mmdebstrap wrote, owned by this user; GNU tar takes a third of the time that Python does."""
     rootfs.mkdir()
-    command = [
-        "tar",
-        "--extract",
-        "--file",
-        str(archive),
-        "--directory",
-        str(rootfs),
-        "--no-same-owner",
-        "--same-permissions",
-    ]
-    result = crew.run([*command, "--delay-directory-restore"], env=os.environ)
+    options = ["--no-same-owner", "--same-permissions", "--delay-directory-restore"]
+    command = ["tar", "--extract", "--file", str(archive), "--directory", str(rootfs), *options]
+    result = crew.run(command, env=os.environ)
     if result.status != 0:
         if "No space left" in result.output:
             raise NoSpace(rootfs)
@@ -48,10 +53,26 @@ def add_mount_points(rootfs: Path) -> None:
     """Add what is missing of the places that the sandbox mounts on. `rootfs` may come from an image: no link is followed."""
     for name in _MOUNT_DIRECTORIES:
         _make_real_directory(rootfs, Path(name))
-    for name in _MOUNT_FILES:
+    for name in (*_NETWORK_FILES, _CERTIFICATES):
         path = rootfs / name
-        if _make_real_directory(rootfs, Path(name).parent) and not path.is_symlink():
+        if not _make_real_directory(rootfs, Path(name).parent):
+            continue
+        if path.is_symlink() and name in _NETWORK_FILES:
+            # systemd's link to a file that only a running system has
+            path.unlink()
+        if not path.is_symlink():
             path.touch()
+
+
+def add_user(rootfs: Path, user: User) -> None:
+    """Let programs find the name and home of `user`, which git and ssh insist on, where an image does not know the number."""
+    passwd = rootfs / "etc" / "passwd"
+    if not _make_real_directory(rootfs, Path("etc")) or passwd.is_symlink():
+        return
+    lines = passwd.read_text(encoding="utf-8").splitlines() if passwd.is_file() else []
+    if all(line.split(":")[2:3] != [str(user.id)] for line in lines):
+        lines.append(f"{user.name}:x:{user.id}:{user.group_id}::/home/{user.name}:/bin/sh")
+        passwd.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _make_real_directory(rootfs: Path, relative: Path) -> bool:
