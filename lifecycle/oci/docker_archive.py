@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import json
 import posixpath
 import shutil
 import zlib
@@ -20,7 +19,7 @@ from lifecycle.oci.blob import compress_layer_blob
 from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import CONFIG_TYPE, GZIP_LAYER_TYPE, Descriptor
 from lifecycle.oci.digest import Digest
-from lifecycle.oci.document import SIZE_LIMIT
+from lifecycle.oci.document import SIZE_LIMIT, parse_document
 from lifecycle.oci.errors import BlobMismatch, BrokenImage, ImageNotFound
 from lifecycle.oci.image import Image, assemble_image
 from lifecycle.oci.manifest import Manifest
@@ -73,12 +72,9 @@ class _Archive:
         self._members = members
 
     def manifest(self) -> tuple[Table, ...]:
-        content = self.content("manifest.json")
-        try:
-            entries = json.loads(content)
-        except (ValueError, RecursionError) as err:
-            raise BrokenImage(str(self._path), f"has a `manifest.json` that is no JSON: {err}") from err
-        return Table(values={"images": entries}, source=f"{self._path}: manifest.json").tables("images")
+        # A document that is an array; parsed as part of one that is an object.
+        content = b'{"images":' + self.content("manifest.json") + b"}"
+        return parse_document(content, source=f"{self._path}: manifest.json").tables("images")
 
     def content(self, name: str) -> bytes:
         member = self._find(name)

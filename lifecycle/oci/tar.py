@@ -171,7 +171,7 @@ class TarReader:
         # The checksum counts its own field as spaces; some writers counted the bytes as signed.
         plain = header[:148] + b" " * 8 + header[156:]
         signed = sum(plain) - 256 * sum(byte > 127 for byte in plain)
-        if self._number(header[148:156]) not in (sum(plain), signed):
+        if header[148:156].strip(b" \0").lstrip(b"0") not in (b"%o" % sum(plain), b"%o" % max(signed, 0)):
             raise self._broken("is no tar archive, or is damaged: the checksum of a header is wrong")
         return header
 
