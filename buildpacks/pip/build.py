@@ -111,13 +111,17 @@ def _lock(run: ToolRun, settings: Settings, tools: Tools, cache_dir: Path) -> Lo
     old = read_lock(cache_dir)
     if old is not None and old.inputs == inputs and not settings.refresh:
         age = describe_age(old.made, datetime.datetime.now(datetime.timezone.utc))
-        context.say(f"Using the lock of {len(old.entries)} packages that was made {age}; `--refresh` makes a new one")
+        context.say(f"Using the lock of {_count(old)} that was made {age}; `--refresh` makes a new one")
         return old
     _explain_resolution(context, old, inputs, settings)
     lock = new_lock(_resolve(run, tools, old=None if settings.refresh else old), inputs)
     write_lock(cache_dir, lock)
-    context.say(f"Resolved {len(lock.entries)} packages")
+    context.say(f"Resolved {_count(lock)}")
     return lock
+
+
+def _count(lock: Lock) -> str:
+    return f"{len(lock.entries)} package{'' if len(lock.entries) == 1 else 's'}"
 
 
 def _resolve(run: ToolRun, tools: Tools, *, old: Lock | None) -> tuple[LockEntry, ...]:

@@ -20,6 +20,10 @@ from buildpacks.pip.lock import Lock, LockEntry, parse_entries
 from buildpacks.pip.reader import RequirementLine, RequirementSet
 from buildpacks.pip.tools import PipWheel, Python
 
+_OLD = "old-versions.txt"
+# How often versions that stand in the way of new requirements are given up before all are.
+_ATTEMPTS = 4
+
 
 def resolve_with_uv(run: ToolRun, *, uv: Path, python: Python, old: Lock | None) -> tuple[LockEntry, ...]:
     """Return what uv resolves the requirements to; versions of `old` are kept where they still fit.
@@ -35,7 +39,7 @@ def resolve_with_uv(run: ToolRun, *, uv: Path, python: Python, old: Lock | None)
         # Metadata of local projects is cached by the times of some of their files, which say little.
         arguments += ["--refresh"] if found.local_projects else []
         arguments += run.uv_options()
-        if not _resolve_near(run, uv, arguments, result, _preferences(old, found)):
+        if not _resolve_near(run, uv, [*arguments, f"--constraints={directory / _OLD}"], directory / _OLD, old):
             done = run.uv(uv, *arguments)
             if done.status != 0:
                 raise diagnose(done.output, found, python)
@@ -43,31 +47,25 @@ def resolve_with_uv(run: ToolRun, *, uv: Path, python: Python, old: Lock | None)
     return _with_given_hashes(entries, found)
 
 
-def _resolve_near(run: ToolRun, uv: Path, arguments: list[str], result: Path, wanted: tuple[LockEntry, ...]) -> bool:
-    """Whether a resolution was found with the versions `wanted`, all of them or all but those that stand in its way.
+def _resolve_near(run: ToolRun, uv: Path, arguments: list[str], constraints: Path, old: Lock | None) -> bool:
+    """Whether a resolution was found with the versions of `old`: all that the requirement files leave open, or all of those
+    that do not stand in its way.
 
-    uv takes the versions that stand in its output file as wishes. A wish can fail what would be found without: with several
-    indexes, the index that has the version need not have a file for this Python.
+    They are given as constraints. uv would also take an old lock as wishes, but those are looked up in each index apart,
+    and one whose file is for another Python counts as a version that there is not.
     """
-    for _ in range(2):
+    pinned = {line.requirement.name for line in run.found.requirements if line.requirement.is_pinned}
+    wanted = [entry for entry in old.entries if "==" in entry.text and entry.name not in pinned] if old else []
+    for _ in range(_ATTEMPTS):
         if not wanted:
-            return False
-        result.write_text("".join(f"{entry.text}\n" for entry in wanted), encoding="utf-8")
+            break
+        constraints.write_text("".join(f"{entry.text}\n" for entry in wanted), encoding="utf-8")
         done = run.uv(uv, *arguments, quiet=True)
         if done.status == 0:
             return True
         named = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", done.output)}
-        wanted = tuple(entry for entry in wanted if entry.name not in named)
-    result.unlink()
+        wanted = [entry for entry in wanted if entry.name not in named]
     return False
-
-
-def _preferences(old: Lock | None, found: RequirementSet) -> tuple[LockEntry, ...]:
-    """What of an old lock is to stay: versions that the requirement files leave open."""
-    if old is None:
-        return ()
-    pinned = {line.requirement.name for line in found.requirements if line.requirement.is_pinned}
-    return tuple(entry for entry in old.entries if entry.hashes and "==" in entry.text and entry.name not in pinned)
 
 
 def resolve_with_pip(run: ToolRun, *, pip: PipWheel, python: Python) -> tuple[LockEntry, ...]:
