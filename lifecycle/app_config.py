@@ -22,7 +22,7 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def render_time(source_date_epoch: int | None) -> str:
     """Return the time that the config and the history say, by default that of every file (platform.md, "Reproducibility")."""
-    seconds = FILE_TIME - 1 if source_date_epoch is None else source_date_epoch
+    seconds = FILE_TIME if source_date_epoch is None else source_date_epoch
     try:
         moment = datetime.fromtimestamp(seconds, timezone.utc)
     except (OverflowError, OSError, ValueError) as err:

@@ -1,0 +1,379 @@
+"""Images are exported from what tiny buildpacks left, and looked at with other code than pybuild's."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+import tomllib
+
+from lifecycle.analyze import PreviousImage, RunImage, analyze
+from lifecycle.cnb.group import Group, GroupElement
+from lifecycle.cnb.labels import BUILD_LABEL, LIFECYCLE_LABEL, PROJECT_LABEL, ProjectMetadata
+from lifecycle.cnb.launch import Slice
+from lifecycle.cnb.layer import remove_tree
+from lifecycle.cnb.metadata import BuildMetadata
+from lifecycle.errors import ExportError
+from lifecycle.export import ExportedImage, ExportRequest, export
+from lifecycle.launch_facts import LAUNCH_FACTS_LABEL
+from lifecycle.oci.config import ImageConfig
+from lifecycle.oci.errors import ArchiveError
+from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.slices import assign_slices
+from tests.lifecycle.oci.images import content_of, file_layer, names_in, validate_image
+from tests.lifecycle.world import World
+
+LAYER = """
+mkdir -p "$CNB_LAYERS_DIR/venv/bin" "$CNB_LAYERS_DIR/venv/env" "$CNB_LAYERS_DIR/venv/env.launch/web"
+echo tool > "$CNB_LAYERS_DIR/venv/bin/tool"
+printf yes > "$CNB_LAYERS_DIR/venv/env.launch/FLAG"
+printf only > "$CNB_LAYERS_DIR/venv/env.launch/web/FLAG"
+printf '[types]\\nlaunch = true\\n[metadata]\\nlock = "1"\\n' > "$CNB_LAYERS_DIR/venv.toml"
+"""
+REUSED = 'printf \'[types]\\nlaunch = true\\n[metadata]\\nlock = "2"\\n\' > "$CNB_LAYERS_DIR/venv.toml"\n'
+PROCESSES = """
+cat > "$CNB_LAYERS_DIR/launch.toml" <<'END'
+[[processes]]
+type = "web"
+command = ["tool"]
+args = ["--port", "80"]
+default = true
+[[processes]]
+type = "worker"
+command = ["tool"]
+[[labels]]
+key = "org.example"
+value = "x"
+END
+"""
+
+
+@dataclass
+class Exporter:
+    """A run image, and builds on it."""
+
+    world: World
+    run_image: Image
+    previous: Image | None = None
+
+    def export(self, *elements: GroupElement, **options: Any) -> ExportedImage:
+        """Build with the buildpacks and export; the outcome is the previous image of the next call."""
+        remove_tree(self.world.layers)
+        self.world.layers.mkdir()
+        build = self.world.build(*elements)
+        return self.export_built(build, elements, **options)
+
+    def export_built(self, build: BuildMetadata, elements: Sequence[GroupElement], **options: Any) -> ExportedImage:
+        previous = self.previous and PreviousImage(reference="previous", labels=self.previous.config.labels)
+        config = self.run_image.config
+        run_image = RunImage(
+            name="docker.io/library/run:1", reference="run@digest", os=config.os, architecture=config.architecture
+        )
+        request = ExportRequest(
+            layers_dir=self.world.layers,
+            app_dir=self.world.app,
+            group=Group(elements=tuple(elements)),
+            build=build,
+            analyzed=analyze(previous=previous, run_image=run_image, log=self.world.log),
+            run_image=self.run_image,
+            previous=self.previous,
+            blobs_dir=self.world.root / "blobs",
+            **options,
+        )
+        exported = export(request, self.world.log)
+        validate_image(exported.image)
+        self.previous = exported.image
+        return exported
+
+
+@pytest.fixture
+def exporter(world: World) -> Exporter:
+    base = file_layer(world.root / "base", {"etc/os-release": "ID=debian\n"})
+    config = ImageConfig(
+        architecture="amd64",
+        os="linux",
+        user="1000:1000",
+        env=("PATH=/usr/bin:/bin", "LANG=C.UTF-8"),
+        cmd=("bash",),
+        labels={"io.buildpacks.base.distro.name": "debian"},
+        exposed_ports=("80/tcp",),
+    )
+    (world.app / "main.py").write_text("print(1)\n")
+    return Exporter(world=world, run_image=make_image(config, [base]))
+
+
+def by_name(exported: ExportedImage) -> dict[str, Layer]:
+    return {described.name: layer for described, layer in zip(exported.layers, exported.image.layers, strict=True)}
+
+
+def label(exported: ExportedImage, name: str) -> Any:
+    return json.loads(exported.image.config.labels[name])
+
+
+def test_layers_come_in_the_order_of_the_contract(exporter: Exporter) -> None:
+    second = exporter.world.add("other/b", build=LAYER.replace("venv", "a") + LAYER.replace("venv", "B"))
+    first = exporter.world.add("x/a", build=LAYER + PROCESSES)
+    exported = exporter.export(first, second)
+    assert [layer.name for layer in exported.layers] == [
+        "run image", "x/a:venv", "other/b:B", "other/b:a", "application", "launcher", "config", "process types",
+    ]  # fmt: skip
+    assert [entry.created_by for entry in exported.image.config.history] == [
+        "test",
+        "Layer: 'venv', Created by buildpack: x/a@1.0.0",
+        "Layer: 'B', Created by buildpack: other/b@1.0.0",
+        "Layer: 'a', Created by buildpack: other/b@1.0.0",
+        "Application Layer",
+        "Buildpacks Application Launcher",
+        "Buildpacks Launcher Config",
+        "Buildpacks Process Types",
+    ]
+    layers = by_name(exported)
+    assert names_in(layers["x/a:venv"])[:4] == ["layers/", "layers/x_a/", "layers/x_a/venv/", "layers/x_a/venv/bin/"]
+    assert names_in(layers["application"]) == ["workspace/", "workspace/main.py"]
+    assert names_in(layers["launcher"]) == ["cnb/", "cnb/lifecycle/", "cnb/lifecycle/launcher"]
+    assert names_in(layers["process types"]) == ["cnb/", "cnb/process/", "cnb/process/web", "cnb/process/worker"]
+    metadata = tomllib.loads(content_of(layers["config"], "layers/config/metadata.toml").decode())
+    assert [process["type"] for process in metadata["processes"]] == ["web", "worker"]
+
+
+def test_the_config_is_the_run_image_s_with_what_the_contract_sets(exporter: Exporter) -> None:
+    config = exporter.export(exporter.world.add("x/a", build=LAYER + PROCESSES)).image.config
+    assert config.entrypoint == ("/cnb/process/web",)
+    assert config.cmd == ()
+    assert (config.user, config.working_dir, config.exposed_ports) == ("1000:1000", "/workspace", ("80/tcp",))
+    assert config.environment() == {
+        "PATH": "/cnb/process:/cnb/lifecycle:/layers/x_a/venv/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "FLAG": "yes",
+        "CNB_APP_DIR": "/workspace",
+        "CNB_LAYERS_DIR": "/layers",
+        "CNB_PLATFORM_API": "0.15",
+        "CNB_DEPRECATION_MODE": "quiet",
+    }
+    assert config.created == "1980-01-01T00:00:01Z"
+    assert {entry.created for entry in config.history[1:]} == {"1980-01-01T00:00:01Z"}
+    assert config.labels["org.example"] == "x"
+    assert config.labels["io.buildpacks.base.distro.name"] == "debian"
+    assert config.labels["io.buildpacks.rebasable"] == "true"
+
+
+def test_the_labels_say_what_is_in_the_image(exporter: Exporter) -> None:
+    project = ProjectMetadata(source_type="git", source_version={"commit": "abc"})
+    exported = exporter.export(
+        exporter.world.add("x/a", build=LAYER + PROCESSES + "printf '[metadata]\\nkept = 1\\n' > \"$1/store.toml\""),
+        exporter.world.add("x/b"),
+        project=project,
+        run_image_mirrors=("mirror/run:1",),
+    )
+    lifecycle = label(exported, LIFECYCLE_LABEL)
+    shas = {name: str(layer.diff_id) for name, layer in by_name(exported).items()}
+    assert lifecycle["app"] == [{"sha": shas["application"]}]
+    assert lifecycle["launcher"] == {"sha": shas["launcher"]}
+    assert lifecycle["config"] == {"sha": shas["config"]}
+    assert lifecycle["process-types"] == {"sha": shas["process types"]}
+    assert "sbom" not in lifecycle
+    venv = {"sha": shas["x/a:venv"], "data": {"lock": "1"}, "launch": True, "build": False, "cache": False}
+    assert lifecycle["buildpacks"] == [
+        {"key": "x/a", "version": "1.0.0", "layers": {"venv": venv}, "store": {"metadata": {"kept": 1}}},
+        {"key": "x/b", "version": "1.0.0", "layers": {}},
+    ]
+    assert lifecycle["runImage"] == {
+        "topLayer": shas["run image"],
+        "reference": "run@digest",
+        "image": "docker.io/library/run:1",
+        "mirrors": ["mirror/run:1"],
+    }
+    build = label(exported, BUILD_LABEL)
+    assert [process["type"] for process in build["processes"]] == ["web", "worker"]
+    assert [buildpack["id"] for buildpack in build["buildpacks"]] == ["x/a", "x/b"]
+    assert build["launcher"]["version"]
+    assert label(exported, PROJECT_LABEL) == {"source": {"type": "git", "version": {"commit": "abc"}}}
+
+
+def test_a_second_build_gives_the_same_image_and_reuses_every_layer(exporter: Exporter) -> None:
+    buildpack = exporter.world.add("x/a", build=LAYER + PROCESSES)
+    first = exporter.export(buildpack)
+    assert [layer.is_reused for layer in first.layers] == [True] + [False] * 5
+    os.utime(exporter.world.app / "main.py", (1, 1))
+    second = exporter.export(buildpack)
+    assert second.image.manifest_bytes == first.image.manifest_bytes
+    assert all(layer.is_reused for layer in second.layers)
+
+
+def test_a_layer_without_directory_is_taken_from_the_previous_image(exporter: Exporter) -> None:
+    world = exporter.world
+    first = exporter.export(world.add("x/a", build=LAYER + PROCESSES))
+    second = exporter.export(world.add("x/a", build=REUSED + PROCESSES, version="2.0.0"))
+    assert by_name(second)["x/a:venv"].descriptor == by_name(first)["x/a:venv"].descriptor
+    assert label(second, LIFECYCLE_LABEL)["buildpacks"][0]["layers"]["venv"]["data"] == {"lock": "2"}
+    assert second.image.config.env == first.image.config.env, "its environment is known without its directory"
+    launchers = [content_of(by_name(image)["launcher"], "cnb/lifecycle/launcher") for image in (first, second)]
+    assert launchers[0] == launchers[1]
+    third = exporter.export(world.add("x/a", build=REUSED + PROCESSES, version="3.0.0"))
+    assert third.image.config.env == first.image.config.env
+
+
+def test_the_environment_of_a_layer_that_another_lifecycle_made_is_read_from_it(exporter: Exporter) -> None:
+    world = exporter.world
+    first = exporter.export(world.add("x/a", build=LAYER + PROCESSES))
+    labels = {name: text for name, text in first.image.config.labels.items() if name != LAUNCH_FACTS_LABEL}
+    exporter.previous = make_image(replace(first.image.config, labels=labels), first.image.layers)
+    second = exporter.export(world.add("x/a", build=REUSED + PROCESSES, version="2.0.0"))
+    assert second.image.config.env == first.image.config.env
+    assert label(second, LAUNCH_FACTS_LABEL) == label(first, LAUNCH_FACTS_LABEL)
+
+
+@pytest.mark.parametrize(
+    ("types", "message"),
+    [("launch = true", "has no directory"), ("launch = true\\ncache = true", "launch and cache layer")],
+)
+def test_a_layer_that_is_nowhere_is_an_error(exporter: Exporter, types: str, message: str) -> None:
+    build = f"printf '[types]\\n{types}\\n' > \"$CNB_LAYERS_DIR/venv.toml\""
+    with pytest.raises(ExportError, match=message) as caught:
+        exporter.export(exporter.world.add("x/a", build=build))
+    assert caught.value.exit_code == 62
+
+
+def test_a_previous_image_without_the_blob_is_an_error(exporter: Exporter) -> None:
+    exporter.export(exporter.world.add("x/a", build=LAYER))
+    assert exporter.previous is not None
+    exporter.previous = replace(exporter.previous, layers=())
+    with pytest.raises(ExportError, match="lacks its blob"):
+        exporter.export(exporter.world.add("x/a", build=REUSED, version="2.0.0"))
+
+
+def test_only_launch_layers_are_in_the_image(exporter: Exporter) -> None:
+    build = "".join(
+        f'mkdir -p "$1/{name}"; printf "[types]\\n{types}\\n" > "$1/{name}.toml"\n'
+        for name, types in (("b", "build = true"), ("c", "cache = true"), ("none", ""))
+    )
+    exported = exporter.export(exporter.world.add("x/a", build=build + 'mkdir "$1/no-file"'))
+    assert [layer.name for layer in exported.layers] == ["run image", "application", "launcher", "config"]
+    assert exported.image.config.entrypoint == ("/cnb/lifecycle/launcher",)
+
+
+def test_the_entrypoint_is_the_type_that_is_asked_for(exporter: Exporter) -> None:
+    buildpack = exporter.world.add("x/a", build=PROCESSES)
+    exported = exporter.export(buildpack, process_type="worker")
+    assert exported.image.config.entrypoint == ("/cnb/process/worker",)
+    with pytest.raises(ExportError, match="no process type `nope`; the buildpacks declared: `web`, `worker`"):
+        exporter.export(buildpack, process_type="nope")
+
+
+def test_the_time_of_the_image_can_be_chosen_and_that_of_files_not(exporter: Exporter) -> None:
+    exported = exporter.export(exporter.world.add("x/a"), source_date_epoch=1_700_000_000)
+    assert exported.image.config.created == "2023-11-14T22:13:20Z"
+    with pytest.raises(ExportError, match="SOURCE_DATE_EPOCH"):
+        exporter.export(exporter.world.add("x/b"), source_date_epoch=2**70)
+
+
+def test_bills_of_materials_get_a_layer(exporter: Exporter) -> None:
+    world = exporter.world
+    buildpack = world.add(
+        "x/a", keys='sbom-formats = ["application/vnd.cyclonedx+json"]', build='echo {} > "$1/launch.sbom.cdx.json"'
+    )
+    exported = exporter.export(buildpack)
+    layer = by_name(exported)["sbom"]
+    assert "layers/sbom/launch/x_a/sbom.cdx.json" in names_in(layer)
+    assert label(exported, LIFECYCLE_LABEL)["sbom"] == {"sha": str(layer.diff_id)}
+
+
+def slices(*parts: Sequence[str]) -> str:
+    tables = "\n".join(f"[[slices]]\npaths = {json.dumps(list(paths))}" for paths in parts)
+    return f"cat > \"$1/launch.toml\" <<'END'\n{tables}\nEND\n"
+
+
+def test_slices_divide_the_application(exporter: Exporter) -> None:
+    app = exporter.world.app
+    for path in (
+        "a/x.txt",
+        "a/y.py",
+        "a/sub/z.txt",
+        ".hidden.txt",
+        "top.txt",
+        "data/big",
+        "data/deep/er",
+        "empty/keep",
+    ):
+        (app / path).parent.mkdir(parents=True, exist_ok=True)
+        (app / path).write_text(path)
+    (app / "empty/keep").unlink()
+    (app / "link").symlink_to("data")
+    build = slices(["*.txt", "a/*.txt"], ["nothing-like-it", "../outside", "/etc/*"], ["data/", "a", "link/*"])
+    exported = exporter.export(exporter.world.add("x/a", build=build))
+    layers = by_name(exported)
+    contents = {
+        name: {path.removeprefix("workspace/") for path in names_in(layers[name]) if not path.endswith("/")}
+        for name in ("slice 1", "slice 3", "application")
+    }
+    assert contents["slice 1"] == {".hidden.txt", "top.txt", "a/x.txt"}
+    assert contents["slice 3"] == {"data/big", "data/deep/er", "a/y.py", "a/sub/z.txt"}
+    assert contents["application"] == {"main.py", "link"}
+    assert "workspace/empty/" in names_in(layers["application"])
+    assert "slice 2" not in layers
+    assert len(label(exported, LIFECYCLE_LABEL)["app"]) == 3
+
+
+@pytest.mark.parametrize("pattern", ["[", "a[", "[]", "[a-]", "[-a]", "a\\\\"])
+def test_a_malformed_pattern_is_an_error(exporter: Exporter, pattern: str) -> None:
+    build = f'cat > "$1/launch.toml" <<\'END\'\n[[slices]]\npaths = ["{pattern}"]\nEND\n'
+    with pytest.raises(ExportError, match="is not a pattern"):
+        exporter.export(exporter.world.add("x/a", build=build))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("?", {"a", "-", "*", "s", "s/t"}),
+        ("[a-c]x", {"ax", "bx"}),
+        ("[^a]x", {"bx", "]x"}),
+        ("[\\]]x", {"]x"}),
+        ("\\*", {"*"}),
+        ("**", {"a", "-", "ax", "bx", "]x", "*", "s", "s/t"}),
+        ("s/*", {"s/t"}),
+        ("/workspace/a", {"a"}),
+        ("../workspace/a", set()),
+        ("[c-a]x", set()),
+        ("s*t", set()),
+    ],
+)
+def test_patterns_mean_what_they_mean_in_go(tmp_path: Path, pattern: str, names: set[str]) -> None:
+    (tmp_path / "s").mkdir()
+    for name in ("a", "-", "ax", "bx", "]x", "*", "s/t"):
+        (tmp_path / name).touch()
+    assigned = assign_slices(tmp_path, PurePosixPath("/workspace"), [Slice(paths=(pattern,))])
+    assert {path.decode() for path in assigned} == names
+
+
+def test_an_application_that_no_image_can_hold_is_named(exporter: Exporter) -> None:
+    (exporter.world.app / ".wh.x").touch()
+    with pytest.raises(ArchiveError, match=r"\.wh\.x"):
+        exporter.export(exporter.world.add("x/a"))
+
+
+def test_an_empty_application_is_an_empty_directory(exporter: Exporter) -> None:
+    (exporter.world.app / "main.py").unlink()
+    assert names_in(by_name(exporter.export(exporter.world.add("x/a")))["application"]) == ["workspace/"]
+
+
+def test_what_is_no_file_is_left_out_with_a_warning(exporter: Exporter) -> None:
+    os.mkfifo(exporter.world.app / "fifo")
+    exported = exporter.export(exporter.world.add("x/a"))
+    assert names_in(by_name(exported)["application"]) == ["workspace/", "workspace/main.py"]
+    assert any("fifo" in line for line in exporter.world.log.warnings)
+
+
+def test_another_directory_gives_the_same_image(exporter: Exporter, tmp_path: Path) -> None:
+    buildpack = exporter.world.add("x/a", build=LAYER + PROCESSES)
+    first = exporter.export(buildpack)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("workspace", "layers", "buildpacks"):
+        (tmp_path / name).rename(moved / name)
+    again = Exporter(world=World(moved, exporter.world.log), run_image=exporter.run_image)
+    assert again.export(buildpack).image.digest == first.image.digest
