@@ -10,12 +10,12 @@ from pathlib import Path
 from buildpacks.pip.bytecode import compile_environment
 from buildpacks.pip.commands import ToolRun
 from buildpacks.pip.detect import SITE_PACKAGES
-from buildpacks.pip.fingerprint import differences, make_fingerprint
+from buildpacks.pip.fingerprint import WRITES_APP_DIRECTORY, differences, make_fingerprint
 from buildpacks.pip.indexes import read_index_settings
 from buildpacks.pip.inputs import LockInputs, make_inputs
 from buildpacks.pip.install import clean, install_with_pip, install_with_uv
 from buildpacks.pip.lock import Lock, LockEntry, describe_age, new_lock, read_lock, write_lock
-from buildpacks.pip.projects import list_files, remove_leftovers
+from buildpacks.pip.projects import Files, list_files, remove_leftovers
 from buildpacks.pip.reader import RequirementSet, read_requirements
 from buildpacks.pip.resolve import resolve_with_pip, resolve_with_uv
 from buildpacks.pip.settings import REFRESH_VARIABLE, Settings, read_settings
@@ -47,12 +47,17 @@ def build(context: BuildContext) -> BuildResult:
     run = ToolRun(context=context, found=found, cache_dir=cache_dir)
     # Whatever happens next, what was downloaded stays.
     context.keep_on_failure(_CACHE)
+    projects = found.local_projects
+    before = list_files(projects)
     lock = _lock(run, settings, tools, cache_dir)
+    # Asking a project for its metadata may have written it down beside the sources.
+    remove_leftovers(projects, before)
     fingerprint = make_fingerprint(lock, found, python=tools.python, installer=tools.installer, pip=tools.pip)
     venv = _venv_layer(context, fingerprint)
     if not _is_unchanged(context, venv):
-        changed_app = _install(run, tools, lock)
-        venv = _venv_layer(context, {**fingerprint, **changed_app})
+        _install(run, tools, lock)
+        remove_leftovers(projects, before)
+        venv = _venv_layer(context, {**fingerprint, **_app_changes(context, before, list_files(projects))})
     return BuildResult(layers=(_CACHE, venv))
 
 
@@ -169,22 +174,22 @@ def _is_unchanged(context: BuildContext, layer: Layer) -> bool:
     return False
 
 
-def _install(run: ToolRun, tools: Tools, lock: Lock) -> Mapping[str, object]:
-    """Make the environment, and return what of it the next build must know."""
+def _install(run: ToolRun, tools: Tools, lock: Lock) -> None:
     context, venv = run.context, run.context.layer_dir(VENV_LAYER)
-    projects = run.found.local_projects
-    before = list_files(projects)
     if tools.uv is None:
         install_with_pip(run, python=tools.python, pip=tools.pip, lock=lock, venv=venv)
     else:
         install_with_uv(run, uv=tools.uv, python=tools.python, pip=tools.pip, lock=lock, venv=venv)
-    remove_leftovers(projects, before)
     clean(venv, lock, tools.pip)
     compiled = compile_environment(context, venv=venv, store=run.cache_dir / "bytecode", python=tools.python)
     context.say(f"Bytecode: {compiled.compiled} files compiled, {compiled.reused} from the cache")
-    if list_files(projects) == before:
+
+
+def _app_changes(context: BuildContext, before: Files, after: Files) -> Mapping[str, object]:
+    """What the next build must know of what installing local projects did to them."""
+    if before == after:
         return {}
-    # An extension module built into an editable project is a part of the application's directory, which starts
-    # afresh with every build.
+    # An extension module built into an editable project is a part of the app directory, which starts afresh with every
+    # build.
     context.notice("installing the local projects has written files into the app directory: every build repeats it")
-    return {"writes-app-directory": True}
+    return {WRITES_APP_DIRECTORY: True}

@@ -13,6 +13,8 @@ from buildpacks.pip.tools import PipWheel, Python
 
 # To be raised when this buildpack makes something else of the same lock.
 _LAYOUT = 1
+# Set where an installation must be repeated, whatever the rest says.
+WRITES_APP_DIRECTORY = "writes-app-directory"
 _TITLES = {
     "layout": "the buildpack's way of making it",
     "lock": "the lock",
@@ -51,7 +53,7 @@ def make_fingerprint(
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[str, ...]:
     """Return why an environment with the metadata `old` is not one with `new`, one line each."""
-    if old.get("writes-app-directory"):
+    if old.get(WRITES_APP_DIRECTORY):
         return ("installing the local projects writes into the app directory",)
     found = []
     for key in sorted({*old, *new} - {"packages"}):

@@ -47,8 +47,8 @@ def install_with_pip(run: ToolRun, *, python: Python, pip: PipWheel, lock: Lock,
     _check(done.status, done.output, run, python)
     inside = str(venv / "bin" / "python")
     seed = [inside, str(pip.path / "pip"), "install"]
-    common = ["--no-deps", "--no-compile", "--quiet"]
-    done = run.pip(seed, *common, "--no-index", str(pip.path))
+    common = ["--no-deps", "--no-compile"]
+    done = run.pip(seed, *common, "--quiet", "--no-index", str(pip.path))
     _check(done.status, done.output, run, python)
     hashed = tuple(entry for entry in lock.entries if entry.hashes)
     others = tuple(entry for entry in lock.entries if not entry.hashes)

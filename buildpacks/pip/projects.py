@@ -13,6 +13,9 @@ from pathlib import Path
 
 from lifecycle.cnb.layer import remove_tree
 
+# Paths with their sizes.
+Files = frozenset[tuple[str, int]]
+
 _SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
 # Where build backends find names, versions and dependencies.
 _METADATA_SUFFIXES = (".toml", ".cfg", ".txt", ".in", ".json", ".yaml", ".yml", ".lock")
@@ -21,8 +24,6 @@ _CYTHON = frozenset({".pyx", ".pxd", ".pxi"})
 _FORTRAN = frozenset({".f", ".for", ".f90", ".f95"})
 _COMPILED_SUFFIXES = _C | _CYTHON | _FORTRAN | {".rs", ".go", ".build", ".cmake"}
 _MAX_METADATA = 1024 * 1024
-# What setuptools writes beside the sources of a project; nothing of an installation refers to it.
-_LEFTOVERS = ("build", "*.egg-info", "src/*.egg-info")
 
 
 def hash_content(path: Path) -> str:
@@ -56,22 +57,30 @@ def hash_editable(path: Path) -> str:
     return digest.hexdigest()
 
 
-def list_files(directories: tuple[Path, ...]) -> frozenset[tuple[str, int]]:
+def list_files(directories: tuple[Path, ...]) -> Files:
     """Return the files of the projects with their sizes, to compare with what is there after an installation."""
     return frozenset((str(file), file.lstat().st_size) for directory in directories for file in _files(directory))
 
 
-def remove_leftovers(directories: tuple[Path, ...], before: frozenset[tuple[str, int]]) -> None:
-    """Remove what builds of the projects left in them, unless something of that name was there `before`."""
+def remove_leftovers(directories: tuple[Path, ...], before: Files) -> None:
+    """Remove what setuptools writes beside the sources of the projects, and nothing refers to: metadata and build directories
+    that hold nothing of what was there `before`.
+    """
     known = {path for path, _ in before}
+    kept = {str(parent) for path in known for parent in Path(path).parents}
+    leftovers = set()
     for directory in directories:
-        if not directory.is_dir():
-            continue
-        for pattern in _LEFTOVERS:
-            for path in directory.glob(pattern):
-                prefix = f"{path}{os.sep}"
-                if path.is_dir() and not any(name.startswith(prefix) for name in known):
-                    remove_tree(path)
+        for file in _files(directory):
+            if str(file) in known:
+                continue
+            for parent in file.parents:
+                if parent.suffix == ".egg-info" or (parent.name == "build" and parent.parent == directory):
+                    leftovers.add(parent)
+                if parent == directory:
+                    break
+    for path in leftovers:
+        if str(path) not in kept:
+            remove_tree(path)
 
 
 def _is_metadata(path: Path) -> bool:

@@ -75,7 +75,7 @@ def resolve_with_pip(run: ToolRun, *, pip: PipWheel, python: Python) -> tuple[Lo
         source, constraints, report = _write_files(directory, run, head=run.pip_lines())
         # A wheel is a program: nothing has to be installed to run the pip that is in it.
         command = [str(python.executable), str(pip.path / "pip"), "install"]
-        arguments = ["--dry-run", "--ignore-installed", f"--report={report}", f"--requirement={source}", "--quiet"]
+        arguments = ["--dry-run", "--ignore-installed", f"--report={report}", f"--requirement={source}"]
         arguments += [f"--constraint={constraints}"] if found.constraints else []
         done = run.pip(command, *arguments)
         if done.status != 0:
@@ -132,7 +132,7 @@ def _with_given_hashes(entries: tuple[LockEntry, ...], found: RequirementSet) ->
 def _entry_of_report(item: Mapping[str, object]) -> LockEntry:
     """https://pip.pypa.io/en/stable/reference/installation-report/, https://packaging.python.org/specifications/direct-url/"""
     metadata, info = _table(item["metadata"]), _table(item["download_info"])
-    name, url = str(metadata["name"]), without_credentials(str(info["url"]))
+    name, url = canonicalize_name(str(metadata["name"])), without_credentials(str(info["url"]))
     subdirectory = f"#subdirectory={info['subdirectory']}" if info.get("subdirectory") else ""
     if "dir_info" in info:
         prefix = "-e " if _table(info["dir_info"]).get("editable") else ""
