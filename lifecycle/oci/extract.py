@@ -60,7 +60,7 @@ def main() -> None:
             json.dump({"error": err.summary}, sys.stdout)
             return
         except OSError as err:
-            json.dump({"error": f"`{_shown(err.filename)}`: {err.strerror}"}, sys.stdout)
+            json.dump({"error": f"`{_shown(err.filename)}`: {err.strerror}", "errno": err.errno}, sys.stdout)
             return
     json.dump({"files": extraction.files, "skipped": extraction.skipped}, sys.stdout)
 

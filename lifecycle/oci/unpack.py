@@ -9,6 +9,7 @@ about `..` or links, and an attack on the reader of archives finds nothing to re
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import shutil
 import subprocess
@@ -42,6 +43,7 @@ def unpack_image(image: Image, directory: Path) -> Unpacked:
     Raises:
         UnpackFailed: a layer is damaged or cannot be unpacked.
         UnpackToolMissing: bubblewrap is not installed or may not work here.
+        OSError: the disk is full.
     """
     directory.mkdir(parents=True, exist_ok=True)
     request = json.dumps(
@@ -58,6 +60,8 @@ def unpack_image(image: Image, directory: Path) -> Unpacked:
         }
     )
     answer = _run(_command(directory.resolve()), request)
+    if answer.get("errno") in (errno.ENOSPC, errno.EDQUOT):
+        raise OSError(answer["errno"], "No space left on device", str(directory))
     if "error" in answer:
         raise UnpackFailed(f"image {image.digest}", str(answer["error"]))
     return Unpacked(files=int(str(answer["files"])), skipped=int(str(answer["skipped"])))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
+import subprocess
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -183,3 +185,17 @@ def test_a_file_takes_the_place_of_a_directory_and_the_other_way_round(blobs: Pa
     unpack_image(image_of(lower, upper), root)
     assert (root / "a").is_file()
     assert (root / "b/c").is_file()
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_a_full_disk_is_told_apart_from_a_damaged_layer(blobs: Path, root: Path) -> None:
+    layer = file_layer(blobs, {"a": "1" * 2_000_000})
+    root.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(root)], check=True)
+    try:
+        with pytest.raises(OSError, match="No space left") as caught:
+            unpack_image(image_of(layer), root)
+    finally:
+        subprocess.run(["umount", str(root)], check=True)
+    assert caught.value.errno == errno.ENOSPC

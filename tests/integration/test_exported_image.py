@@ -1,0 +1,141 @@
+"""An image with process types, exec.d and slices, in the opinion of skopeo, umoci, the OCI schemas and a Docker engine.
+
+It needs no builder: the run image is made of this machine's own shell.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from lifecycle.analyze import RunImage, analyze
+from lifecycle.cnb.group import Group
+from lifecycle.export import ExportRequest, export
+from lifecycle.exporters import parse_output, write_outputs
+from lifecycle.oci.archive import ROOT, TarWriter
+from lifecycle.oci.blob import write_layer_blob
+from lifecycle.oci.config import ImageConfig
+from lifecycle.oci.image import Image, make_image
+from lifecycle.oci.unpack import unpack_image
+from tests.integration.engine import docker_engine
+from tests.integration.image_check import check_with_tools, validate_image
+from tests.lifecycle.oci.images import layer_of
+from tests.lifecycle.world import RecordingLog, World
+
+BUILD = """
+layer="$CNB_LAYERS_DIR/tools"
+mkdir -p "$layer/bin" "$layer/env.launch" "$layer/exec.d" "$layer/deep/$(printf 'd%.0s' {1..120})"
+printf '#!/bin/sh\\necho "tool in $PWD: $* $FLAG $STARTED"\\n' > "$layer/bin/tool"
+printf '#!/bin/sh\\necho "STARTED = \\\\"by exec.d\\\\"" >&3\\n' > "$layer/exec.d/x"
+chmod +x "$layer/bin/tool" "$layer/exec.d/x"
+printf yes > "$layer/env.launch/FLAG"
+echo é > "$layer/deep/$(printf 'd%.0s' {1..120})/$(printf 'é%.0s' {1..60})"
+ln -s bin/tool "$layer/link"
+printf '[types]\\nlaunch = true\\n' > "$layer.toml"
+cat > "$CNB_LAYERS_DIR/launch.toml" <<'END'
+[[processes]]
+type = "web"
+command = ["tool", "fixed"]
+args = ["default"]
+working-dir = "sub"
+default = true
+[[slices]]
+paths = ["*.txt"]
+END
+"""
+PROGRAMS = ("sh", "bash", "awk", "env", "cat", "id")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    root = tmp_path_factory.mktemp("exported")
+    world = World(root, RecordingLog())
+    for directory in (world.app / "sub", world.layers, world.buildpacks):
+        directory.mkdir(parents=True)
+    (world.app / "a.txt").write_text("slice")
+    run_image = shell_image(root)
+    element = world.add("x/tools", build=BUILD)
+    request = ExportRequest(
+        layers_dir=world.layers,
+        app_dir=world.app,
+        group=Group(elements=(element,)),
+        build=world.build(element),
+        analyzed=analyze(
+            previous=None,
+            run_image=RunImage(name="run", reference="run", os="linux", architecture="amd64"),
+            log=world.log,
+        ),
+        run_image=run_image,
+        blobs_dir=root / "blobs",
+    )
+    return export(request, world.log).image
+
+
+def shell_image(root: Path) -> Image:
+    """An image of this machine's shell with the libraries that it needs."""
+    files = {PurePosixPath("/bin", name): Path(shutil.which(name) or "").resolve() for name in PROGRAMS}
+    for path in list(files.values()):
+        said = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=True).stdout
+        words = {word for word in said.split() if word.startswith("/")}
+        files |= {PurePosixPath(word): Path(word).resolve() for word in words}
+
+    def fill(archive: TarWriter) -> None:
+        for target, source in sorted(files.items()):
+            archive.parents(target, ROOT)
+            archive.file(target, source.read_bytes(), ROOT, mode=0o755)
+
+    config = ImageConfig(architecture="amd64", os="linux", user="1000:1000", env=("PATH=/usr/bin:/bin",))
+    return make_image(config, [layer_of(write_layer_blob(root / "base", fill))])
+
+
+@pytest.mark.integration
+def test_every_output_is_accepted_by_the_tools_of_others(image: Image, tmp_path: Path) -> None:
+    layout = tmp_path / "layout"
+    texts = [f"oci:{layout}:v1", f"oci-archive:{tmp_path}/oci.tar", f"docker-archive:{tmp_path}/docker.tar"]
+    write_outputs(image, [parse_output(text, tags=["name:v1"]) for text in texts])
+    validate_image(layout, "v1")
+    for number, location in enumerate(
+        [texts[0], f"{texts[1]}:name:v1", texts[2], f"oci-archive:{tmp_path}/docker.tar"]
+    ):
+        check_with_tools(location, tmp_path / f"scratch{number}")
+
+
+@pytest.mark.integration
+def test_unpacking_gives_what_umoci_gives(image: Image, tmp_path: Path) -> None:
+    write_outputs(image, [parse_output(f"oci:{tmp_path}/layout:v1")])
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    unpack_image(image, ours)
+    subprocess.run(
+        ["umoci", "unpack", "--rootless", "--image", f"{tmp_path}/layout:v1", str(theirs)],
+        check=True,
+        capture_output=True,
+    )
+    assert tree(ours) == tree(theirs / "rootfs")
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    found = {}
+    for path in sorted(root.rglob("*")):
+        mode = path.lstat().st_mode
+        content = str(path.readlink()).encode() if path.is_symlink() else b"" if path.is_dir() else path.read_bytes()
+        found[str(path.relative_to(root))] = (mode, content)
+    return found
+
+
+@pytest.mark.engine
+def test_a_docker_engine_runs_it(image: Image, tmp_path: Path) -> None:
+    write_outputs(image, [parse_output(f"docker-archive:{tmp_path}/docker.tar", tags=["exported:test"])])
+    with docker_engine() as docker:
+        assert docker.load(tmp_path / "docker.tar") == str(image.id)
+        run = ("run", "--rm", "--network", "none")
+        assert docker(*run, "exported:test") == "tool in /workspace/sub: fixed default yes by exec.d\n"
+        assert docker(*run, "exported:test", "mine") == "tool in /workspace/sub: fixed mine yes by exec.d\n"
+        launcher = (*run, "--entrypoint", "launcher", "exported:test")
+        assert docker(*launcher, "--", "tool", "x") == "tool in /workspace: x yes by exec.d\n"
+        assert docker(*launcher, "tool $FLAG; id -u") == "tool in /workspace: yes yes by exec.d\n1000\n"
+        past_the_launcher = docker(*run, "--entrypoint", "bash", "exported:test", "-c", "tool x; cat a.txt")
+        assert past_the_launcher == "tool in /workspace: x yes \nslice"
+        assert docker.run(*launcher, "--", "nothing", check=False).returncode == 82
