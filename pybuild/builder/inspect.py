@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS
+from pybuild.builder.installed import MACHINE
 from pybuild.builder.value import Builder, KeptBase
 
 _API_TITLES = (("Platform API", "platform-apis"), ("Buildpack API", "buildpack-apis"))
@@ -91,9 +92,9 @@ def _render(description: Description) -> Iterator[str]:
     yield f"  kept in       {description['directory']} ({_megabytes(description['size'])})"
     yield "Interpreters"
     for interpreter in description["interpreters"]:
-        origin = interpreter["origin"]
-        note = " (packed from one on the machine)" if origin == "machine" else ""
-        yield f"  CPython {interpreter['version']} linux/{interpreter['arch']}, from {origin}{note}"
+        is_packed = interpreter["origin"] == MACHINE
+        origin = "packed from one that was on the machine" if is_packed else f"from {interpreter['origin']}"
+        yield f"  CPython {interpreter['version']} linux/{interpreter['arch']}, {origin}"
     yield "Buildpacks"
     for buildpack in description["buildpacks"]:
         yield f"  {buildpack['id']} {buildpack['version']}, Buildpack API {buildpack['api']}"

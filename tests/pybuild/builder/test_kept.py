@@ -1,0 +1,96 @@
+"""Directories of the store are made once, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pybuild.builder.kept import content_key, forget_unused, locked, make_directory
+from tests.pybuild.recording_log import RecordingLog
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_directory_appears_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "things" / "key"
+
+    def make(directory: Path) -> None:
+        (directory / "first").touch()
+        assert not target.exists()
+        (directory / "second").touch()
+
+    make_directory(target, make)
+    assert names(target) == ["first", "second"]
+    assert names(target.parent) == ["key"]
+
+
+def test_a_failure_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "key"
+    make_directory(target, lambda directory: (directory / "old").touch())
+
+    def fail(directory: Path) -> None:
+        (directory / "half").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_directory(target, fail)
+    assert names(tmp_path) == ["key"]
+    assert names(target) == ["old"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".making-key").mkdir()
+    (tmp_path / ".making-key" / "half").touch()
+    make_directory(tmp_path / "key", lambda directory: (directory / "whole").touch())
+    assert names(tmp_path / "key") == ["whole"]
+
+
+def test_a_replaced_directory_stays_for_those_who_use_it_and_goes_later(tmp_path: Path) -> None:
+    target = tmp_path / "key"
+    make_directory(target, lambda directory: (directory / "old").touch())
+    make_directory(target, lambda directory: (directory / "new").touch())
+    retired = next(path for path in tmp_path.iterdir() if path.name.startswith(".retired-"))
+    assert names(retired) == ["old"]
+    yesterday = time.time() - 25 * 3600
+    os.utime(retired, (yesterday, yesterday))
+    make_directory(target, lambda directory: (directory / "newest").touch())
+    assert not retired.exists()
+    assert names(target) == ["newest"]
+
+
+def test_the_second_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
+    log = RecordingLog()
+    order: list[str] = []
+
+    def second() -> None:
+        with locked(tmp_path / "lock", log, waiting_for="the thing"):
+            order.append("second")
+
+    with locked(tmp_path / "lock", RecordingLog(), waiting_for="the thing"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not log.lines:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert log.lines == ["info another process is making the thing; waiting for it"]
+
+
+def test_keys_tell_parts_apart() -> None:
+    assert content_key("a", ["b"]) == content_key("a", ["b"])
+    assert content_key("a", ["b"]) != content_key("a", "b")
+
+
+def test_what_nobody_uses_is_forgotten(tmp_path: Path) -> None:
+    for name, age_s in (("used", 10), ("unused", 1000)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age_s, time.time() - age_s))
+    forget_unused(tmp_path, 100)
+    assert names(tmp_path) == ["used"]
