@@ -149,6 +149,11 @@ class NothingDetected(CnbError):
         """Every buildpack with its reason."""
         return self.reasons
 
+    @property
+    def hint(self) -> str | None:
+        """What to change."""
+        return "add a file that one of these looks for, or build the directory that has it"
+
 
 @dataclass(eq=False, kw_only=True)
 class DetectionErrored(NothingDetected):
