@@ -156,7 +156,8 @@ def expect_success(finished: Finished) -> Finished:
 def expect_error(finished: Finished, status: int | tuple[int, ...], *mentions: str) -> str:
     """The one error message of `finished`, which must have ended with `status` and mention everything of `mentions`."""
     expected = (status,) if isinstance(status, int) else status
-    assert "Traceback (most recent call last)" not in finished.stderr, finished.stderr[-8000:]
+    # A traceback of what was run, such as a package's own build, is shown indented.
+    assert "\nTraceback (most recent call last)" not in f"\n{finished.stderr}", finished.stderr[-8000:]
     assert finished.status in expected, f"ended with {finished.status}, expected {expected}:\n{finished.stderr[-8000:]}"
     assert len(finished.error_lines) == 1, f"{len(finished.error_lines)} error messages:\n{finished.stderr[-8000:]}"
     message = finished.error_message

@@ -142,6 +142,9 @@ def _basic(credentials: tuple[str, str]) -> str:
 
 def _handler(index: PackageIndex) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
             status, kind, body = index.answer(self.path, self.headers.get("Authorization"))
             self.send_response(status)
@@ -150,7 +153,8 @@ def _handler(index: PackageIndex) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command == "GET":
+                self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name that http.server has
             """Requests are kept in `PackageIndex.requests`; standard error belongs to pytest."""
