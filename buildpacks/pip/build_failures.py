@@ -18,6 +18,11 @@ _BUILT = (
 _BUILD_FAILED = re.compile(
     r"build backend returned an error|subprocess-exited-with-error|metadata-generation-failed|Failed to build|Failed building"
 )
+_ERROR_LINE = re.compile(r"\s*(?:[\w.]*(?:Error|Exception)|error|fatal error)\b")
+# What uv and pip say themselves of a build that failed.
+_TOOL_LINE = re.compile(
+    r"Failed to (?:build|download)|subprocess-exited|metadata-generation|build backend returned|Git operation|exit status"
+)
 # A program that is missing -> the Debian package that has it.
 _PROGRAMS = {
     "pg_config": "libpq-dev",
@@ -37,13 +42,16 @@ _PROGRAMS = {
 _WHEEL = "ask for a version that has a wheel for this Python (usually a newer one)"
 
 
-def explain_build_failure(output: str, place: Callable[[str | None], str | None]) -> InstallationFailed | None:
-    """Return the error when a build failed, else `None`. `place` tells where the requirement of that name stands."""
+def explain_build_failure(
+    output: str, place: Callable[[str | None, str | None], str | None]
+) -> InstallationFailed | None:
+    """Return the error when a build failed, else `None`. `place` tells where the requirement stands, by its
+    name and by what the tool calls it."""
     if _BUILD_FAILED.search(output) is None:
         return None
     built = next((match[1] for pattern in _BUILT for match in [pattern.search(output)] if match), None)
     name = _name(built)
-    where = place(name)
+    where = place(name, built)
     detail, change = _cause(output)
     prefix = f"{where}: " if where else ""
     return InstallationFailed(
@@ -86,8 +94,8 @@ def _cause(output: str) -> tuple[str, str]:
             f"its build imports `{module[1]}` and does not say that it needs it",
             f"{_WHEEL}; the package is not made for isolated builds",
         )
-    last = [line.strip() for line in output.splitlines() if re.match(r"\s*(\w*Error|error|fatal error)\b", line)]
-    return (last[-1][:300] if last else ""), f"{_WHEEL}; what the build said is above"
+    errors = [line.strip() for line in output.splitlines() if _ERROR_LINE.match(line) and not _TOOL_LINE.search(line)]
+    return (errors[-1][:300] if errors else ""), f"{_WHEEL}; what the build said is above"
 
 
 def _name(built: str | None) -> str | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name
 
 from buildpacks.pip.build_failures import explain_build_failure
+from buildpacks.pip.credentials import without_credentials
 from buildpacks.pip.errors import InstallationFailed
 from buildpacks.pip.reader import RequirementLine, RequirementSet
 from buildpacks.pip.tools import Python
@@ -38,6 +39,7 @@ _PACKAGE_OF_MODULE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
+    output: str
     text: str
     """The tool's output, with its wrapped lines joined."""
     found: RequirementSet
@@ -50,12 +52,12 @@ _Rule = Callable[[_Case], "InstallationFailed | None"]
 def diagnose(output: str, found: RequirementSet, python: Python) -> InstallationFailed:
     """Return the error that `output`, the text of a tool that failed, tells of."""
     # uv wraps its explanations to the width of a terminal.
-    case = _Case(text=re.sub(r"[ \t]*\n[ \t]+(?!\S*==)", " ", output), found=found, python=python)
+    case = _Case(output=output, text=re.sub(r"[ \t]*\n[ \t]+(?!\S*==)", " ", output), found=found, python=python)
     for rule in _RULES:
         error = rule(case)
         if error is not None:
             return error
-    error = explain_build_failure(output, lambda name: _place(name, found))
+    error = explain_build_failure(output, lambda name, built: _place_of_build(name, built, found))
     return error or _failure(
         "the requirements could not be installed",
         change="the message of the installer is above; nothing was kept of it",
@@ -74,7 +76,7 @@ def _wrong_hash(case: _Case) -> InstallationFailed | None:
     if not re.search(r"[Hh]ash mismatch|DO NOT MATCH THE HASHES", case.text):
         return None
     name = re.search(rf"[Hh]ash mismatch for `{_NAME}", case.text) or re.search(
-        rf"^\s*{_NAME}\S* from https?://", case.text, re.M
+        rf"{_NAME}(?:==\S+)? from (?:https?|file):", case.text
     )
     expected = re.search(r"Expected:?\s+((?:sha\d+[:\s]\s*)?[0-9a-f]{32,})", case.text)
     computed = re.search(r"(?:Computed:|Got)\s+((?:sha\d+[:\s]\s*)?[0-9a-f]{32,})", case.text)
@@ -98,7 +100,7 @@ def _missing_git(case: _Case) -> InstallationFailed | None:
     named = [
         line for line in lines if (line.requirement.url or "").partition("://")[2].rpartition("@")[2] in case.text
     ] or lines
-    reason = re.findall(r"(?:fatal|error|remote): ([^\n]+?)(?=\s{2,}|\n|$)", case.text)
+    reason = re.findall(r"(?:fatal|remote): (\S[^\n]*)", case.output)
     place = f"{named[0].origin}: " if named else ""
     return _failure(
         f"{place}the git repository of a requirement cannot be read",
@@ -108,7 +110,9 @@ def _missing_git(case: _Case) -> InstallationFailed | None:
 
 
 def _unreachable(case: _Case) -> InstallationFailed | None:
-    url = re.search(r"(?:Failed to fetch:|Could not fetch URL|for url[: (]+)\s*`?(\w+://[^\s`)]+)", case.text)
+    url = re.search(
+        r"(?:Failed to fetch:|Could not fetch URL|while fetching|for url[: (]+)\s*`?(\w+://[^\s`)]+)", case.text
+    )
     retried = re.search(r"Retrying \(Retry\(|NewConnectionError|ConnectTimeoutError|Max retries exceeded", case.text)
     if url is None and retried is None:
         return None
@@ -125,23 +129,31 @@ def _unreachable(case: _Case) -> InstallationFailed | None:
         (r"unreachable|offline|Network", "there is no network"),
     )
     reason = next((words for pattern, words in reasons if re.search(pattern, case.text)), "it does not answer")
-    shown = (
-        mask_credentials(url[1])
-        if url
-        else ", ".join(mask_credentials(u) for u in case.found.options.indexes.index_urls)
-    )
-    place = next(
-        (
-            f"{line.origin}: "
-            for line in case.found.requirements
-            if line.requirement.url and line.requirement.url in case.text
-        ),
-        "",
-    )
+    indexes = case.found.options.indexes.index_urls
+    location = url[1] if url else next(iter(indexes), "the package index")
+    shown = mask_credentials(location)
+    place = _place_of_url(location, case.found)
     return _failure(
         f"{place}`{shown}` cannot be read: {reason}",
         change="check the network, proxy and certificates of this machine, and the index options; then build again",
     )
+
+
+def _place_of_url(url: str, found: RequirementSet) -> str:
+    """Where a URL comes from that could not be read: a requirement, an index option, or the package that is looked up."""
+    plain = without_credentials(url)
+    lines = [
+        line.origin for line in found.requirements if line.requirement.url and line.requirement.url in (url, plain)
+    ]
+    options = [origin for origin, index in found.options.index_places if plain.startswith(without_credentials(index))]
+    place = next((str(origin) for origin in (*lines, *options)), None) or _place(_page_name(plain), found)
+    return f"{place}: " if place else ""
+
+
+def _page_name(url: str) -> str | None:
+    """The package whose page that is in a package index: `https://pypi.org/simple/six/`."""
+    name = url.rstrip("/").rpartition("/")[2]
+    return name if re.fullmatch(_NAME, name) else None
 
 
 def _not_found(case: _Case) -> InstallationFailed | None:
@@ -164,9 +176,9 @@ def _not_found(case: _Case) -> InstallationFailed | None:
 
 
 def _python_too_old_or_new(case: _Case) -> InstallationFailed | None:
-    match = re.search(
-        rf"Python version \([^)]*\) does not satisfy Python([<>=!~][^\s,]*).*?{_NAME}[=<>! ]", case.text
-    ) or re.search(rf"Requires-Python ([<>=!~][^\s;]*).*?satisfies the requirement {_NAME}", case.text, re.S)
+    needs = re.search(rf"{_NAME}==\S+ depends on Python([<>=!~][^\s,]*)", case.text)
+    ignored = re.search(rf"Requires-Python ([<>=!~][^\s;]*).*?satisfies the requirement {_NAME}", case.text, re.S)
+    match = (needs[1], needs[2]) if needs else (ignored[2], ignored[1]) if ignored else None
     tags = re.search(
         rf"{_NAME}(?:[=<>!]=?\S*)? has no (?:usable )?wheels? with a matching (Python|platform)", case.text
     )
@@ -175,8 +187,8 @@ def _python_too_old_or_new(case: _Case) -> InstallationFailed | None:
     hint = re.search(r"hint: ([^\n]+)", case.text)
     details = (("installer", hint[1].strip()),) if hint else ()
     if match is not None:
-        name, detail = match[2], f"which this Python ({case.python.version}) is not"
-        problem = f"{_prefix(name, case.found)}`{name}` wants Python {match[1]}, {detail}"
+        name, wanted = match
+        problem = f"{_prefix(name, case.found)}`{name}` needs Python {wanted}, and this is {case.python.version}"
     else:
         assert tags is not None  # noqa: S101 - one of them is
         name = tags[1]
@@ -247,6 +259,15 @@ def _place(name: str | None, found: RequirementSet) -> str | None:
     canonical = canonicalize_name(name)
     lines = (*found.requirements, *found.constraints)
     return next((str(line.origin) for line in lines if line.requirement.name == canonical), None)
+
+
+def _place_of_build(name: str | None, built: str | None, found: RequirementSet) -> str | None:
+    for line in found.requirements:
+        path = line.requirement.path
+        if built is not None and path is not None and re.search(rf"{re.escape(path.as_posix())}(?![\w/.-])", built):
+            return str(line.origin)
+    place = _place(name, found)
+    return place or (found.requirements[0].origin.file if found.requirements else None)
 
 
 def _prefix(name: str | None, found: RequirementSet) -> str:

@@ -28,6 +28,7 @@ from buildpacks.pip.lines import (
 )
 from buildpacks.pip.options import InvalidOption, LineOptions, parse_line
 from buildpacks.pip.requirement import LineProblem, Requirement, parse_editable, parse_requirement
+from buildpacks.pip.settings import CONSTRAINTS_VARIABLE
 from buildpacks.pip.tool_options import REMOTE, ToolOptions, with_line
 from lifecycle.cnb.kit import mask_credentials
 
@@ -82,15 +83,16 @@ def read_requirements(
     indexes: IndexSettings,
     fetch: Fetch,
 ) -> RequirementSet:
-    """Return what the files `names` say, paths relative to `app_dir`; `constraints` are further files or URLs.
+    """Return what the files `names` say, paths relative to `app_dir`; `constraints` are the files and URLs of
+    `BP_PIP_CONSTRAINTS`.
 
     `env` gives the values of `${NAME}`. Raises `InvalidRequirements` with every problem there is.
     """
     reading = _Reading(app_dir=app_dir.resolve(), env=env, fetch=fetch, options=ToolOptions(indexes=indexes))
     for name in names:
-        reading.include(name, by=None, origin=Origin(file=mask_credentials(name)), is_constraint=False)
+        reading.include(name, by=None, origin=Origin(file=name), is_constraint=False)
     for name in constraints:
-        reading.include(name, by=None, origin=Origin(file=mask_credentials(name)), is_constraint=True)
+        reading.include(name, by=None, origin=Origin(file=CONSTRAINTS_VARIABLE), is_constraint=True)
     options = reading.options
     if _is_hash_mode(reading.requirements, options):
         options = replace(options, require_hashes=True)

@@ -25,6 +25,8 @@ class ToolOptions:
     only_binary: tuple[str, ...] = ()
     pre: bool = False
     require_hashes: bool = False
+    index_places: tuple[tuple[Origin, str], ...] = ()
+    """URLs and paths of packages that the files name, and where."""
     pip_only: tuple[tuple[Origin, str], ...] = ()
     """Options that uv does not have, and where they stand."""
 
@@ -34,11 +36,12 @@ def with_line(known: ToolOptions, line: LineOptions, *, origin: Origin, location
 
     `location` is the path or URL of the file. Raises `LineProblem` for a place outside the app directory.
     """
-    urls = known.indexes.index_urls
-    if line.index_url is not None:
-        urls = (_checked_place(line.index_url, app_dir),)  # pip drops the extra ones that came before, too
-    urls += tuple(_checked_place(url, app_dir) for url in line.extra_index_urls)
+    extra = tuple(_checked_place(url, app_dir) for url in line.extra_index_urls)
+    # pip drops the extra ones that came before a new default, too.
+    first = known.indexes.index_urls if line.index_url is None else (_checked_place(line.index_url, app_dir),)
+    urls = first + extra
     links = tuple(_find_links(place, location, app_dir) for place in line.find_links)
+    named = {line.index_url, *extra, *links}
     no_binary, only_binary = known.no_binary, known.only_binary
     for value in line.no_binary:
         no_binary, only_binary = _choose_format(value, no_binary, only_binary)
@@ -56,6 +59,7 @@ def with_line(known: ToolOptions, line: LineOptions, *, origin: Origin, location
         only_binary=only_binary,
         pre=known.pre or line.pre,
         require_hashes=known.require_hashes or line.require_hashes,
+        index_places=known.index_places + tuple((origin, place) for place in (*urls, *links) if place in named),
         pip_only=known.pip_only + tuple((origin, option) for option in line.pip_only),
     )
 
