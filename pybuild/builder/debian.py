@@ -111,7 +111,9 @@ def assemble_base(assembly: Assembly, archive: Path, crew: Crew, on_stage: Calla
     if result.status == 0:
         return
     if "No space left on device" in result.output:
-        raise NoSpace(Path(env.get("TMPDIR", "/tmp")))  # noqa: S108 - where mmdebstrap works
+        # mmdebstrap works in the one and writes to the other.
+        places = (Path(env.get("TMPDIR", "/tmp")), archive.parent.parent)  # noqa: S108 - mmdebstrap's own default
+        raise NoSpace(min(places, key=lambda place: shutil.disk_usage(place).free))
     raise _failure(assembly, result.output)
 
 

@@ -6,6 +6,7 @@ None of it stays in a base.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -84,7 +85,7 @@ def machine_apt_settings(env: Mapping[str, str], root: Path = Path("/")) -> tupl
     ]
     directory = root / "etc" / "apt"
     for name, path in (("Netrc", directory / "auth.conf"), ("NetrcParts", directory / "auth.conf.d")):
-        if path.exists():
+        if os.access(path, os.R_OK):
             settings.append(f'Dir::Etc::{name} "{path}";')
     return tuple(settings)
 

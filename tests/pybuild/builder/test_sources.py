@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from pybuild.builder.sources import Source, canonical_sources, machine_sources
+from pybuild.builder.sources import Source, canonical_sources, machine_apt_settings, machine_sources
 
 DEB822 = """\
 # comment
@@ -79,6 +81,23 @@ def test_on_another_distribution_it_comes_from_debian_itself(root: Path) -> None
     (root / "etc/os-release").write_text("ID=ubuntu\nID_LIKE=debian\n")
     (root / "etc/apt/sources.list").write_text(ONE_LINE)
     assert machine_sources("bookworm", root) == canonical_sources("bookworm")
+
+
+@pytest.mark.skipif(shutil.which("apt-config") is None, reason="a machine without apt has no settings of apt")
+def test_settings_that_apt_needs_to_reach_its_archives_are_taken_over(tmp_path: Path) -> None:
+    settings = tmp_path / "apt.conf"
+    settings.write_text(
+        'Acquire::http::Proxy "http://proxy.corp:3128";\n'
+        'Acquire::https::mirror.corp::CaInfo "/etc/corp.pem";\n'
+        'Acquire::http::Timeout "7";\n'
+        'APT::Install-Recommends "true";\n'
+        'Dir::Cache "elsewhere";\n'
+    )
+    found = machine_apt_settings({"PATH": os.environ["PATH"], "APT_CONFIG": str(settings)}, tmp_path)
+    assert 'Acquire::http::Proxy "http://proxy.corp:3128";' in found
+    assert 'Acquire::https::mirror.corp::CaInfo "/etc/corp.pem";' in found
+    assert 'Acquire::http::Timeout "7";' in found
+    assert not [line for line in found if "Recommends" in line or "Dir::Cache" in line]
 
 
 def test_a_source_is_rendered_with_debians_keys() -> None:
