@@ -36,7 +36,9 @@ from pybuild.builder.value import Builder
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.log import Log
 
-_UNUSED_S = 30 * 24 * 3600
+_DAY_S = 24 * 3600
+# How long parts are kept that nobody uses: builders are put together again in a second, bases are not.
+_KEPT_S = {"builders": _DAY_S, "bases": 30 * _DAY_S, "interpreters": 30 * _DAY_S, "wheels": 30 * _DAY_S}
 _SCRATCH = "making-"
 
 
@@ -58,8 +60,8 @@ def ensure_builder(definition: Definition, store: Path, log: Log, *, refresh: bo
         builder = None if refresh else wanted.open()
         if builder is None:
             builder = _make(wanted, log, refresh=refresh)
-            for kind in ("bases", "interpreters", "wheels", "builders"):
-                forget_unused(store / kind, _UNUSED_S)
+            for kind, kept_s in _KEPT_S.items():
+                forget_unused(store / kind, kept_s)
     return builder
 
 
