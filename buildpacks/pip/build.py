@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from buildpacks.pip.bytecode import compile_environment
 from buildpacks.pip.commands import ToolRun
 from buildpacks.pip.detect import SITE_PACKAGES
+from buildpacks.pip.errors import DiskFull
 from buildpacks.pip.fingerprint import WRITES_APP_DIRECTORY, differences, make_fingerprint
 from buildpacks.pip.indexes import read_index_settings
 from buildpacks.pip.inputs import LockInputs, make_inputs
@@ -40,6 +42,15 @@ class Tools:
 
 def build(context: BuildContext) -> BuildResult:
     """Return the layers with the packages and the cache. Raises the errors of `buildpacks.pip.errors`."""
+    try:
+        return _build(context)
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(path=str(err.filename) if err.filename else None) from err
+        raise
+
+
+def _build(context: BuildContext) -> BuildResult:
     settings = read_settings(context.env)
     cache_dir = context.layer_dir(CACHE_LAYER, keep=True)
     found = _read(context, settings, cache_dir)

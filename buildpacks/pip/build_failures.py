@@ -45,8 +45,9 @@ _WHEEL = "ask for a version that has a wheel for this Python (usually a newer on
 def explain_build_failure(
     output: str, place: Callable[[str | None, str | None], str | None]
 ) -> InstallationFailed | None:
-    """Return the error when a build failed, else `None`. `place` tells where the requirement stands, by its
-    name and by what the tool calls it."""
+    """Return the error when a build failed, else `None`. `place` tells where the requirement stands, by its name and by
+    what the tool calls it.
+    """
     if _BUILD_FAILED.search(output) is None:
         return None
     built = next((match[1] for pattern in _BUILT for match in [pattern.search(output)] if match), None)

@@ -5,12 +5,14 @@ The cache layer keeps it by source, path and interpreter; a new environment gets
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from buildpacks.pip.errors import DiskFull
 from buildpacks.pip.tools import Python
 from lifecycle.cnb.kit import BuildContext, BuildpackError
 from lifecycle.cnb.layer import remove_tree
@@ -20,14 +22,14 @@ _WORKER = Path(__file__).with_name("compile_worker.py")
 
 @dataclass(eq=False, kw_only=True)
 class CompilationFailed(BuildpackError):
-    """The worker ended without having done its work: no memory, no space."""
+    """The worker ended without having done its work: it had no memory, or was killed."""
 
     output: str
 
     @property
     def summary(self) -> str:
         """That bytecode could not be written, and the last that was said."""
-        last = (self.output.strip().splitlines() or ["no message"])[-1]
+        last = (self.output.strip().splitlines() or ["it was killed, perhaps for want of memory"])[-1]
         return f"compiling the packages to bytecode failed: {last[:300]}"
 
 
@@ -44,14 +46,16 @@ class Compiled:
 def compile_environment(context: BuildContext, *, venv: Path, store: Path, python: Python) -> Compiled:
     """Give every module of `venv` its bytecode, with `store` as memory; what `store` holds beside that is removed.
 
-    Raises `CompilationFailed`.
+    Raises `CompilationFailed` and `DiskFull`.
     """
     directory = store / python.abi
     directory.mkdir(parents=True, exist_ok=True)
     for other in store.iterdir():
         if other != directory:
             remove_tree(other)
-    known = {entry.name for entry in os.scandir(directory) if not entry.name.endswith(".tmp")}
+    for unfinished in directory.glob("*.tmp"):
+        unfinished.unlink()
+    known = {entry.name for entry in os.scandir(directory)}
     sources = [(source, _key(source)) for source in _sources(venv, python)]
     jobs = {key: source for source, key in sources if key not in known}
     if jobs:
@@ -91,6 +95,8 @@ def _compile(context: BuildContext, jobs: dict[str, Path], directory: Path, venv
         env["LD_LIBRARY_PATH"] = context.env["LD_LIBRARY_PATH"]
     done = context.run(argv, env=env, echo=False, quiet=True)
     job_file.unlink()
+    if f"[Errno {errno.ENOSPC}]" in done.output or f"[Errno {errno.EDQUOT}]" in done.output:
+        raise DiskFull(path=str(directory))
     if done.status != 0:
         raise CompilationFailed(output=done.output)
 

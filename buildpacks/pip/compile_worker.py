@@ -64,6 +64,9 @@ def main() -> int:
             try:
                 work(jobs[index::count])
                 status = 0
+            except OSError as err:
+                sys.stderr.write(f"{err}\n")
+                sys.stderr.flush()
             finally:
                 os._exit(status)
         children.append(child)

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from buildpacks.pip.build_failures import explain_build_failure
 from buildpacks.pip.credentials import without_credentials
-from buildpacks.pip.errors import InstallationFailed
+from buildpacks.pip.errors import DiskFull, InstallationFailed
 from buildpacks.pip.reader import RequirementLine, RequirementSet
 from buildpacks.pip.tools import Python
 from lifecycle.cnb.kit import mask_credentials
@@ -46,10 +46,10 @@ class _Case:
     python: Python
 
 
-_Rule = Callable[[_Case], "InstallationFailed | None"]
+_Rule = Callable[[_Case], "InstallationFailed | DiskFull | None"]
 
 
-def diagnose(output: str, found: RequirementSet, python: Python) -> InstallationFailed:
+def diagnose(output: str, found: RequirementSet, python: Python) -> InstallationFailed | DiskFull:
     """Return the error that `output`, the text of a tool that failed, tells of."""
     # uv wraps its explanations to the width of a terminal.
     case = _Case(output=output, text=re.sub(r"[ \t]*\n[ \t]+(?!\S*==)", " ", output), found=found, python=python)
@@ -57,19 +57,19 @@ def diagnose(output: str, found: RequirementSet, python: Python) -> Installation
         error = rule(case)
         if error is not None:
             return error
-    error = explain_build_failure(output, lambda name, built: _place_of_build(name, built, found))
-    return error or _failure(
+    failed_build = explain_build_failure(output, lambda name, built: _place_of_build(name, built, found))
+    return failed_build or _failure(
         "the requirements could not be installed",
         change="the message of the installer is above; nothing was kept of it",
     )
 
 
-def _no_space(case: _Case) -> InstallationFailed | None:
-    if not re.search(r"No space left on device|Disk quota exceeded|os error (28|122)\b", case.text):
+def _no_space(case: _Case) -> DiskFull | None:
+    match = re.search(r"No space left on device|Disk quota exceeded|os error (28|122)\b|Errno (28|122)\b", case.output)
+    if match is None:
         return None
-    return _failure(
-        "the disk is full", change="free some space where pybuild keeps its store (`XDG_CACHE_HOME`), or move it"
-    )
+    path = re.search(r"write to file `([^`]+)`", case.output)
+    return DiskFull(path=path[1] if path else None)
 
 
 def _wrong_hash(case: _Case) -> InstallationFailed | None:

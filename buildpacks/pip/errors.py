@@ -4,6 +4,7 @@ kit.BuildpackError
   InvalidRequirements      lines or files that cannot be used; all of them at once, before anything is downloaded
   MissingTool              the build image lacks a program that this buildpack needs
   InvalidSetting           a `BP_*` variable has a value that means nothing
+  DiskFull                 there is no space, or no quota, for what has to be written
   InstallationFailed       uv or pip gave up; `diagnosis` found out why, where it could
 """
 
@@ -133,6 +134,29 @@ class InvalidSetting(BuildpackError):
     def hint(self) -> str | None:
         """The values that it can have."""
         return f"set it to {self.allowed}"
+
+
+@dataclass(eq=False, kw_only=True)
+class DiskFull(BuildpackError):
+    """Something could not be written."""
+
+    path: str | None = None
+    """Where, if that is known."""
+
+    @property
+    def summary(self) -> str:
+        """That the disk is full."""
+        return "the disk is full"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What could not be written."""
+        return () if self.path is None else (("writing", self.path),)
+
+    @property
+    def hint(self) -> str | None:
+        """Where space is needed."""
+        return "free some space where pybuild keeps its store (`XDG_CACHE_HOME`), or move the store"
 
 
 @dataclass(eq=False, kw_only=True)

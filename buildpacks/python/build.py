@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 
 from buildpacks.python.detect import PYTHON
-from buildpacks.python.errors import BrokenInterpreter
+from buildpacks.python.errors import BrokenInterpreter, DiskFull
 from buildpacks.python.interpreters import (
     Choice,
     Interpreter,
@@ -98,8 +98,10 @@ def _unpack(context: BuildContext, interpreter: Interpreter) -> None:
     directory = context.layer_dir(LAYER)
     context.say(f"Unpacking Python {interpreter.version}")
     # `-p`: the modes of the archive, whatever the umask; tar reads ten times faster than tarfile.
-    argv = ["tar", "-xpzf", str(interpreter.archive), "-C", str(directory), "--no-same-owner"]
+    argv = ["env", "LC_ALL=C", "tar", "-xpzf", str(interpreter.archive), "-C", str(directory), "--no-same-owner"]
     result = context.run(argv, echo=False, quiet=True)
+    if result.status != 0 and ("No space left" in result.output or "quota exceeded" in result.output):
+        raise DiskFull(path=str(directory))
     if result.status != 0:
         message = (result.output.strip().splitlines() or ["tar failed"])[-1]
         raise BrokenInterpreter(path=str(interpreter.archive), reason=f"cannot be unpacked: {message}")

@@ -3,6 +3,7 @@
 kit.BuildpackError
   UnreadableVersion      a file or variable does not name a version of CPython
   NoSuchInterpreter      no interpreter of the builder fits the version that is asked for
+  DiskFull               there is no space for the interpreter
   BrokenInterpreter      the builder's archive is not there, not what its list says, or cannot be unpacked
 """
 
@@ -75,3 +76,25 @@ class BrokenInterpreter(BuildpackError):
     def hint(self) -> str | None:
         """The builder is at fault, not the repository."""
         return "this is a fault of the builder, not of the repository: make it again with `pybuild builder create`"
+
+
+@dataclass(eq=False, kw_only=True)
+class DiskFull(BuildpackError):
+    """The interpreter could not be written."""
+
+    path: str
+
+    @property
+    def summary(self) -> str:
+        """That the disk is full."""
+        return "the disk is full"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What could not be written."""
+        return (("writing", self.path),)
+
+    @property
+    def hint(self) -> str | None:
+        """Where space is needed."""
+        return "free some space where pybuild keeps its store (`XDG_CACHE_HOME`), or move the store"
