@@ -39,10 +39,11 @@ def _run() -> int:
         return err.exit_code
     except CnbError as err:
         return _fail(err)
-    except Terminated:
-        sys.stderr.write("error: terminated\n")
-        return _TERMINATED
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as err:
+        # click turns every KeyboardInterrupt into an Abort of its own.
+        if isinstance(err, Terminated) or isinstance(err.__cause__, Terminated):
+            sys.stderr.write("error: terminated\n")
+            return _TERMINATED
         sys.stderr.write("error: interrupted\n")
         return _INTERRUPTED
     except BrokenPipeError:

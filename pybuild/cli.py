@@ -16,7 +16,8 @@ from click.shell_completion import get_completion_class
 
 from lifecycle.cnb.toml import write_atomically
 from lifecycle.detection import render_detection
-from lifecycle.exporters import parse_output
+from lifecycle.exporters import Output, parse_output
+from lifecycle.oci.errors import InvalidValue
 from pybuild import __version__
 from pybuild.build import BuildRequest, build_image, detect_repository
 from pybuild.builder import (
@@ -174,7 +175,7 @@ def build(
     session = _session(quiet=quiet, verbose=verbose)
     request = BuildRequest(
         repository=repository,
-        outputs=tuple(parse_output(text, tags=tags) for text in outputs),
+        outputs=tuple(_output(text, tags) for text in outputs),
         env={**_user_env(env, env_files), **({"BP_REFRESH": "1"} if refresh else {})},
         buildpacks=buildpacks,
         builder=builder or default_definition_path(),
@@ -306,6 +307,13 @@ def completion(shell: str) -> None:
     if shell_class is None:
         raise UsageError(f"there is no completion for `{shell}`")
     click.echo(shell_class(cli, {}, "pybuild", "_PYBUILD_COMPLETE").source())
+
+
+def _output(text: str, tags: tuple[str, ...]) -> Output:
+    try:
+        return parse_output(text, tags=tags)
+    except InvalidValue as err:
+        raise UsageError(f"`--output {text}` {err.message}", err.hint or "for example `--output oci:DIR`") from err
 
 
 def _user_env(pairs: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from lifecycle.exporters.place import writing_to
 from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
 from lifecycle.oci.errors import InvalidValue
@@ -54,11 +55,12 @@ class ArchiveOutput:
         """Write the archive beside its place; the commit renames it."""
         if self.file.is_dir():
             raise InvalidValue(str(self.file), "is a directory", f"name a file: {self.location}/image.tar")
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{self.file.name}.", dir=self.file.parent)
+        with writing_to(self.file):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix=f".{self.file.name}.", dir=self.file.parent)
         temporary = Path(name)
         try:
-            with os.fdopen(descriptor, "wb", buffering=0) as stream:
+            with os.fdopen(descriptor, "wb", buffering=0) as stream, writing_to(self.file):
                 # mkstemp makes files that only their owner reads
                 os.fchmod(descriptor, 0o644)
                 writer = TarWriter(lambda piece: _write_all(stream.fileno(), piece))

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lifecycle.exporters.place import writing_to
 from lifecycle.oci.image import Image
-from lifecycle.oci.layout_writer import open_layout
+from lifecycle.oci.layout_writer import LayoutWriter, open_layout
 
 # What skopeo and Docker take where nothing is said.
 DEFAULT_TAG = "latest"
@@ -29,9 +30,15 @@ class LayoutOutput:
     @contextlib.contextmanager
     def prepare(self, image: Image, on_progress: Callable[[int], None] | None) -> Iterator[Callable[[], None]]:
         """Add the blobs, which nothing refers to yet; the commit points the tags at the image."""
-        with open_layout(self.directory) as layout:
-            layout.add(image, on_progress=on_progress)
-            yield lambda: layout.tag(image, self._names)
+        with contextlib.ExitStack() as stack:
+            with writing_to(self.directory):
+                layout = stack.enter_context(open_layout(self.directory))
+                layout.add(image, on_progress=on_progress)
+            yield lambda: self._commit(layout, image)
+
+    def _commit(self, layout: LayoutWriter, image: Image) -> None:
+        with writing_to(self.directory):
+            layout.tag(image, self._names)
 
     def merged(self, other: LayoutOutput) -> LayoutOutput:
         """Return the output that gives the image the names of both, which are of one directory."""
