@@ -246,8 +246,8 @@ _RULES: tuple[_Rule, ...] = (
     _wrong_hash,
     _missing_git,
     _unreachable,
-    _not_found,
     _python_too_old_or_new,
+    _not_found,
     _no_such_version,
     _conflict,
 )
