@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from lifecycle.oci.unpack import unpack_image
 from pybuild.engines.sandbox import IMAGE_USER_ID, Mount, Sandbox, bubblewrap_command
 from pybuild.errors import UsageError
 from pybuild.log import Log
+from pybuild.store import locked
 
 # The image's files stay as they are; what the command writes goes to a directory of its own. Overlays of an ordinary user
 # need `userxattr` (https://docs.kernel.org/filesystems/overlayfs.html); where there are no overlays, a copy serves.
@@ -117,8 +117,7 @@ def _unpacked(image: Image, store: Path, log: Log) -> Path:
     directory = store / "run" / image.digest.hex
     rootfs = directory / "rootfs"
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(directory / "lock", log, busy="another process is unpacking this image; waiting for it"):
         if not rootfs.exists():
             partial = directory / "partial"
             remove_tree(partial)

@@ -61,7 +61,8 @@ def open_application(store: Path, identity: str, log: Log) -> Iterator[Applicati
     key = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     application = Application(directory=store / "apps" / key)
     application.directory.mkdir(parents=True, exist_ok=True)
-    with _locked(application.directory / "lock", log):
+    busy = "another build of this application is running; waiting for it to end"
+    with locked(application.directory / "lock", log, busy=busy):
         remove_tree(application.work)
         application.work.mkdir()
         try:
@@ -71,14 +72,16 @@ def open_application(store: Path, identity: str, log: Log) -> Iterator[Applicati
 
 
 @contextlib.contextmanager
-def _locked(path: Path, log: Log) -> Iterator[None]:
+def locked(path: Path, log: Log, *, busy: str) -> Iterator[None]:
+    """Hold the lock of `path` until the context ends; while another process has it, say `busy` and wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     # The kernel drops a flock with its holder, however that ends: there are no stale locks.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.notice("another build of this application is running; waiting for it to end")
+            log.notice(busy)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

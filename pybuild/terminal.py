@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]|[\ud800-\udfff]")
+from lifecycle.cnb.errors import printable
+
 # A shorter step is not worth a line of its own.
 _WORTH_SAYING_S = 1.0
 
@@ -29,10 +29,9 @@ class Verbosity(IntEnum):
     VERBOSE = 2
 
 
-def printable(line: str) -> str:
-    """`line` with everything made visible that a terminal would obey; of a redrawn line only what stands last."""
-    last = line.rstrip("\r\n").rsplit("\r", 1)[-1]
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", last)
+def last_state(line: str) -> str:
+    """Of a line that a program redrew, what stands last; everything that a terminal would obey is made visible."""
+    return printable(line.rstrip("\r\n").rsplit("\r", 1)[-1])
 
 
 def open_log(verbosity: Verbosity, *, color: bool) -> TerminalLog:
@@ -126,4 +125,4 @@ class TerminalLog:
 
     def _print(self, line: str, least: Verbosity, style: str = "") -> None:
         if self._verbosity >= least:
-            self._console.print(Text(printable(line), style=style))
+            self._console.print(Text(last_state(line), style=style))

@@ -29,12 +29,13 @@ from pybuild.builder.interpreter import (
     make_interpreter,
     read_interpreter,
 )
-from pybuild.builder.kept import forget_unused, locked, make_directory, mark_used
+from pybuild.builder.kept import forget_unused, make_directory, mark_used
 from pybuild.builder.package import CNB, OPT, Parts, put_together
 from pybuild.builder.tools import fetch_pip_wheel, find_uv, pip_wheel_path, read_uv_version
 from pybuild.builder.value import Builder
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.log import Log
+from pybuild.store import locked
 
 _DAY_S = 24 * 3600
 # How long parts are kept that nobody uses: builders are put together again in a second, bases are not.
@@ -55,7 +56,7 @@ def ensure_builder(definition: Definition, store: Path, log: Log, *, refresh: bo
     builder = None if refresh else wanted.open()
     if builder is not None:
         return builder
-    with locked(store / "builder.lock", log, waiting_for="the builder"):
+    with locked(store / "builder.lock", log, busy="another process is making the builder; waiting for it"):
         # The process that had the lock may have made it.
         builder = None if refresh else wanted.open()
         if builder is None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from lifecycle.cnb.layer import remove_tree
-from pybuild.log import Log
 
 _MAKING, _RETIRED = ".making-", ".retired-"
 # A build that started with the old directory may still use it; no build takes longer.
@@ -24,23 +22,6 @@ def content_key(*parts: object) -> str:
     """Name for what is made from `parts` (JSON values): the same parts, the same name."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def locked(path: Path, log: Log, *, waiting_for: str) -> Iterator[None]:
-    """Hold the lock of `path` until the context ends; while another process has it, say so and wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The kernel drops a flock with its holder, however that ends: there are no stale locks.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info(f"another process is making {waiting_for}; waiting for it")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def make_directory(directory: Path, make: Callable[[Path], None]) -> None:

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pybuild.terminal import TerminalLog, Verbosity, printable
+from pybuild.terminal import TerminalLog, Verbosity, last_state
 
 
 def log_into(stream: io.StringIO, verbosity: Verbosity) -> TerminalLog:
@@ -13,11 +13,11 @@ def log_into(stream: io.StringIO, verbosity: Verbosity) -> TerminalLog:
 
 
 def test_a_terminal_cannot_be_steered_by_what_a_build_prints() -> None:
-    assert printable("\x1b]0;title\x07\x1b[2Jx") == "\\x1b]0;title\\x07\\x1b[2Jx"
+    assert last_state("\x1b]0;title\x07\x1b[2Jx") == "\\x1b]0;title\\x07\\x1b[2Jx"
 
 
 def test_of_a_redrawn_line_the_last_state_is_shown() -> None:
-    assert printable("10%\r50%\r100%\r\n") == "100%"
+    assert last_state("10%\r50%\r100%\r\n") == "100%"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def builder(definition: Definition, store: Path) -> Builder:
     assert first == second
     lines = [line for log in logs for line in log.lines]
     assert lines.count("info run base: reading package lists") == 1
-    assert lines.count("info another process is making the builder; waiting for it") == 1
+    assert lines.count("notice another process is making the builder; waiting for it") == 1
     return first
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from pybuild.builder.kept import content_key, forget_unused, locked, make_directory
-from tests.pybuild.recording_log import RecordingLog
+from pybuild.builder.kept import content_key, forget_unused, make_directory
 
 
 def names(directory: Path) -> list[str]:
@@ -62,25 +60,6 @@ def test_a_replaced_directory_stays_for_those_who_use_it_and_goes_later(tmp_path
     make_directory(target, lambda directory: (directory / "newest").touch())
     assert not retired.exists()
     assert names(target) == ["newest"]
-
-
-def test_the_second_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
-    log = RecordingLog()
-    order: list[str] = []
-
-    def second() -> None:
-        with locked(tmp_path / "lock", log, waiting_for="the thing"):
-            order.append("second")
-
-    with locked(tmp_path / "lock", RecordingLog(), waiting_for="the thing"):
-        thread = threading.Thread(target=second)
-        thread.start()
-        while not log.lines:
-            time.sleep(0.01)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second"]
-    assert log.lines == ["info another process is making the thing; waiting for it"]
 
 
 def test_keys_tell_parts_apart() -> None:
