@@ -39,6 +39,7 @@ _PIP_OPTIONS = (
     "no-index",
     "trusted-host",
     "timeout",
+    "default-timeout",
     "retries",
 )
 _UV_VARIABLES = (
@@ -153,7 +154,6 @@ def _pip_settings(env: Mapping[str, str], home: Path) -> dict[str, str]:
 
 
 def _pip_variable(option: str) -> str:
-    # pip's own variable for the timeout is PIP_DEFAULT_TIMEOUT in its documentation; PIP_TIMEOUT is the same option.
     return "PIP_" + option.upper().replace("-", "_")
 
 
