@@ -57,7 +57,9 @@ class Detection:
         reasons: dict[str, str] = {}
         for trial in self.trials:
             for member in trial.members:
-                if member.reason is not None and member.id not in chosen:
+                # One that passed in a group that did not fit has nothing to answer for.
+                refused = member.outcome is not Outcome.PASSED and member.id not in chosen
+                if member.reason is not None and refused:
                     reasons.setdefault(member.id, member.reason)
         return tuple(reasons.items())
 

@@ -22,12 +22,14 @@ from pathlib import Path
 from lifecycle.cnb.layer import remove_tree
 from pybuild.log import Log
 
+STORE_NAME = "pybuild"
+
 
 def store_directory(env: Mapping[str, str], home: Path) -> Path:
     """Directory of the store; it need not exist."""
     named = env.get("XDG_CACHE_HOME", "")
     # A relative XDG_CACHE_HOME is invalid and to be ignored, says the specification.
-    return (Path(named) if named.startswith("/") else home / ".cache") / "pybuild"
+    return (Path(named) if named.startswith("/") else home / ".cache") / STORE_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ def detect(context: DetectContext) -> BuildPlan:
     missing = [name for name in names if not (context.app_dir / name).is_file()]
     if missing:
         raise NotDetected(_explain(missing[0], context.app_dir, is_default=FILES_VARIABLE not in context.env))
+    context.say(f"found {', '.join(f'`{name}`' for name in names)}")
     return BuildPlan(
         provides=(SITE_PACKAGES,),
         requires=(

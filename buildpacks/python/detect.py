@@ -8,6 +8,7 @@ from lifecycle.cnb.kit import BuildPlan, DetectContext
 PYTHON = "python"
 
 
-def detect(context: DetectContext) -> BuildPlan:  # noqa: ARG001 - the kit's signature
+def detect(context: DetectContext) -> BuildPlan:
     """Return a plan that provides `python`."""
+    context.say("gives Python to the buildpacks that need it")
     return BuildPlan(provides=(PYTHON,))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pybuild.errors import SourceError
 from pybuild.log import Log
+from pybuild.store import STORE_NAME
 
 # History of version control is large, differs between two clones of one commit, and its configuration holds credentials.
 _VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".bzr"})
@@ -26,23 +27,29 @@ def copy_tree(source: Path, target: Path, log: Log) -> None:
     """Copy the tree `source` into the existing directory `target`, with the modes that git would give its files.
 
     Links stay links and are never followed. Version control data, caches of Python tools and virtual environments stay
-    behind; what is neither file, directory nor link (sockets, pipes, devices) too, with a warning. Files that look like
-    secrets are copied, with a warning that names them.
+    behind, and so does pybuild's store where `target` lies inside `source` (a home directory holds both); what is neither
+    file, directory nor link (sockets, pipes, devices) too, with a warning. Files that look like secrets are copied, with a
+    warning that names them.
 
     Raises:
         SourceError: something cannot be read.
     """
-    copier = _Copier(log)
+    copier = _Copier(log, target.resolve())
     try:
-        copier.copy(source, target, Path())
+        copier.copy(source.resolve(), target, Path())
     except PermissionError as err:
         raise SourceError(f"cannot read `{err.filename}`: permission denied") from err
+    except (FileNotFoundError, NotADirectoryError) as err:
+        raise SourceError(
+            f"`{err.filename}` went away while it was copied", "build again when nothing writes into the repository"
+        ) from err
     copier.report()
 
 
 class _Copier:
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, target: Path) -> None:
         self._log = log
+        self._target = target
         self._left_out: list[str] = []
         self._special: list[str] = []
         self._secrets: list[str] = []
@@ -54,7 +61,7 @@ class _Copier:
                 if entry.is_symlink():
                     (target / entry.name).symlink_to(os.readlink(entry.path))  # noqa: PTH115 - bytes as they are
                 elif entry.is_dir(follow_symlinks=False):
-                    if entry.name in _VERSION_CONTROL | _CACHES or Path(entry.path, "pyvenv.cfg").is_file():
+                    if self._is_left_out(entry):
                         self._left_out.append(f"{name}/")
                         continue
                     (target / entry.name).mkdir()
@@ -64,6 +71,13 @@ class _Copier:
                 else:
                     self._special.append(str(name))
         target.chmod(_DIRECTORY_MODE)
+
+    def _is_left_out(self, directory: os.DirEntry[str]) -> bool:
+        if directory.name in _VERSION_CONTROL | _CACHES or Path(directory.path, "pyvenv.cfg").is_file():
+            return True
+        # Of the store everything stays out, not only this build: `pybuild` in the path of the target is its root.
+        path = Path(directory.path)
+        return path.name == STORE_NAME and self._target.is_relative_to(path)
 
     def _copy_file(self, entry: os.DirEntry[str], target: Path, name: Path) -> None:
         # In a git worktree or submodule `.git` is a file.

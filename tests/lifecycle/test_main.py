@@ -117,6 +117,7 @@ def test_nothing_detected(world: World) -> None:
         "exit-code": 20,
         "summary": f"no group of buildpacks fits {world.app}",
         "facts": [{"label": "a", "value": "no file"}],
+        "hint": "add a file that one of these looks for, or build the directory that has it",
     }
 
 

@@ -79,3 +79,18 @@ def test_names_that_are_not_utf8_arrive_byte_for_byte(source: Path, target: Path
     (Path(os.fsdecode(os.fsencode(source) + b"/" + name))).write_text("x")
     copy_tree(source, target, RecordingLog())
     assert os.listdir(os.fsencode(target)) == [name]
+
+
+def test_the_store_inside_the_repository_stays_behind(source: Path) -> None:
+    (source / "main.py").write_text("")
+    (source / "pybuild").mkdir()
+    (source / "pybuild" / "kept.py").write_text("")
+    target = source / ".cache" / "pybuild" / "apps" / "key" / "work" / "app"
+    target.mkdir(parents=True)
+    copy_tree(source, target, RecordingLog())
+    assert sorted(str(path.relative_to(target)) for path in target.rglob("*")) == [
+        ".cache",
+        "main.py",
+        "pybuild",
+        "pybuild/kept.py",
+    ]
