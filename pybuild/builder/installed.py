@@ -67,14 +67,22 @@ def _programs(minor: str, env: Mapping[str, str]) -> Iterator[Path]:
     home = Path(env.get("HOME") or Path.home())
     pyenv = Path(env.get("PYENV_ROOT") or home / ".pyenv")
     managed = _managed_by_uv(env)
-    prefixes = [*sorted(managed.glob(f"cpython-{minor}*")), *sorted((pyenv / "versions").glob(f"{minor}*"))]
-    directories = [prefix / "bin" for prefix in prefixes]
+    directories = [prefix / "bin" for prefix in _matches(managed, f"cpython-{minor}*")]
+    directories += [prefix / "bin" for prefix in _matches(pyenv / "versions", f"{minor}*")]
     directories += [Path(name) for name in env.get("PATH", "").split(os.pathsep) if name]
     directories += [Path("/usr/local/bin"), *sorted(Path("/opt").glob(f"*python*{minor}*/bin"))]
     for directory in directories:
         program = directory / f"python{minor}"
         if os.access(program, os.X_OK):
             yield program
+
+
+def _matches(directory: Path, pattern: str) -> list[Path]:
+    """What matches in `directory`, sorted; what may not be read, such as another user's home, has nothing."""
+    try:
+        return sorted(directory.glob(pattern))
+    except PermissionError:
+        return []
 
 
 def _managed_by_uv(env: Mapping[str, str]) -> Path:
