@@ -121,12 +121,18 @@ class OrdinaryUser:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """Command that runs a command as this user, with nothing left of root's rights."""
-        return ("setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--init-groups", "--no-new-privs")
+        """Command that runs a command as this user, as a login would."""
+        return ("setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--init-groups")
 
     def environment(self) -> dict[str, str]:
-        """What a login sets."""
-        return {"HOME": str(self.home), "USER": self.name, "LOGNAME": self.name, "TMPDIR": str(self.home / "tmp")}
+        """What a login sets, and where this machine's packages come from."""
+        login = {"HOME": str(self.home), "USER": self.name, "LOGNAME": self.name, "TMPDIR": str(self.home / "tmp")}
+        return {**login, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **_package_settings()}
+
+
+def _package_settings() -> dict[str, str]:
+    wanted = re.compile(r"(PIP|UV)_.*|.*_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE", re.IGNORECASE)
+    return {name: value for name, value in os.environ.items() if wanted.fullmatch(name)}
 
 
 @contextlib.contextmanager

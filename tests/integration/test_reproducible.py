@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import CHECKOUT, FIXTURES, Pybuild, expect_success, ordinary_environment
+from tests.integration.command import CHECKOUT, FIXTURES, Pybuild, expect_success
 from tests.integration.data_science import build_with_report
 from tests.integration.image_files import differences, read_layout
 from tests.integration.machine import OrdinaryUser, ordinary_user
@@ -59,19 +60,29 @@ def installed(user: OrdinaryUser) -> Path:
 
 
 def test_an_ordinary_user_makes_the_builder_and_the_same_image(
-    user: OrdinaryUser, installed: Path, new_pybuild: Callable[[str], Pybuild], tmp_path: Path
+    user: OrdinaryUser, installed: Path, machine_store: Path, new_pybuild: Callable[[str], Pybuild], tmp_path: Path
 ) -> None:
-    env = {**ordinary_environment(user.home / "cache"), **user.environment()}
-    env.pop("PYTHONPATH")
+    cache_home = user.home / "cache"
+    # An interpreter that was packed from another user's files could not be made by this one.
+    _give(user, machine_store / "interpreters", cache_home / "pybuild" / "interpreters")
+    env = {**user.environment(), "XDG_CACHE_HOME": str(cache_home), "NO_COLOR": "1"}
     theirs = Pybuild(env=env, program=(str(installed),), prefix=user.prefix, cwd=user.home)
     # Two at once: one makes the builder, the other waits for it and says so.
     creations = [theirs.start("builder", "create") for _ in range(2)]
-    keys = {expect_success(creation.finish(900)).stdout for creation in creations}
-    assert len(keys) == 1
+    first, second = [creation.finish(900) for creation in creations]
+    assert expect_success(first).stdout == expect_success(second).stdout
+    assert sum("waiting" in creation.stderr for creation in (first, second)) == 1
     clone = clone_of(FIXTURES / "pip_c_extension", tmp_path / "clone")
-    subprocess.run(["cp", "--recursive", str(clone), str(user.home / "clone")], check=True)
+    _give(user, clone, user.home / "clone")
     expect_success(theirs("build", user.home / "clone", "--output", f"oci:{user.home / 'layout'}"))
     ran = expect_success(theirs("run", f"oci:{user.home / 'layout'}", "--", "python", "main.py"))
     assert ran.stdout.strip()
     build_with_report(new_pybuild("root"), clone, tmp_path / "report.json", "--output", f"oci:{tmp_path / 'layout'}")
     assert not differences(read_layout(tmp_path / "layout"), read_layout(user.home / "layout"))
+
+
+def _give(user: OrdinaryUser, source: Path, target: Path) -> None:
+    """Copy a tree to where `user` owns it."""
+    subprocess.run([*user.prefix, "mkdir", "--parents", str(target.parent)], check=True)
+    shutil.copytree(source, target, symlinks=True)
+    subprocess.run(["chown", "--recursive", f"{user.name}:", str(target)], check=True)
