@@ -36,7 +36,7 @@ from pybuild.builder.value import DebianPackage, KeptBase
 from pybuild.errors import ToolMissing
 
 # Another number when the same packages would be made into another base.
-_FORMAT = 1
+_FORMAT = 2
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Programs take the encoding of texts from LANG; Debian's C library has this locale built in.
 _ENVIRONMENT = {"PATH": _PATH, "LANG": "C.UTF-8"}

@@ -153,6 +153,8 @@ def _customization(assembly: Assembly) -> str:
             f"printf %s {shlex.quote(canonical)} > etc/apt/sources.list",
             # What is installed later stays as small.
             f"printf %s {shlex.quote(settings)} > etc/dpkg/dpkg.cfg.d/pybuild",
+            # Login shells, such as the terminals of JupyterLab, would lose the image's search path.
+            r"""[ ! -e etc/profile ] || sed -i 's/^\( *PATH=\)"\(.*\)"$/\1"${PATH:-\2}"/' etc/profile""",
             # mmdebstrap copies these with the modes that they have on the machine.
             "rm -f etc/resolv.conf etc/hostname; : > etc/resolv.conf; : > etc/hostname",
             "rm -rf var/log/* var/cache/apt/* var/cache/debconf/*-old var/lib/dpkg/*-old var/cache/ldconfig/* etc/.pwd.lock",
