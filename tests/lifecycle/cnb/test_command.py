@@ -129,5 +129,5 @@ def test_no_descriptor_of_ours_is_inherited(tmp_path: Path) -> None:
 
 
 def test_program_has_a_session_of_its_own() -> None:
-    _, lines = bash("ps -o sid= -p $$ | tr -d ' '; echo $$")
+    _, lines = bash("cut -d ' ' -f 6 /proc/$$/stat; echo $$")
     assert lines[0] == lines[1]
