@@ -156,6 +156,20 @@ def _page_name(url: str) -> str | None:
     return name if re.fullmatch(_NAME, name) else None
 
 
+def _refused(case: _Case) -> InstallationFailed | None:
+    """A package that is not found may be in an index that refused to answer, and that goes first."""
+    match = re.search(r"An index URL \((\S+)\) could not be queried due to a lack of valid", case.output) or re.search(
+        r"Error, Credentials not correct for (\S+)", case.output
+    )
+    if match is None:
+        return None
+    url = match[1]
+    return _failure(
+        f"{_place_of_url(url, case.found)}the package index `{mask_credentials(url)}` does not accept the credentials",
+        change="correct them where they come from: the URL of the index, `.netrc`, pip's configuration or `PIP_INDEX_URL`",
+    )
+
+
 def _not_found(case: _Case) -> InstallationFailed | None:
     match = re.search(rf"{_NAME} was not found in", case.text) or re.search(
         rf"satisfies the requirement {_NAME}\S* .*?\(from versions: none\)", case.text
@@ -246,6 +260,7 @@ _RULES: tuple[_Rule, ...] = (
     _wrong_hash,
     _missing_git,
     _unreachable,
+    _refused,
     _python_too_old_or_new,
     _not_found,
     _no_such_version,

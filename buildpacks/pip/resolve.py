@@ -42,7 +42,7 @@ def resolve_with_uv(run: ToolRun, *, uv: Path, python: Python, old: Lock | None)
         if not _resolve_near(run, uv, [*arguments, f"--constraints={directory / _OLD}"], directory / _OLD, old):
             done = run.uv(uv, *arguments)
             if done.status != 0:
-                raise diagnose(done.output, found, python)
+                raise diagnose(done.output + _refusals(run, uv, arguments, done.output), found, python)
         entries = parse_entries(without_credentials(result.read_text(encoding="utf-8")))
     return _with_given_hashes(entries, found)
 
@@ -66,6 +66,16 @@ def _resolve_near(run: ToolRun, uv: Path, arguments: list[str], constraints: Pat
         named = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", done.output)}
         wanted = [entry for entry in wanted if entry.name not in named]
     return False
+
+
+def _refusals(run: ToolRun, uv: Path, arguments: list[str], output: str) -> str:
+    """What uv says of indexes that refused it: it does so only where the first index that has a package decides."""
+    if "was not found in" not in output:
+        return ""
+    strategy = "--index-strategy=first-index"
+    again = [strategy if argument.startswith("--index-strategy=") else argument for argument in arguments]
+    hints = re.findall(r"^hint: An index URL .*$", run.uv(uv, *again, quiet=True).output, re.MULTILINE)
+    return "".join(f"{hint}\n" for hint in hints)
 
 
 def resolve_with_pip(run: ToolRun, *, pip: PipWheel, python: Python) -> tuple[LockEntry, ...]:

@@ -43,6 +43,20 @@ CASES = {
         "ERROR: Could not find a version that satisfies the requirement nopkg==1 (from versions: none)\n",
         "error: requirements.txt:2: there is no package `nopkg` in the package index",
     ),
+    "uv: an index that refuses": (
+        "nopkg==1\n",
+        UV_NO_SOLUTION
+        + "Because nopkg was not found in the package registry and you require nopkg==1, we can conclude x\n"
+        "hint: An index URL (https://packages.example/simple) could not be queried due to a lack of valid authentication "
+        "credentials (401 Unauthorized)\n",
+        "error: the package index `https://packages.example/simple` does not accept the credentials",
+    ),
+    "pip: an index that refuses": (
+        "nopkg==1\n",
+        "WARNING: 401 Error, Credentials not correct for https://packages.example/simple/nopkg/\n"
+        "ERROR: Could not find a version that satisfies the requirement nopkg==1 (from versions: none)\n",
+        "error: requirements.txt:1: the package index `https://packages.example/simple/nopkg/` does not accept the credentials",
+    ),
     "a module of Python": (
         "sqlite3\n",
         UV_NO_SOLUTION
