@@ -235,6 +235,7 @@ def main() -> None:
     print(
         f"\n{arguments.fixture.name}, {arguments.rounds} rounds, median (least–most), {os.cpu_count()} cores, {platform.platform()}\n"
     )
+    print("A ratio is the time over pybuild's in the same row: above 1, pybuild is faster.\n")
     print("\n".join(render_table(rounds)))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import Finished, Pybuild, expect_error, expect_success
+from tests.integration.command import Finished, Pybuild, expect_error, expect_success, ordinary_environment
 from tests.integration.image_check import validate_image
 from tests.integration.machine import expect_no_processes, processes_that_see
 from tests.integration.package_index import PackageIndex, write_sdist
@@ -59,6 +59,20 @@ def test_control_c_in_each_phase_leaves_nothing(
     _expect_interrupted(running.finish(20), _INTERRUPTED, offline_pybuild, tmp_path)
     expect_success(offline_pybuild("build", repository, "--output", f"oci:{tmp_path / 'layout'}"))
     validate_image(tmp_path / "layout")
+
+
+def test_control_c_while_the_builder_is_made_leaves_nothing(tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = Pybuild(env={**ordinary_environment(tmp_path / "cache-home"), "TMPDIR": str(temporary)})
+    running = command.start("builder", "create")
+    running.wait_for("unpacking packages")
+    running.send(signal.SIGINT)
+    expect_error(running.finish(60), _INTERRUPTED)
+    expect_no_processes(tmp_path)
+    assert list(temporary.iterdir()) == []
+    assert not list((tmp_path / "cache-home" / "pybuild").glob("bases/*"))
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
 
 
 @pytest.mark.parametrize(
