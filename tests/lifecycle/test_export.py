@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-import tomllib
 
 from lifecycle.analyze import PreviousImage, RunImage, analyze
 from lifecycle.cnb.group import Group, GroupElement
@@ -18,6 +17,7 @@ from lifecycle.cnb.labels import BUILD_LABEL, LIFECYCLE_LABEL, PROJECT_LABEL, Pr
 from lifecycle.cnb.launch import Slice
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.metadata import BuildMetadata
+from lifecycle.cnb.toml import parse_toml
 from lifecycle.errors import ExportError
 from lifecycle.export import ExportedImage, ExportRequest, export
 from lifecycle.launch_facts import LAUNCH_FACTS_LABEL
@@ -137,7 +137,7 @@ def test_layers_come_in_the_order_of_the_contract(exporter: Exporter) -> None:
     assert names_in(layers["application"]) == ["workspace/", "workspace/main.py"]
     assert names_in(layers["launcher"]) == ["cnb/", "cnb/lifecycle/", "cnb/lifecycle/launcher"]
     assert names_in(layers["process types"]) == ["cnb/", "cnb/process/", "cnb/process/web", "cnb/process/worker"]
-    metadata = tomllib.loads(content_of(layers["config"], "layers/config/metadata.toml").decode())
+    metadata = parse_toml(content_of(layers["config"], "layers/config/metadata.toml"), source="metadata.toml")
     assert [process["type"] for process in metadata["processes"]] == ["web", "worker"]
 
 
