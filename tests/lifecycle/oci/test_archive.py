@@ -199,10 +199,11 @@ def test_nothing_is_left_of_a_blob_that_failed(tmp_path: Path) -> None:
         archive.file(PurePosixPath("f"), b"x" * (3 * PIECE_SIZE), ROOT)
         raise KeyboardInterrupt
 
+    threads = threading.active_count()  # a server of another test may still be ending
     with pytest.raises(KeyboardInterrupt):
         write_layer_blob(tmp_path / "blobs", fill)
     assert list((tmp_path / "blobs").iterdir()) == []
-    assert threading.active_count() == 1
+    assert threading.active_count() <= threads
 
 
 def test_a_full_disk_is_an_error_and_not_a_hang(tmp_path: Path) -> None:
