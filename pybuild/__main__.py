@@ -46,10 +46,6 @@ def _run() -> int:
             return _TERMINATED
         sys.stderr.write("error: interrupted\n")
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader of standard output has gone, as in `pybuild … | head`; nothing can be told it any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     except OSError as err:
         known = _known_os_error(err)
         if known is None:

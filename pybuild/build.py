@@ -17,7 +17,7 @@ from lifecycle.cnb.group import Group
 from lifecycle.cnb.metadata import read_build_metadata, write_project_metadata
 from lifecycle.detection import Detection
 from lifecycle.export import ExportedImage, ExportRequest, export
-from lifecycle.exporters import Output, write_outputs
+from lifecycle.exporters import Output, check_outputs, write_outputs
 from lifecycle.oci.archive import Owner
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
@@ -68,6 +68,7 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
     Raises:
         lifecycle.cnb.errors.CnbError: the build failed; no output was touched.
     """
+    check_outputs(request.outputs)
     clock = _Clock(log=log, limit_s=request.timeout_s)
     builder = clock.make_builder(request, store)
     with _open(request, builder, store, host_env, clock) as (application, environment):

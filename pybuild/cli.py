@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -188,7 +189,7 @@ def build(
     for line in render_report(result):
         session.log.info(line)
     for output in result.outputs:
-        click.echo(output)
+        _print(output)
 
 
 @cli.command()
@@ -222,10 +223,10 @@ def detect(
     )
     detection = detect_repository(request, session.store, os.environ, session.log)
     if as_json:
-        click.echo(json.dumps(json.loads(render_detection(detection)), indent=2))
+        _print(json.dumps(json.loads(render_detection(detection)), indent=2))
     else:
         for line in describe_detection(detection):
-            click.echo(line)
+            _print(line)
     if detection.group is None:
         raise detection.error(app_dir=Path(repository))
 
@@ -284,7 +285,7 @@ def builder_create(builder: Path | None, *, refresh: bool, quiet: bool, verbose:
     session = _session(quiet=quiet, verbose=verbose)
     definition = read_definition(builder or default_definition_path())
     made = ensure_builder(definition, session.store, session.log, refresh=refresh)
-    click.echo(made.key)
+    _print(made.key)
 
 
 @builder_group.command("inspect")
@@ -296,7 +297,7 @@ def builder_inspect(builder: Path | None, *, as_json: bool, quiet: bool, verbose
     session = _session(quiet=quiet, verbose=verbose)
     definition = read_definition(builder or default_definition_path())
     description = describe_builder(ensure_builder(definition, session.store, session.log))
-    click.echo(json.dumps(description, indent=2) if as_json else render_description(description))
+    _print(json.dumps(description, indent=2) if as_json else render_description(description))
 
 
 @cli.command()
@@ -306,7 +307,7 @@ def completion(shell: str) -> None:
     shell_class = get_completion_class(shell)
     if shell_class is None:
         raise UsageError(f"there is no completion for `{shell}`")
-    click.echo(shell_class(cli, {}, "pybuild", "_PYBUILD_COMPLETE").source())
+    _print(shell_class(cli, {}, "pybuild", "_PYBUILD_COMPLETE").source())
 
 
 def _output(text: str, tags: tuple[str, ...]) -> Output:
@@ -314,6 +315,16 @@ def _output(text: str, tags: tuple[str, ...]) -> Output:
         return parse_output(text, tags=tags)
     except InvalidValue as err:
         raise UsageError(f"`--output {text}` {err.message}", err.hint or "for example `--output oci:DIR`") from err
+
+
+def _print(text: str) -> None:
+    """Write a result to standard output."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        # The reader has gone, as in `pybuild … | head`; nothing can be told it any more, not even by a late flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _user_env(pairs: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, str]:

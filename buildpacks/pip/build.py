@@ -192,6 +192,7 @@ def _install(run: ToolRun, tools: Tools, lock: Lock) -> None:
     else:
         install_with_uv(run, uv=tools.uv, python=tools.python, pip=tools.pip, lock=lock, venv=venv)
     clean(venv, lock, tools.pip)
+    context.say("Compiling to bytecode")
     compiled = compile_environment(context, venv=venv, store=run.cache_dir / "bytecode", python=tools.python)
     context.say(f"Bytecode: {compiled.compiled} files compiled, {compiled.reused} from the cache")
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from lifecycle.exporters.archive import ArchiveOutput
 from lifecycle.exporters.layout import LayoutOutput
+from lifecycle.exporters.place import check_place
 from lifecycle.oci.errors import InvalidValue
 from lifecycle.oci.image import Image
 from lifecycle.oci.location import Transport, parse_location
@@ -26,6 +27,10 @@ class Exporter(Protocol):
     @property
     def location(self) -> str:
         """The place as `parse_output` reads it."""
+
+    @property
+    def place(self) -> Path:
+        """The file or directory that the image goes to."""
 
     def prepare(
         self, image: Image, on_progress: Progress | None
@@ -46,6 +51,17 @@ def parse_output(text: str, *, tags: Sequence[str] = ()) -> Output:
         names = [*([location.name] if location.name else []), *tags]
         return LayoutOutput(directory=location.path, tags=tuple(dict.fromkeys(names)))
     return ArchiveOutput.make(location, tuple(tags))
+
+
+def check_outputs(outputs: Sequence[Output]) -> None:
+    """Find out before a build whether its outputs can be written; changes nothing.
+
+    Raises:
+        InvalidValue: two outputs are one file, or a part of a path is a file.
+        OSError: a directory cannot be written.
+    """
+    for output in _distinct(outputs):
+        check_place(output.place)
 
 
 def write_outputs(image: Image, outputs: Sequence[Output], *, on_progress: Progress | None = None) -> tuple[str, ...]:

@@ -46,6 +46,11 @@ class ArchiveOutput:
         return cls(file=location.path, transport=location.transport, tags=tuple(names))
 
     @property
+    def place(self) -> Path:
+        """What it writes."""
+        return self.file
+
+    @property
     def location(self) -> str:
         """`docker-archive:FILE`."""
         return f"{self.transport.value}:{self.file}"

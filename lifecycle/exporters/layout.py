@@ -23,6 +23,11 @@ class LayoutOutput:
     tags: tuple[str, ...] = ()
 
     @property
+    def place(self) -> Path:
+        """What it writes."""
+        return self.directory
+
+    @property
     def location(self) -> str:
         """`oci:DIR:TAG`."""
         return f"oci:{self.directory}:{self._names[0]}"
