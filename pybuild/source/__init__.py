@@ -62,4 +62,4 @@ def _fetch_git(git: GitSource, app_dir: Path, scratch: Path, log: Log, *, deadli
         if not root.is_dir():
             raise SourceError(f"{git.display_url} has no directory `{git.subdirectory}` at {revision[:12]}")
     copy_tree(root, app_dir, log)
-    return Source(kind="git", location=git.display_url, revision=revision, subdirectory=git.subdirectory)
+    return Source(kind="git", location=git.public_url, revision=revision, subdirectory=git.subdirectory)

@@ -14,6 +14,7 @@ from pybuild.errors import SourceError, ToolMissing
 from pybuild.log import Log
 
 _URL = re.compile(r"(https?|ssh|git\+ssh|git\+https|git\+file|file)://", re.IGNORECASE)
+_HTTP_USER = re.compile(r"(?<=^https://)[^/]*@|(?<=^http://)[^/]*@", re.IGNORECASE)
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^/].*")
 _ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # Nothing that the repository or the user's own git configuration says may run a program here.
@@ -49,6 +50,11 @@ class GitSource:
     def display_url(self) -> str:
         """The URL as it may be shown."""
         return mask_credentials(self.url)
+
+    @property
+    def public_url(self) -> str:
+        """The URL for everybody: the same for all who may fetch it, whoever they log in as."""
+        return mask_credentials(_HTTP_USER.sub("", self.url))
 
 
 def parse_git_source(text: str) -> GitSource | None:
@@ -103,6 +109,9 @@ def _git(arguments: list[str], directory: Path, source: GitSource, deadline: flo
     env = {name: value for name, value in os.environ.items() if _KEPT_VARIABLES.fullmatch(name)}
     env |= {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C.UTF-8"}
     env.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+    if env.get("SSL_CERT_FILE"):
+        # git has a name of its own for the bundle that everything else finds here.
+        env.setdefault("GIT_SSL_CAINFO", env["SSL_CERT_FILE"])
     result = run_command(["git", *options, *arguments], env=env, cwd=directory, deadline=deadline)
     if result.status != 0:
         raise _explain(source, mask_credentials(result.output.strip()))

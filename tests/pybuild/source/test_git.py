@@ -120,6 +120,13 @@ def test_credentials_are_not_shown() -> None:
     source = parse_git_source("https://me:s3cret@git.example.org/a/b")
     assert source is not None
     assert "s3cret" not in source.display_url
+    assert source.public_url == "https://git.example.org/a/b"
+
+
+def test_the_user_of_an_ssh_url_stays() -> None:
+    source = parse_git_source("ssh://git@git.example.org/a/b")
+    assert source is not None
+    assert source.public_url == "ssh://git@git.example.org/a/b"
 
 
 def test_identity_is_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
