@@ -22,10 +22,8 @@ from pathlib import Path
 from lifecycle.cnb.errors import CnbError
 
 
-class UsageError(CnbError):
-    """What was asked makes no sense, before anything was looked at."""
-
-    exit_code = 2
+class _ToldError(CnbError):
+    """An error whose text the raiser gives."""
 
     def __init__(self, summary: str, hint: str | None = None) -> None:
         super().__init__(summary)
@@ -43,19 +41,25 @@ class UsageError(CnbError):
         return self._hint
 
 
-class SourceError(UsageError):
+class UsageError(_ToldError):
+    """What was asked makes no sense, before anything was looked at."""
+
+    exit_code = 2
+
+
+class SourceError(_ToldError):
     """The repository cannot be had or read."""
 
     exit_code = 3
 
 
-class SettingsError(UsageError):
+class SettingsError(_ToldError):
     """A setting of the build cannot be used."""
 
     exit_code = 3
 
 
-class MachineError(UsageError):
+class MachineError(_ToldError):
     """The machine lacks something that pybuild needs."""
 
     exit_code = 4

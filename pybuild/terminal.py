@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -59,11 +58,6 @@ class TerminalLog:
         self._running: list[_Running] = []
         self._spinner = Spinner("dots")
         self._live: Live | None = None
-
-    @property
-    def stream(self) -> TextIO:
-        """Where the log goes."""
-        return sys.stderr
 
     def info(self, line: str) -> None:
         """Show an ordinary line."""
