@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from buildpacks.pip.settings import DEFAULT_FILE, FILES_VARIABLE, read_file_names
 from lifecycle.cnb.kit import BuildPlan, DetectContext, NotDetected, Requirement
 
 # What this buildpack gives to others: packages on Python's path. Part of its public interface, as `python` is of that one's.
 SITE_PACKAGES = "site-packages"
+DEFAULT_FILE = "requirements.txt"
+FILES_VARIABLE = "BP_PIP_REQUIREMENT"
 _SEARCHED_DIRECTORIES = 2000
 _SKIPPED = frozenset({".git", "node_modules", "venv", ".venv", "site-packages", "__pycache__"})
 
@@ -28,6 +30,11 @@ def detect(context: DetectContext) -> BuildPlan:
             Requirement(name=SITE_PACKAGES, metadata={"launch": True}),
         ),
     )
+
+
+def read_file_names(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the requirement files that are looked for, relative to the app directory; never empty."""
+    return tuple(env.get(FILES_VARIABLE, "").split()) or (DEFAULT_FILE,)
 
 
 def _explain(name: str, app_dir: Path, *, is_default: bool) -> str:

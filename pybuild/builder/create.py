@@ -6,6 +6,7 @@ buildpack does not make another base. `builder.lock` is held while anything is m
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import tempfile
 from collections.abc import Callable, Mapping
@@ -263,8 +264,12 @@ def _put_together(wanted: _Wanted, crew: Crew, log: Log) -> None:
 
     def put(directory: Path) -> None:
         put_together(parts, build.directory / "rootfs", directory)
-        facts = {"tools": {"uv": uv_version, "pip": wanted.definition.pip_version}}
-        (directory / "builder.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        tools = {
+            "uv": uv_version,
+            "pip": wanted.definition.pip_version,
+            "py-rattler": importlib.metadata.version("py-rattler"),
+        }
+        (directory / "builder.json").write_text(json.dumps({"tools": tools}, indent=1), encoding="utf-8")
 
     with log.step("putting the builder together"):
         make_directory(wanted.store / "builders" / parts.key(), put)

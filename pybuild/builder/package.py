@@ -32,17 +32,22 @@ from pybuild.builder.value import Interpreter
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 
 # Another number when the same parts would be put together differently.
-_FORMAT = 2
+_FORMAT = 3
 OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
 # -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
 _SHEBANG = b"#!/usr/bin/python3 -IB\n"
 _PROGRAMS = ("detector", "builder")
-# What the lifecycle and buildpacks import beside the standard library.
-_LIBRARIES = ("packaging", "tomli_w")
+# What the lifecycle imports beside the standard library, and what buildpacks do.
+_LIFECYCLE_LIBRARIES = ("packaging", "tomli_w")
+_BUILDPACK_LIBRARIES = (*_LIFECYCLE_LIBRARIES, "yaml")
+# What several buildpacks share: a package beside theirs, without a buildpack.toml.
+_SHARED_PACKAGE = "installer"
+_DISTRIBUTIONS = ("packaging", "py-rattler", "pyyaml", "tomli-w", "uv")
 # The phases that handle images run in the pybuild process.
 _NOT_IN_BUILD_IMAGE = ("oci", "exporters")
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+# Extension modules of the Python that runs pybuild are not for that of the build image, unless they keep to the stable ABI.
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.cpython-*.so")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _MAIN = "from lifecycle.__main__ import main\n\nmain()\n"
 
@@ -68,10 +73,10 @@ class Parts:
             _FORMAT,
             self.base_identities,
             [asdict(interpreter) for interpreter in self.interpreters],
-            [(name, importlib.metadata.version(name)) for name in ("packaging", "tomli-w", "uv")],
+            [(name, importlib.metadata.version(name)) for name in _DISTRIBUTIONS],
             self.pip_wheel.name,
             [_tree_hash(path) for path in (_package_directory("lifecycle"), Path(inside.__file__).parent)],
-            [_tree_hash(buildpack.directory) for buildpack in self.contents.buildpacks],
+            [_tree_hash(path) for buildpack in self.contents.buildpacks for path in _sources(buildpack)],
             repr(self.contents.order),
             repr(self.contents.system),
             repr((definition.description, definition.run_images, definition.build_variables, definition.user)),
@@ -91,11 +96,14 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
     _write_configuration(parts, cnb)
     with tempfile.TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
         library = Path(stage) / "lifecycle"
-        _copy_library(library, [("lifecycle", _NOT_IN_BUILD_IMAGE)])
+        _copy_libraries(library, _LIFECYCLE_LIBRARIES)
+        _copy_package("lifecycle", library, left_out=_NOT_IN_BUILD_IMAGE)
         (library / "__main__.py").write_text(_MAIN, encoding="utf-8")
-        _compile(rootfs, cnb, Path(stage))
+        copy_tools(parts.uv, parts.pip_wheel, opt)
+        # Too large for each buildpack to carry its own.
+        _copy_libraries(opt / "python", ("rattler",))
+        _compile(rootfs, cnb, opt, Path(stage))
         _write_programs(library, cnb / "lifecycle")
-    copy_tools(parts.uv, parts.pip_wheel, opt)
     _copy_interpreters(parts, opt / "interpreters")
     for path in (*cnb.rglob("*"), *opt.rglob("*"), cnb, opt):
         if not path.is_symlink():
@@ -105,8 +113,7 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
 
 def _copy_buildpack(buildpack: Descriptor, target: Path) -> None:
     source = buildpack.directory
-    is_package = (source / "__init__.py").is_file() and (source.parent / "__init__.py").is_file()
-    if not is_package:
+    if not _is_package(buildpack):
         shutil.copytree(source, target, symlinks=True)
         return
     # A buildpack written with the kit: its modules become a package of the library that its programs find beside them.
@@ -117,14 +124,26 @@ def _copy_buildpack(buildpack: Descriptor, target: Path) -> None:
         program.chmod(0o755)
     library = target / "lib"
     package = library / source.parent.name
-    shutil.copytree(
-        source, package / source.name, ignore=lambda directory, names: _other_than_modules(Path(directory), names)
-    )
+    for path in _sources(buildpack):
+        shutil.copytree(
+            path, package / path.name, ignore=lambda directory, names: _other_than_modules(Path(directory), names)
+        )
     shutil.copyfile(source.parent / "__init__.py", package / "__init__.py")
-    _copy_library(library, [])
+    _copy_libraries(library, _BUILDPACK_LIBRARIES)
     (library / "lifecycle").mkdir()
     shutil.copyfile(_package_directory("lifecycle") / "__init__.py", library / "lifecycle" / "__init__.py")
     shutil.copytree(_package_directory("lifecycle") / "cnb", library / "lifecycle" / "cnb", ignore=_LEFT_OUT)
+
+
+def _is_package(buildpack: Descriptor) -> bool:
+    directory = buildpack.directory
+    return (directory / "__init__.py").is_file() and (directory.parent / "__init__.py").is_file()
+
+
+def _sources(buildpack: Descriptor) -> tuple[Path, ...]:
+    """Directories that a buildpack's own code comes from."""
+    shared = buildpack.directory.parent / _SHARED_PACKAGE
+    return (buildpack.directory, shared) if _is_package(buildpack) and shared.is_dir() else (buildpack.directory,)
 
 
 def _modules(names: Sequence[str]) -> list[str]:
@@ -139,17 +158,18 @@ def _other_than_modules(directory: Path, names: Sequence[str]) -> set[str]:
     }
 
 
-def _copy_library(library: Path, packages: Sequence[tuple[str, Sequence[str]]]) -> None:
-    for name, excluded in (*((name, ()) for name in _LIBRARIES), *packages):
-        source = _package_directory(name)
-        shutil.copytree(
-            source,
-            library / name,
-            ignore=lambda directory, names, top=source, excluded=excluded: {
-                *_LEFT_OUT(directory, names),
-                *(excluded if Path(directory) == top else ()),
-            },
-        )
+def _copy_libraries(library: Path, names: Sequence[str]) -> None:
+    for name in names:
+        _copy_package(name, library)
+
+
+def _copy_package(name: str, library: Path, *, left_out: Sequence[str] = ()) -> None:
+    source = _package_directory(name)
+
+    def ignore(directory: str, names: list[str]) -> set[str]:
+        return {*_LEFT_OUT(directory, names), *(left_out if Path(directory) == source else ())}
+
+    shutil.copytree(source, library / name, ignore=ignore)
 
 
 def _package_directory(name: str) -> Path:
@@ -187,13 +207,14 @@ def _write_configuration(parts: Parts, cnb: Path) -> None:
     write_toml(cnb / "lifecycle" / "lifecycle.toml", {"lifecycle": {"version": lifecycle.__version__}, "apis": apis})
 
 
-def _compile(rootfs: Path, cnb: Path, stage: Path) -> None:
+def _compile(rootfs: Path, cnb: Path, opt: Path, stage: Path) -> None:
     scripts = PurePosixPath("/platform")
     (stage / "tmp").mkdir()
     sandbox = Sandbox(
         rootfs=rootfs,
         mounts=(
             Mount(source=cnb, target=CNB, writable=True),
+            Mount(source=opt, target=OPT, writable=True),
             Mount(source=stage, target=PurePosixPath("/layers"), writable=True),
             Mount(source=stage / "tmp", target=PurePosixPath("/tmp"), writable=True),  # noqa: S108 - the sandbox's own
             Mount(source=Path(inside.__file__).parent, target=scripts),
@@ -204,7 +225,14 @@ def _compile(rootfs: Path, cnb: Path, stage: Path) -> None:
     )
     libraries = [str(CNB / path.relative_to(cnb)) for path in sorted(cnb.glob("buildpacks/*/*/lib"))]
     # Not -I: that ignores PYTHONHASHSEED.
-    command = ["/usr/bin/python3", "-s", f"{scripts}/compile_bytecode.py", "/layers/lifecycle", *libraries]
+    command = [
+        "/usr/bin/python3",
+        "-s",
+        f"{scripts}/compile_bytecode.py",
+        "/layers/lifecycle",
+        str(OPT / "python"),
+        *libraries,
+    ]
     check = ["/usr/bin/python3", "-I", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
     if run_sandboxed(sandbox, check).status != 0:
         raise PackagingFailed("the build base needs Python 3.11 or newer as `/usr/bin/python3`")

@@ -12,7 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from buildpacks.pip.reader import Fetch, FetchFailed
+from buildpacks.installer.reader import Fetch, FetchFailed
 from lifecycle.cnb.toml import write_atomically
 
 _TIMEOUT_S = 20.0

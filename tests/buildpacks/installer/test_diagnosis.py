@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from buildpacks.pip.diagnosis import diagnose
-from buildpacks.pip.indexes import IndexSettings
-from buildpacks.pip.reader import RequirementSet, read_requirements
-from buildpacks.pip.tools import Python
+from buildpacks.installer.diagnosis import diagnose
+from buildpacks.installer.indexes import IndexSettings
+from buildpacks.installer.reader import RequirementSet, read_requirements
+from buildpacks.installer.tools import Python
 from lifecycle.cnb.errors import render_error
 
 PYTHON = Python(

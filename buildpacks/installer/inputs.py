@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from buildpacks.pip.credentials import read_credentials, without_credentials
-from buildpacks.pip.projects import hash_metadata
-from buildpacks.pip.reader import RequirementLine, RequirementSet
-from buildpacks.pip.settings import Installer
-from buildpacks.pip.tools import Python
+from buildpacks.installer.credentials import read_credentials, without_credentials
+from buildpacks.installer.projects import hash_metadata
+from buildpacks.installer.reader import RequirementLine, RequirementSet
+from buildpacks.installer.settings import Installer
 
 # How the fields are called when they have changed.
 _TITLES = {
@@ -25,6 +24,7 @@ _TITLES = {
     "indexes": "package indexes",
     "projects": "local projects",
     "python": "Python",
+    "installed": "what is installed before",
     "installer": "installer",
 }
 
@@ -40,6 +40,8 @@ class LockInputs:
     projects: tuple[str, ...]
     """`<path> <hash>` of what in local projects and package directories decides a resolution."""
     python: str
+    installed: str
+    """A hash of what the environment has before; empty where it begins empty."""
     installer: Installer
 
     def to_json(self) -> str:
@@ -54,6 +56,9 @@ class LockInputs:
             if before == after:
                 continue
             title = _TITLES[field.name]
+            if field.name == "installed":
+                found.append(f"{title} has changed")
+                continue
             if isinstance(after, str):
                 found.append(f"{title} has changed from {before} to {after}")
                 continue
@@ -69,8 +74,8 @@ class LockInputs:
         return tuple(found)
 
 
-def make_inputs(found: RequirementSet, *, python: Python, installer: Installer) -> LockInputs:
-    """Return what `found` is resolved from. Reads local projects."""
+def make_inputs(found: RequirementSet, *, python: str, installer: Installer, installed: str = "") -> LockInputs:
+    """Return what `found` is resolved from: `python` names the interpreter. Reads local projects."""
     options = found.options
     hosts = [Path(place) for place in options.indexes.find_links if place.startswith("/")]
     return LockInputs(
@@ -82,7 +87,8 @@ def make_inputs(found: RequirementSet, *, python: Python, installer: Installer) 
             *(f"{path} {hash_metadata(path)}" for path in found.local_projects),
             *(f"{path} {_listing(path)}" for path in hosts if path.is_dir()),
         ),
-        python=str(python),
+        python=python,
+        installed=installed,
         installer=installer,
     )
 
@@ -103,6 +109,7 @@ def parse_inputs(values: Mapping[str, object]) -> LockInputs:
         indexes=lines("indexes"),
         projects=lines("projects"),
         python=str(values["python"]),
+        installed=str(values["installed"]),
         installer="pip" if values["installer"] == "pip" else "uv",
     )
 

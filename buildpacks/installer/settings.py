@@ -1,4 +1,4 @@
-"""The variables that steer the buildpack."""
+"""The variables that steer the installer, whichever buildpack it works for."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from buildpacks.pip.errors import InvalidSetting
+from buildpacks.installer.errors import InvalidSetting
 
 Installer = Literal["uv", "pip"]
-DEFAULT_FILE = "requirements.txt"
-FILES_VARIABLE = "BP_PIP_REQUIREMENT"
 CONSTRAINTS_VARIABLE = "BP_PIP_CONSTRAINTS"
 INSTALLER_VARIABLE = "BP_PIP_INSTALLER"
 REFRESH_VARIABLE = "BP_REFRESH"
@@ -22,8 +20,6 @@ _FALSE = frozenset({"", "0", "false", "no", "off"})
 class Settings:
     """What the user and the operator chose."""
 
-    files: tuple[str, ...]
-    """Requirement files, relative to the app directory; never empty."""
     constraints: tuple[str, ...]
     """Files or URLs that constrain every installation."""
     installer: Installer
@@ -40,13 +36,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     if installer not in ("uv", "pip"):
         raise InvalidSetting(variable=INSTALLER_VARIABLE, value=installer, allowed="`uv` or `pip`")
     return Settings(
-        files=read_file_names(env),
         constraints=tuple(env.get(CONSTRAINTS_VARIABLE, "").split()),
         installer="pip" if installer == "pip" else "uv",
         refresh=refresh in _TRUE,
     )
-
-
-def read_file_names(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the requirement files that are looked for."""
-    return tuple(env.get(FILES_VARIABLE, "").split()) or (DEFAULT_FILE,)

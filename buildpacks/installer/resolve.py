@@ -11,22 +11,27 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
-from buildpacks.pip.commands import ToolRun, private_directory
-from buildpacks.pip.credentials import without_credentials
-from buildpacks.pip.diagnosis import diagnose
-from buildpacks.pip.errors import InvalidRequirements, Origin, Problem
-from buildpacks.pip.inputs import render_line
-from buildpacks.pip.lock import Lock, LockEntry, parse_entries
-from buildpacks.pip.reader import RequirementLine, RequirementSet
-from buildpacks.pip.tools import PipWheel, Python
+from buildpacks.installer.commands import ToolRun, private_directory
+from buildpacks.installer.credentials import without_credentials
+from buildpacks.installer.diagnosis import diagnose
+from buildpacks.installer.errors import InvalidRequirements, Origin, Problem
+from buildpacks.installer.inputs import render_line
+from buildpacks.installer.installed import Distribution, write_metadata_wheels
+from buildpacks.installer.lock import Lock, LockEntry, parse_entries
+from buildpacks.installer.reader import RequirementLine, RequirementSet
+from buildpacks.installer.tools import PipWheel, Python
 
 _OLD = "old-versions.txt"
+_INSTALLED = "installed"
 # How often versions that stand in the way of new requirements are given up before all are.
 _ATTEMPTS = 4
 
 
-def resolve_with_uv(run: ToolRun, *, uv: Path, python: Python, old: Lock | None) -> tuple[LockEntry, ...]:
-    """Return what uv resolves the requirements to; versions of `old` are kept where they still fit.
+def resolve_with_uv(
+    run: ToolRun, *, uv: Path, python: Python, old: Lock | None, installed: tuple[Distribution, ...] = ()
+) -> tuple[LockEntry, ...]:
+    """Return what uv resolves the requirements to; versions of `old` and of what is `installed` are kept where they still
+    fit, and what is installed as it is, is left out.
 
     Raises `InstallationFailed`, and `InvalidRequirements` when hashes are missing.
     """
@@ -39,23 +44,51 @@ def resolve_with_uv(run: ToolRun, *, uv: Path, python: Python, old: Lock | None)
         # Metadata of local projects is cached by the times of some of their files, which say little.
         arguments += ["--refresh"] if found.local_projects else []
         arguments += run.uv_options()
-        if not _resolve_near(run, uv, [*arguments, f"--constraints={directory / _OLD}"], directory / _OLD, old):
+        if installed:
+            (directory / _INSTALLED).mkdir()
+            write_metadata_wheels(installed, directory / _INSTALLED)
+            arguments += [f"--find-links={directory / _INSTALLED}"]
+        wanted = _wanted_versions(run.found, old, installed)
+        if not _resolve_near(run, uv, [*arguments, f"--constraints={directory / _OLD}"], directory / _OLD, wanted):
             done = run.uv(uv, *arguments)
             if done.status != 0:
                 raise diagnose(done.output + _refusals(run, uv, arguments, done.output), found, python)
         entries = parse_entries(without_credentials(result.read_text(encoding="utf-8")))
-    return _with_given_hashes(entries, found)
+    return _with_given_hashes(_not_installed(entries, installed), found)
 
 
-def _resolve_near(run: ToolRun, uv: Path, arguments: list[str], constraints: Path, old: Lock | None) -> bool:
-    """Whether a resolution was found with the versions of `old`: all that the requirement files leave open, or all of those
-    that do not stand in its way.
+def _wanted_versions(
+    found: RequirementSet, old: Lock | None, installed: tuple[Distribution, ...]
+) -> tuple[LockEntry, ...]:
+    """What should stay as it is, as far as the requirement files leave it open."""
+    pinned = {line.requirement.name for line in found.requirements if line.requirement.is_pinned}
+    wanted: dict[str | None, LockEntry] = {
+        one.name: LockEntry(text=f"{one.name}=={one.version}") for one in installed if one.name not in pinned
+    }
+    for entry in old.entries if old else ():
+        if entry.version is not None and entry.name not in pinned:
+            wanted[entry.name] = entry
+    return tuple(wanted.values())
+
+
+def _not_installed(entries: tuple[LockEntry, ...], installed: tuple[Distribution, ...]) -> tuple[LockEntry, ...]:
+    there = {distribution.name: distribution for distribution in installed}
+
+    def is_there(entry: LockEntry) -> bool:
+        known = there.get(entry.name or "")
+        return known is not None and entry.version is not None and known.has_version(entry.version)
+
+    return tuple(entry for entry in entries if not is_there(entry))
+
+
+def _resolve_near(
+    run: ToolRun, uv: Path, arguments: list[str], constraints: Path, wanted: tuple[LockEntry, ...]
+) -> bool:
+    """Whether a resolution was found with the versions that are `wanted`, or all of those that do not stand in its way.
 
     They are given as constraints. uv would also take an old lock as wishes, but those are looked up in each index apart,
     and one whose file is for another Python counts as a version that there is not.
     """
-    pinned = {line.requirement.name for line in run.found.requirements if line.requirement.is_pinned}
-    wanted = [entry for entry in old.entries if "==" in entry.text and entry.name not in pinned] if old else []
     for _ in range(_ATTEMPTS):
         if not wanted:
             break
@@ -64,7 +97,7 @@ def _resolve_near(run: ToolRun, uv: Path, arguments: list[str], constraints: Pat
         if done.status == 0:
             return True
         named = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", done.output)}
-        wanted = [entry for entry in wanted if entry.name not in named]
+        wanted = tuple(entry for entry in wanted if entry.name not in named)
     return False
 
 
@@ -78,14 +111,19 @@ def _refusals(run: ToolRun, uv: Path, arguments: list[str], output: str) -> str:
     return "".join(f"{hint}\n" for hint in hints)
 
 
-def resolve_with_pip(run: ToolRun, *, pip: PipWheel, python: Python) -> tuple[LockEntry, ...]:
-    """Return what pip resolves the requirements to. Raises as `resolve_with_uv` does."""
+def resolve_with_pip(
+    run: ToolRun, *, pip: PipWheel, python: Python, keep_installed: bool = False
+) -> tuple[LockEntry, ...]:
+    """Return what pip resolves the requirements to, without what `python` has already if `keep_installed`. Raises as
+    `resolve_with_uv` does.
+    """
     found = run.found
     with private_directory() as directory:
         source, constraints, report = _write_files(directory, run, head=run.pip_lines())
         # A wheel is a program: nothing has to be installed to run the pip that is in it.
         command = [str(python.executable), str(pip.path / "pip"), "install"]
-        arguments = ["--dry-run", "--ignore-installed", f"--report={report}", f"--requirement={source}"]
+        arguments = ["--dry-run", f"--report={report}", f"--requirement={source}"]
+        arguments += [] if keep_installed else ["--ignore-installed"]
         arguments += [f"--constraint={constraints}"] if found.constraints else []
         done = run.pip(command, *arguments)
         if done.status != 0:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from buildpacks.pip.advice import advise_on_command
-from buildpacks.pip.credentials import without_credentials
-from buildpacks.pip.disguise import recognise
-from buildpacks.pip.errors import InvalidRequirements, Origin, Problem, ProblemKind
-from buildpacks.pip.indexes import IndexSettings
-from buildpacks.pip.lines import (
+from buildpacks.installer.advice import advise_on_command
+from buildpacks.installer.credentials import without_credentials
+from buildpacks.installer.disguise import recognise
+from buildpacks.installer.errors import InvalidRequirements, Origin, Problem, ProblemKind
+from buildpacks.installer.indexes import IndexSettings
+from buildpacks.installer.lines import (
     LINE_LIMIT,
     LogicalLine,
     UndecodableText,
@@ -26,10 +26,10 @@ from buildpacks.pip.lines import (
     logical_lines,
     unset_variables,
 )
-from buildpacks.pip.options import InvalidOption, LineOptions, parse_line
-from buildpacks.pip.requirement import LineProblem, Requirement, parse_editable, parse_requirement
-from buildpacks.pip.settings import CONSTRAINTS_VARIABLE
-from buildpacks.pip.tool_options import REMOTE, ToolOptions, with_line
+from buildpacks.installer.options import InvalidOption, LineOptions, parse_line
+from buildpacks.installer.requirement import LineProblem, Place, Requirement, parse_editable, parse_requirement
+from buildpacks.installer.settings import CONSTRAINTS_VARIABLE
+from buildpacks.installer.tool_options import REMOTE, ToolOptions, with_line
 from lifecycle.cnb.kit import mask_credentials
 
 Fetch = Callable[[str], bytes]
@@ -74,23 +74,40 @@ class RequirementSet:
         return tuple(dict.fromkeys(path for path in paths if path is not None))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedLines:
+    """Requirement lines that stand in a file of another kind."""
+
+    path: Path
+    """That file, inside the app directory; relative paths begin in its directory."""
+    lines: tuple[tuple[int, str], ...]
+    """Line numbers from 1, and texts."""
+
+
 def read_requirements(
     names: tuple[str, ...],
     *,
+    embedded: EmbeddedLines | None = None,
     constraints: tuple[str, ...] = (),
     app_dir: Path,
     env: Mapping[str, str],
     indexes: IndexSettings,
     fetch: Fetch,
 ) -> RequirementSet:
-    """Return what the files `names` say, paths relative to `app_dir`; `constraints` are the files and URLs of
-    `BP_PIP_CONSTRAINTS`.
+    """Return what the files `names` and the `embedded` lines say, paths of files relative to `app_dir`; `constraints` are the
+    files and URLs of `BP_PIP_CONSTRAINTS`.
 
     `env` gives the values of `${NAME}`. Raises `InvalidRequirements` with every problem there is.
     """
-    reading = _Reading(app_dir=app_dir.resolve(), env=env, fetch=fetch, options=ToolOptions(indexes=indexes))
+    root = app_dir.resolve()
+    base = root if embedded is None else embedded.path.resolve().parent
+    reading = _Reading(
+        app_dir=root, place=Place(root=root, base=base), env=env, fetch=fetch, options=ToolOptions(indexes=indexes)
+    )
     for name in names:
         reading.include(name, by=None, origin=Origin(file=name), is_constraint=False)
+    if embedded is not None:
+        reading.read_embedded(embedded)
     for name in constraints:
         reading.include(name, by=None, origin=Origin(file=CONSTRAINTS_VARIABLE), is_constraint=True)
     options = reading.options
@@ -124,6 +141,7 @@ class _Reading:
     """One run over the files, and what it found so far."""
 
     app_dir: Path
+    place: Place
     env: Mapping[str, str]
     fetch: Fetch
     options: ToolOptions
@@ -154,11 +172,16 @@ class _Reading:
             self._report(where, LineProblem(disguise.kind, disguise.message, disguise.change))
             return
         for line in logical_lines(text):
-            where = Origin(file=file.shown, line=line.number)
-            try:
-                self._read_line(line, where, file)
-            except LineProblem as err:
-                self._report(where, err)
+            self._read_line(line, Origin(file=file.shown, line=line.number), file)
+
+    def read_embedded(self, embedded: EmbeddedLines) -> None:
+        """Read lines that a file of another kind holds."""
+        path = embedded.path.resolve()
+        shown, location = path.relative_to(self.app_dir).as_posix(), str(path)
+        file = _File(shown=shown, location=location, is_constraint=False, including=(location,))
+        for number, text in embedded.lines:
+            for line in logical_lines(text):
+                self._read_line(line, Origin(file=shown, line=number), file)
 
     def _locate(self, name: str, by: _File | None, *, is_constraint: bool) -> _File:
         if REMOTE.match(name) or (by is not None and REMOTE.match(by.location)):
@@ -191,6 +214,12 @@ class _Reading:
             ) from err
 
     def _read_line(self, line: LogicalLine, origin: Origin, file: _File) -> None:
+        try:
+            self._take_line(line, origin, file)
+        except LineProblem as err:
+            self._report(origin, err)
+
+    def _take_line(self, line: LogicalLine, origin: Origin, file: _File) -> None:
         if len(line.text) > LINE_LIMIT:
             size = f"{len(line.text) / 1024:.0f} KiB"
             raise LineProblem("invalid", f"a line of {size} is no requirement", "remove or split the line")
@@ -223,9 +252,9 @@ class _Reading:
                 message = f"`--hash={_shorten(value)}` is not a hash"
                 raise LineProblem("hash", message, "write `--hash=sha256:` and 64 hexadecimal digits")
         if options.editable is not None:
-            requirement = parse_editable(options.editable, shown=written, app_dir=self.app_dir)
+            requirement = parse_editable(options.editable, shown=written, place=self.place)
         else:
-            requirement = parse_requirement(options.requirement, shown=written, app_dir=self.app_dir)
+            requirement = parse_requirement(options.requirement, shown=written, place=self.place)
         line = RequirementLine(
             origin=origin,
             requirement=requirement,

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildpacks.pip.errors import DiskFull
-from buildpacks.pip.tools import Python
+from buildpacks.installer.errors import DiskFull
+from buildpacks.installer.tools import Python
 from lifecycle.cnb.kit import BuildContext, BuildpackError
 from lifecycle.cnb.layer import remove_tree
 
@@ -43,10 +43,10 @@ class Compiled:
     """Files that are no valid Python for the interpreter."""
 
 
-def compile_environment(context: BuildContext, *, venv: Path, store: Path, python: Python) -> Compiled:
-    """Give every module of `venv` its bytecode, with `store` as memory; what `store` holds beside that is removed.
+def compile_modules(context: BuildContext, library: Path, *, store: Path, python: Python) -> Compiled:
+    """Give every module below `library` its bytecode, with `store` as memory; what `store` holds beside that is removed.
 
-    Raises `CompilationFailed` and `DiskFull`.
+    `python` compiles, and is in the environment that `library` belongs to. Raises `CompilationFailed` and `DiskFull`.
     """
     directory = store / python.abi
     directory.mkdir(parents=True, exist_ok=True)
@@ -56,19 +56,19 @@ def compile_environment(context: BuildContext, *, venv: Path, store: Path, pytho
     for unfinished in directory.glob("*.tmp"):
         unfinished.unlink()
     known = {entry.name for entry in os.scandir(directory)}
-    sources = [(source, _key(source)) for source in _sources(venv, python)]
+    sources = [(source, _key(source)) for source in _sources(library)]
     jobs = {key: source for source, key in sources if key not in known}
     if jobs:
-        _compile(context, jobs, directory, venv)
+        _compile(context, jobs, directory, python)
     impossible = sum(not _link(directory / key, source, python) for source, key in sources)
     for key in known - {key for _, key in sources}:
         (directory / key).unlink()
     return Compiled(reused=len(sources) - len(jobs), compiled=len(jobs), impossible=impossible)
 
 
-def _sources(venv: Path, python: Python) -> Iterator[Path]:
-    """Python files of the environment in a fixed order. Bytecode that came with a package is removed: it holds times."""
-    for directory, names, files in os.walk(venv / "lib" / f"python{python.minor}" / "site-packages"):
+def _sources(library: Path) -> Iterator[Path]:
+    """Python files below `library` in a fixed order. Bytecode that came with a package is removed: it holds times."""
+    for directory, names, files in os.walk(library):
         if "__pycache__" in names:
             names.remove("__pycache__")
             remove_tree(Path(directory, "__pycache__"))
@@ -84,11 +84,11 @@ def _key(source: Path) -> str:
     return digest.hexdigest()
 
 
-def _compile(context: BuildContext, jobs: dict[str, Path], directory: Path, venv: Path) -> None:
+def _compile(context: BuildContext, jobs: dict[str, Path], directory: Path, python: Python) -> None:
     job_file = directory / "jobs.tmp"
     words = [word for key, source in jobs.items() for word in (source, source, directory / key)]
     job_file.write_bytes(b"".join(os.fsencode(word) + b"\0" for word in words))
-    argv = [str(venv / "bin" / "python"), "-sSB", str(_WORKER), str(job_file)]
+    argv = [str(python.executable), "-sSB", str(_WORKER), str(job_file)]
     # -I would ignore PYTHONHASHSEED; so the environment holds nothing else that Python listens to.
     env = {"PATH": context.env.get("PATH", ""), "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
     if "LD_LIBRARY_PATH" in context.env:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from buildpacks.pip.credentials import read_credentials, with_credentials, without_credentials
-from buildpacks.pip.indexes import IndexSettings, read_index_settings
-from buildpacks.pip.inputs import LockInputs
-from buildpacks.pip.lock import LockEntry, describe_age, new_lock, parse_entries, read_lock, write_lock
-from buildpacks.pip.projects import hash_content, hash_editable, hash_metadata, list_files, remove_leftovers
-from buildpacks.pip.reader import FetchFailed
-from buildpacks.pip.remote import fetch_url, fetch_with_memory
+from buildpacks.installer.credentials import read_credentials, with_credentials, without_credentials
+from buildpacks.installer.indexes import IndexSettings, read_index_settings
+from buildpacks.installer.inputs import LockInputs
+from buildpacks.installer.lock import LockEntry, describe_age, new_lock, parse_entries, read_lock, write_lock
+from buildpacks.installer.projects import hash_content, hash_editable, hash_metadata, list_files, remove_leftovers
+from buildpacks.installer.reader import FetchFailed
+from buildpacks.installer.remote import fetch_url, fetch_with_memory
 
 INPUTS = LockInputs(
     requirements=("a", "b"),
@@ -26,6 +26,7 @@ INPUTS = LockInputs(
     indexes=("--index-url https://pypi.org/simple",),
     projects=(),
     python="3.10.13",
+    installed="",
     installer="uv",
 )
 

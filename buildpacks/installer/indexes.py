@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from buildpacks.pip.credentials import without_credentials
+from buildpacks.installer.credentials import without_credentials
 
 # pip's default, and uv's
 PYPI = "https://pypi.org/simple"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from buildpacks.pip.errors import InvalidRequirements, Problem
-from buildpacks.pip.indexes import IndexSettings
-from buildpacks.pip.reader import FetchFailed, RequirementSet, read_requirements
+from buildpacks.installer.errors import InvalidRequirements, Problem
+from buildpacks.installer.indexes import IndexSettings
+from buildpacks.installer.reader import FetchFailed, RequirementSet, read_requirements
 from lifecycle.cnb.errors import render_error
 
 HASH = "sha256:" + "0123456789abcdef" * 4

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from buildpacks.pip.errors import Origin
-from buildpacks.pip.indexes import IndexSettings
-from buildpacks.pip.options import LineOptions
-from buildpacks.pip.requirement import LineProblem
+from buildpacks.installer.errors import Origin
+from buildpacks.installer.indexes import IndexSettings
+from buildpacks.installer.options import LineOptions
+from buildpacks.installer.requirement import LineProblem
 from lifecycle.cnb.kit import mask_credentials
 
 REMOTE = re.compile(r"https?://", re.IGNORECASE)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
 
-from buildpacks.pip.build_failures import explain_build_failure
-from buildpacks.pip.credentials import without_credentials
-from buildpacks.pip.errors import DiskFull, InstallationFailed
-from buildpacks.pip.reader import RequirementLine, RequirementSet
-from buildpacks.pip.tools import Python
+from buildpacks.installer.build_failures import explain_build_failure
+from buildpacks.installer.credentials import without_credentials
+from buildpacks.installer.errors import DiskFull, InstallationFailed
+from buildpacks.installer.reader import RequirementLine, RequirementSet
+from buildpacks.installer.tools import Python
 from lifecycle.cnb.kit import mask_credentials
 
 _NAME = r"([A-Za-z0-9][A-Za-z0-9._-]*)"

@@ -1,15 +1,15 @@
-"""What an environment is made of: the metadata of the layer `venv`, by which a later build knows that it can be used again."""
+"""What an environment is made of: the metadata of its layer, by which a later build knows that it can be used again."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 
-from buildpacks.pip.inputs import render_options
-from buildpacks.pip.lock import Lock
-from buildpacks.pip.projects import hash_content, hash_editable
-from buildpacks.pip.reader import RequirementSet
-from buildpacks.pip.tools import PipWheel, Python
+from buildpacks.installer.inputs import render_options
+from buildpacks.installer.lock import Lock
+from buildpacks.installer.projects import hash_content, hash_editable
+from buildpacks.installer.reader import RequirementSet
+from buildpacks.installer.tools import Tools
 
 # To be raised when this buildpack makes something else of the same lock.
 _LAYOUT = 1
@@ -27,9 +27,7 @@ _TITLES = {
 }
 
 
-def make_fingerprint(
-    lock: Lock, found: RequirementSet, *, python: Python, installer: str, pip: PipWheel
-) -> dict[str, object]:
+def make_fingerprint(lock: Lock, found: RequirementSet, tools: Tools) -> dict[str, object]:
     """Return everything that decides the bytes of the environment, as layer metadata. Reads local projects."""
     editable = {line.requirement.path for line in found.requirements if line.is_editable}
     settings = [
@@ -42,10 +40,10 @@ def make_fingerprint(
         "layout": _LAYOUT,
         "lock": lock.sha256,
         "packages": len(lock.entries),
-        "python": str(python),
-        "python-path": str(python.executable),
-        "installer": installer,
-        "pip": pip.version,
+        "python": str(tools.python),
+        "python-path": str(tools.python.executable),
+        "installer": tools.version,
+        "pip": tools.pip.version,
         "options": "\n".join((*render_options(found), *settings)),
         "projects": hashlib.sha256(projects.encode()).hexdigest() if projects else "",
     }

@@ -1,4 +1,4 @@
-"""The programs of the build image that this buildpack works with: the interpreter, uv, and the wheel of pip."""
+"""The programs of the build image that the installer works with: the interpreter, uv, and the wheel of pip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from buildpacks.pip.errors import MissingTool
+from buildpacks.installer.errors import MissingTool
+from buildpacks.installer.settings import Installer
 from lifecycle.cnb.kit import BuildContext
 
 _DEFAULT_WHEELS = Path("/opt/pybuild/wheels")
@@ -54,14 +55,38 @@ class PipWheel:
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What one build installs with. `uv` is `None` when pip does it."""
+
+    python: Python
+    pip: PipWheel
+    uv: Path | None
+    version: str
+    """Of the installer: `uv 0.9.1` or `pip 26.3`."""
+
+
+def find_tools(context: BuildContext, installer: Installer, python: Python) -> Tools:
+    """Return the tools of `installer` for an environment of `python`. Raises `MissingTool`."""
+    pip = find_pip_wheel(context.env)
+    if installer == "pip":
+        return Tools(python=python, pip=pip, uv=None, version=f"pip {pip.version}")
+    uv, version = find_uv(context)
+    return Tools(python=python, pip=pip, uv=uv, version=f"uv {version}")
+
+
 def find_python(context: BuildContext) -> Python:
     """Return the interpreter that the `PATH` of the build has first. Raises `MissingTool`."""
-    found = _which("python3", context.env)
-    result = context.run([str(found), "-IS", "-c", _IDENTIFY], echo=False, quiet=True)
+    return identify_python(context, _which("python3", context.env))
+
+
+def identify_python(context: BuildContext, executable: Path) -> Python:
+    """Return what the interpreter says it is. Raises `MissingTool` when it does not run."""
+    result = context.run([str(executable), "-IS", "-c", _IDENTIFY], echo=False, quiet=True)
     words = result.output.split()
     if result.status != 0 or len(words) != 3:
-        raise MissingTool(tool="python3", looked_in=f"{found}, which does not run: {result.output.strip()[-200:]}")
-    return Python(executable=found, version=words[0], abi=words[1], cache_tag=words[2])
+        raise MissingTool(tool="python3", looked_in=f"{executable}, which does not run: {result.output.strip()[-200:]}")
+    return Python(executable=executable, version=words[0], abi=words[1], cache_tag=words[2])
 
 
 def find_uv(context: BuildContext) -> tuple[Path, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from buildpacks.pip.errors import ProblemKind
+from buildpacks.installer.errors import ProblemKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from buildpacks.pip.inputs import LockInputs, parse_inputs
-from buildpacks.pip.lines import logical_lines
+from buildpacks.installer.inputs import LockInputs, parse_inputs
+from buildpacks.installer.lines import logical_lines
 from lifecycle.cnb.toml import write_atomically
 
 _FORMAT = 1
@@ -21,7 +21,7 @@ _PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(?:==|==
 
 
 # What the file says of itself; the same for everyone, so that it changes no image.
-_HEADER = "# The packages of this image, as they were resolved from its requirement files. pip and uv read this file.\n"
+_HEADER = "# The Python packages of this image, as they were resolved from its requirement lines. pip and uv read this file.\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,12 @@ class LockEntry:
         """Canonical; `None` for a local project."""
         found = _PINNED.match(self.text)
         return canonicalize_name(found[1]) if found else None
+
+    @property
+    def version(self) -> str | None:
+        """`None` for what is not pinned to a version of an index."""
+        name, pinned, version = self.text.partition("==")
+        return version.partition(";")[0].strip() if pinned and " @ " not in name else None
 
     @property
     def is_local(self) -> bool:

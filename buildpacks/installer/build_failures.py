@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
-from buildpacks.pip.errors import InstallationFailed
+from buildpacks.installer.errors import InstallationFailed
 
 # What is built, in the words of uv (`Failed to build `x==1``, also for downloads) and pip.
 _BUILT = (

@@ -17,8 +17,8 @@ from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as NamedRequirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from buildpacks.pip.advice import advise
-from buildpacks.pip.errors import ProblemKind
+from buildpacks.installer.advice import advise
+from buildpacks.installer.errors import ProblemKind
 
 # pip's `ARCHIVE_EXTENSIONS`
 _ARCHIVES = (".zip", ".whl", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz")
@@ -59,13 +59,23 @@ class Requirement:
     extras: tuple[str, ...] = ()
 
 
-def parse_requirement(text: str, *, shown: str, app_dir: Path) -> Requirement:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the paths of a requirement begin, and what they may not leave."""
+
+    root: Path
+    """The app directory."""
+    base: Path
+    """The working directory that the line is written for: the app directory for pip."""
+
+
+def parse_requirement(text: str, *, shown: str, place: Place) -> Requirement:
     """Return what `text` asks for. `shown` is the line as it was written, for messages. Raises `LineProblem`."""
     is_url = _URL.match(text) is not None
     body, marker = _split_marker(text, "; " if is_url else ";", shown)
     if is_url:
-        return _parse_url(body, marker=marker, shown=shown, app_dir=app_dir)
-    local = _parse_path(body, marker=marker, shown=shown, app_dir=app_dir)
+        return _parse_url(body, marker=marker, shown=shown, place=place)
+    local = _parse_path(body, marker=marker, shown=shown, place=place)
     if local is not None:
         return local
     try:
@@ -77,23 +87,23 @@ def parse_requirement(text: str, *, shown: str, app_dir: Path) -> Requirement:
     _reject_what_is_no_package(name, named, shown)
     if named.url is not None:
         prefix = named.name + (f"[{','.join(sorted(named.extras))}]" if named.extras else "")
-        return _parse_url(named.url, marker=marker, shown=shown, app_dir=app_dir, prefix=prefix)
+        return _parse_url(named.url, marker=marker, shown=shown, place=place, prefix=prefix)
     is_pinned = any(
         specifier.operator in ("==", "===") and not specifier.version.endswith(".*") for specifier in named.specifier
     )
     return Requirement(kind="index", text=text, name=name, is_pinned=is_pinned, extras=tuple(sorted(named.extras)))
 
 
-def parse_editable(text: str, *, shown: str, app_dir: Path) -> Requirement:
+def parse_editable(text: str, *, shown: str, place: Place) -> Requirement:
     """Return what stands behind `-e`: a local project, or a version control URL. Raises `LineProblem`."""
     if _URL.match(text) is None:
         body, marker = _split_marker(text, ";", shown)
         path_text, _ = _split_extras(body.strip())
-        if "@" not in path_text or (app_dir / path_text).is_dir():
-            return _local(body, marker=marker, shown=shown, app_dir=app_dir)
+        if "@" not in path_text or (place.base / path_text).is_dir():
+            return _local(body, marker=marker, shown=shown, place=place)
     if text.split(":", 1)[0].lower() in _VCS:
         text = f"{text.split(':', 1)[0].lower()}+{text}"
-    found = parse_requirement(text, shown=shown, app_dir=app_dir)
+    found = parse_requirement(text, shown=shown, place=place)
     if found.kind in ("vcs", "local"):
         return found
     raise LineProblem(
@@ -119,11 +129,11 @@ def _split_marker(text: str, separator: str, shown: str) -> tuple[str, str]:
     return body.strip(), marker
 
 
-def _parse_url(text: str, *, marker: str, shown: str, app_dir: Path, prefix: str = "") -> Requirement:
+def _parse_url(text: str, *, marker: str, shown: str, place: Place, prefix: str = "") -> Requirement:
     parts = urlsplit(text)
     scheme, ending = parts.scheme.lower(), f" ; {marker}" if marker else ""
     if scheme == "file":
-        return _parse_file_url(text, marker=marker, shown=shown, app_dir=app_dir, prefix=prefix)
+        return _parse_file_url(text, marker=marker, shown=shown, place=place, prefix=prefix)
     url, _, fragment = text.partition("#")
     if scheme in _DEAD_SCHEMES:
         raise LineProblem(
@@ -161,17 +171,17 @@ def _check_version_control(scheme: str, path: str, shown: str) -> None:
         raise LineProblem("invalid", f"`{shown}` has a revision that begins with `-`", "name a branch, tag or commit")
 
 
-def _parse_file_url(text: str, *, marker: str, shown: str, app_dir: Path, prefix: str) -> Requirement:
+def _parse_file_url(text: str, *, marker: str, shown: str, place: Place, prefix: str) -> Requirement:
     url, _, fragment = text.partition("#")
     path = Path(unquote(urlsplit(url).path))
-    if not _is_inside(path, app_dir):
+    if not _is_inside(path, place.root):
         raise LineProblem(
             "local-file",
             f"`{shown}` refers to a file of the machine where it was written",
             "replace it by the name and version, as in `numpy==1.26.4`; `pip list --format=freeze` writes such lines",
         )
     extras = prefix[prefix.index("[") :] if "[" in prefix else ""
-    found = _local(f"{path}{extras}", marker=marker, shown=shown, app_dir=app_dir)
+    found = _local(f"{path}{extras}", marker=marker, shown=shown, place=place)
     name = prefix or _egg(fragment)
     return (
         found
@@ -180,24 +190,24 @@ def _parse_file_url(text: str, *, marker: str, shown: str, app_dir: Path, prefix
     )
 
 
-def _parse_path(text: str, *, marker: str, shown: str, app_dir: Path) -> Requirement | None:
+def _parse_path(text: str, *, marker: str, shown: str, place: Place) -> Requirement | None:
     """A path as pip recognises one: a directory that looks like it, or the name of an archive."""
     path_text, _ = _split_extras(text)
     looks_like_path = "/" in path_text or path_text.startswith(".")
-    if " @ " in text or ("@" in path_text and not (app_dir / path_text).exists()):
+    if " @ " in text or ("@" in path_text and not (place.base / path_text).exists()):
         return None
-    if (app_dir / path_text).exists() and looks_like_path:
-        return _local(text, marker=marker, shown=shown, app_dir=app_dir)
+    if (place.base / path_text).exists() and looks_like_path:
+        return _local(text, marker=marker, shown=shown, place=place)
     is_archive = path_text.lower().endswith(_ARCHIVES)
     if (is_archive or looks_like_path) and not re.search(r"[=<>~!\s]", path_text):
-        return _local(text, marker=marker, shown=shown, app_dir=app_dir)
+        return _local(text, marker=marker, shown=shown, place=place)
     return None
 
 
-def _local(text: str, *, marker: str, shown: str, app_dir: Path) -> Requirement:
+def _local(text: str, *, marker: str, shown: str, place: Place) -> Requirement:
     path_text, extras = _split_extras(text.strip())
-    path = app_dir / path_text
-    if not _is_inside(path, app_dir):
+    path = place.base / path_text
+    if not _is_inside(path, place.root):
         raise LineProblem(
             "outside",
             f"`{shown}` leads out of the app directory",

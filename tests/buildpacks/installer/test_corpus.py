@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from buildpacks.pip.errors import InvalidRequirements
-from buildpacks.pip.indexes import IndexSettings
-from buildpacks.pip.reader import RequirementSet, read_requirements
+from buildpacks.installer.errors import InvalidRequirements
+from buildpacks.installer.indexes import IndexSettings
+from buildpacks.installer.reader import RequirementSet, read_requirements
 
 CORPUS = Path(os.environ.get("PYBUILD_CORPUS") or Path(__file__).parents[4] / "shared" / "corpus")
 

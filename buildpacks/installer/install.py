@@ -1,17 +1,18 @@
-"""Installs the entries of a lock into a new virtual environment, with uv or with pip, and pip itself beside them."""
+"""Installs the entries of a lock into an environment, with uv or with pip, and pip itself beside them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from buildpacks.pip.commands import ToolRun, private_directory
-from buildpacks.pip.credentials import with_credentials, without_credentials
-from buildpacks.pip.diagnosis import diagnose
-from buildpacks.pip.inputs import credentials_of
-from buildpacks.pip.lock import Lock, LockEntry
-from buildpacks.pip.tools import PipWheel, Python
+from buildpacks.installer.commands import ToolRun, private_directory
+from buildpacks.installer.credentials import with_credentials, without_credentials
+from buildpacks.installer.diagnosis import diagnose
+from buildpacks.installer.inputs import credentials_of
+from buildpacks.installer.lock import Lock, LockEntry
+from buildpacks.installer.tools import PipWheel, Python, Tools
 from lifecycle.cnb.toml import write_atomically
 
 LOCK_NAME = "requirements.lock"
@@ -21,44 +22,55 @@ _ENVIRONMENT_LEFTOVERS = (".gitignore", "CACHEDIR.TAG", ".lock")
 _METADATA_LEFTOVERS = ("uv_cache.json", "uv_build.json")
 
 
-def install_with_uv(run: ToolRun, *, uv: Path, python: Python, pip: PipWheel, lock: Lock, venv: Path) -> None:
-    """Fill the empty directory `venv`. Files are hard links into the cache. Raises `InstallationFailed`."""
-    done = run.uv(uv, "venv", "--no-project", "--quiet", f"--python={python.executable}", str(venv))
+def make_environment(run: ToolRun, tools: Tools, venv: Path) -> Tools:
+    """Make a virtual environment without packages in the empty directory `venv`; return the tools for its interpreter.
+
+    Raises `InstallationFailed`.
+    """
+    python = tools.python
+    if tools.uv is None:
+        done = run.plain([str(python.executable), "-I", "-m", "venv", "--without-pip", "--symlinks", str(venv)])
+    else:
+        done = run.uv(tools.uv, "venv", "--no-project", "--quiet", f"--python={python.executable}", str(venv))
     _check(done.status, done.output, run, python)
-    options = ["--no-deps", "--link-mode=hardlink", f"--python={venv / 'bin' / 'python'}", *run.uv_options()]
-    wheel = () if _holds_pip(lock) else (LockEntry(text=str(pip.path), hashes=(f"sha256:{pip.sha256()}",)),)
+    return replace(tools, python=replace(python, executable=venv / "bin" / "python"))
+
+
+def install_lock(run: ToolRun, tools: Tools, lock: Lock, *, has_pip: bool = False) -> None:
+    """Install the lock into the environment of `tools.python`; without `has_pip` also pip, unless the lock has one.
+
+    uv makes hard links into the cache. Raises `InstallationFailed`.
+    """
+    pip = tools.pip
+    needs_pip = not has_pip and not any(entry.name == "pip" for entry in lock.entries)
+    wheel = (LockEntry(text=str(pip.path), hashes=(f"sha256:{pip.sha256()}",)),) if needs_pip else ()
     hashed = (*wheel, *(entry for entry in lock.entries if entry.hashes))
-    others = tuple(entry for entry in lock.entries if not entry.hashes)
-    with private_directory() as directory:
-        for name, entries in (("hashed.txt", hashed), ("others.txt", others)):
-            if not entries:
-                continue
-            file = _write(directory / name, run, entries, head="")
-            # uv judges whether a local project must be built again by the times of some of its files.
-            more = ["--refresh"] if any(entry.is_local for entry in others) and entries is others else []
-            done = run.uv(uv, "pip", "install", f"--requirement={file}", *options, *more)
-            _check(done.status, done.output, run, python)
-
-
-def install_with_pip(run: ToolRun, *, python: Python, pip: PipWheel, lock: Lock, venv: Path) -> None:
-    """Fill the empty directory `venv`. Raises `InstallationFailed`."""
-    make = ["-m", "venv", "--without-pip", "--symlinks", str(venv)]
-    done = run.plain([str(python.executable), "-I", *make])
-    _check(done.status, done.output, run, python)
-    inside = str(venv / "bin" / "python")
-    seed = [inside, str(pip.path / "pip"), "install"]
-    common = ["--no-deps", "--no-compile"]
-    done = run.pip(seed, *common, "--quiet", "--no-index", str(pip.path))
-    _check(done.status, done.output, run, python)
-    hashed = tuple(entry for entry in lock.entries if entry.hashes)
     others = tuple(entry for entry in lock.entries if not entry.hashes)
     with private_directory() as directory:
         # Two runs: one line with a hash makes pip want hashes for every line of its run.
         for name, entries in (("hashed.txt", hashed), ("others.txt", others)):
-            if entries:
-                file = _write(directory / name, run, entries, head=run.pip_lines())
-                done = run.pip([inside, "-m", "pip", "install"], *common, f"--requirement={file}")
-                _check(done.status, done.output, run, python)
+            if not entries:
+                continue
+            if tools.uv is None:
+                _install_with_pip(run, tools, _write(directory / name, run, entries, head=run.pip_lines()))
+            else:
+                # uv judges whether a local project must be built again by the times of some of its files.
+                more = ["--refresh"] if any(entry.is_local for entry in entries) else []
+                _install_with_uv(run, tools.uv, tools.python, _write(directory / name, run, entries, head=""), more)
+
+
+def _install_with_uv(run: ToolRun, uv: Path, python: Python, file: Path, more: list[str]) -> None:
+    # The environment is the image's own, also where its distributor wants it left alone (PEP 668).
+    options = ["--no-deps", "--link-mode=hardlink", f"--python={python.executable}", "--break-system-packages"]
+    done = run.uv(uv, "pip", "install", f"--requirement={file}", *options, *run.uv_options(), *more)
+    _check(done.status, done.output, run, python)
+
+
+def _install_with_pip(run: ToolRun, tools: Tools, file: Path) -> None:
+    # A wheel is a program: the pip that is in it installs also where there is none yet.
+    command = [str(tools.python.executable), str(tools.pip.path / "pip"), "install", "--break-system-packages"]
+    done = run.pip(command, "--no-deps", "--no-compile", f"--requirement={file}")
+    _check(done.status, done.output, run, tools.python)
 
 
 def clean(venv: Path, lock: Lock, pip: PipWheel) -> None:
@@ -111,10 +123,6 @@ def _write(path: Path, run: ToolRun, entries: tuple[LockEntry, ...], *, head: st
     indexes = run.found.options.indexes.render()
     path.write_text(head + indexes + with_credentials(text, credentials_of(run.found)), encoding="utf-8")
     return path
-
-
-def _holds_pip(lock: Lock) -> bool:
-    return any(entry.name == "pip" for entry in lock.entries)
 
 
 def _check(status: int, output: str, run: ToolRun, python: Python) -> None:

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildpacks.pip.inputs import render_options
-from buildpacks.pip.reader import RequirementSet
+from buildpacks.installer.inputs import render_options
+from buildpacks.installer.reader import RequirementSet
 from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.kit import BuildContext
 

@@ -1,0 +1,64 @@
+"""What an environment has installed before requirements are resolved for it.
+
+A resolver knows files, not environments: to each distribution that is there a wheel is written that has its metadata and
+nothing else, so that it can be chosen like any other, with its dependencies.
+https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+"""
+
+from __future__ import annotations
+
+import email.parser
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+_WHEEL = "Wheel-Version: 1.0\nGenerator: pybuild\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """An installed distribution."""
+
+    name: str
+    """Canonical."""
+    version: str
+    """As its metadata has it."""
+    metadata: Path
+    """`METADATA`, or `PKG-INFO` of what setuptools installed by itself."""
+
+    def has_version(self, version: str) -> bool:
+        """Whether `version` is the installed one, in whatever spelling."""
+        return Version(self.version) == Version(version)
+
+
+def read_installed(site_packages: Path) -> tuple[Distribution, ...]:
+    """Return what is installed below `site_packages`, by name; what has no proper name and version is passed over."""
+    files = [*site_packages.glob("*.dist-info/METADATA"), *site_packages.glob("*.egg-info/PKG-INFO")]
+    files += [path for path in site_packages.glob("*.egg-info") if path.is_file()]
+    found = {}
+    for file in sorted(files):
+        headers = email.parser.BytesHeaderParser().parsebytes(file.read_bytes())
+        name, version = str(headers.get("Name", "")), str(headers.get("Version", ""))
+        try:
+            Version(version)
+        except InvalidVersion:
+            continue
+        if name:
+            distribution = Distribution(name=canonicalize_name(name), version=version, metadata=file)
+            found[distribution.name] = distribution
+    return tuple(found.values())
+
+
+def write_metadata_wheels(distributions: tuple[Distribution, ...], directory: Path) -> None:
+    """Write a wheel without modules for each distribution into `directory`, to resolve with, never to install."""
+    for distribution in distributions:
+        stem = f"{distribution.name.replace('-', '_')}-{Version(distribution.version)}"
+        content = re.sub(rb"(?m)^Dynamic: .*\n", b"", distribution.metadata.read_bytes())
+        files = {"METADATA": content, "WHEEL": _WHEEL.encode(), "RECORD": b""}
+        with zipfile.ZipFile(directory / f"{stem}-py3-none-any.whl", "w") as archive:
+            for name, data in files.items():
+                archive.writestr(f"{stem}.dist-info/{name}", data)
