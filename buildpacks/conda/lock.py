@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from lifecycle.cnb.toml import write_atomically
@@ -131,7 +132,9 @@ def read_lock(directory: Path) -> Lock | None:
         values = json.loads((directory / _NAME).read_bytes())
         if values["format"] != _FORMAT:
             return None
-        inputs = {name: tuple(value) if isinstance(value, list) else value for name, value in values["inputs"].items()}
+        inputs: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values["inputs"].items()
+        }
         return Lock(
             packages=tuple(_parse_package(package) for package in values["packages"]),
             inputs=LockInputs(**inputs),
@@ -158,5 +161,5 @@ def render_explicit(packages: Sequence[LockedPackage], *, platform: str) -> str:
     raise NotImplementedError
 
 
-def _parse_package(values: Mapping[str, object]) -> LockedPackage:
-    return LockedPackage(**values)  # type: ignore[arg-type]
+def _parse_package(values: Mapping[str, Any]) -> LockedPackage:
+    return LockedPackage(**values)
