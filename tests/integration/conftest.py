@@ -11,6 +11,7 @@ import pytest
 from lifecycle.cnb.layer import remove_tree
 from pybuild.store import store_directory
 from tests.integration.command import FIXTURES, Pybuild, expect_success, ordinary_environment
+from tests.integration.conda_channel import machine_channels
 from tests.integration.data_science import DataScience, build_data_science
 from tests.integration.engine import DockerEngine, docker_engine
 from tests.integration.package_index import PackageIndex, write_wheel
@@ -23,6 +24,12 @@ def machine_store() -> Path:
     store = store_directory(os.environ, Path.home())
     expect_success(Pybuild(env=ordinary_environment(store.parent))("builder", "create"))
     return store
+
+
+@pytest.fixture(scope="session")
+def conda_channels(machine_store: Path) -> Path:
+    """Directory with the channels of the tests, made once for the machine."""
+    return machine_channels(machine_store)
 
 
 @pytest.fixture
