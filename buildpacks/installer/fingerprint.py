@@ -9,7 +9,7 @@ from buildpacks.installer.inputs import render_options
 from buildpacks.installer.lock import Lock
 from buildpacks.installer.projects import hash_content, hash_editable
 from buildpacks.installer.reader import RequirementSet
-from buildpacks.installer.tools import Tools
+from buildpacks.installer.tools import PipWheel, Python
 
 # To be raised when this buildpack makes something else of the same lock.
 _LAYOUT = 1
@@ -27,8 +27,11 @@ _TITLES = {
 }
 
 
-def make_fingerprint(lock: Lock, found: RequirementSet, tools: Tools) -> dict[str, object]:
-    """Return everything that decides the bytes of the environment, as layer metadata. Reads local projects."""
+def make_fingerprint(lock: Lock, found: RequirementSet, *, installer: str, pip: PipWheel) -> dict[str, object]:
+    """Return everything but Python that decides the bytes of the environment, as layer metadata. Reads local projects.
+
+    `installer` is a name and a version.
+    """
     editable = {line.requirement.path for line in found.requirements if line.is_editable}
     settings = [
         f"{line.requirement.name}: {line.config_settings}" for line in found.requirements if line.config_settings
@@ -40,13 +43,16 @@ def make_fingerprint(lock: Lock, found: RequirementSet, tools: Tools) -> dict[st
         "layout": _LAYOUT,
         "lock": lock.sha256,
         "packages": len(lock.entries),
-        "python": str(tools.python),
-        "python-path": str(tools.python.executable),
-        "installer": tools.version,
-        "pip": tools.pip.version,
+        "installer": installer,
+        "pip": pip.version,
         "options": "\n".join((*render_options(found), *settings)),
         "projects": hashlib.sha256(projects.encode()).hexdigest() if projects else "",
     }
+
+
+def describe_python(python: Python) -> dict[str, object]:
+    """Return what of the interpreter decides the bytes of an environment that is made for it, as layer metadata."""
+    return {"python": str(python), "python-path": str(python.executable)}
 
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from buildpacks.installer.diagnosis import diagnose
 from buildpacks.installer.inputs import credentials_of
 from buildpacks.installer.lock import Lock, LockEntry
 from buildpacks.installer.tools import PipWheel, Python, Tools
+from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.toml import write_atomically
 
 LOCK_NAME = "requirements.lock"
@@ -22,22 +23,21 @@ _ENVIRONMENT_LEFTOVERS = (".gitignore", "CACHEDIR.TAG", ".lock")
 _METADATA_LEFTOVERS = ("uv_cache.json", "uv_build.json")
 
 
-def make_environment(run: ToolRun, tools: Tools, venv: Path) -> Tools:
-    """Make a virtual environment without packages in the empty directory `venv`; return the tools for its interpreter.
+def make_environment(run: ToolRun, tools: Tools, python: Python, venv: Path) -> Python:
+    """Make a virtual environment without packages in the empty directory `venv`; return its interpreter.
 
     Raises `InstallationFailed`.
     """
-    python = tools.python
     if tools.uv is None:
         done = run.plain([str(python.executable), "-I", "-m", "venv", "--without-pip", "--symlinks", str(venv)])
     else:
         done = run.uv(tools.uv, "venv", "--no-project", "--quiet", f"--python={python.executable}", str(venv))
     _check(done.status, done.output, run, python)
-    return replace(tools, python=replace(python, executable=venv / "bin" / "python"))
+    return replace(python, executable=venv / "bin" / "python")
 
 
-def install_lock(run: ToolRun, tools: Tools, lock: Lock, *, has_pip: bool = False) -> None:
-    """Install the lock into the environment of `tools.python`; without `has_pip` also pip, unless the lock has one.
+def install_lock(run: ToolRun, tools: Tools, python: Python, lock: Lock, *, has_pip: bool = False) -> None:
+    """Install the lock into the environment of `python`; without `has_pip` also pip, unless the lock has one.
 
     uv makes hard links into the cache. Raises `InstallationFailed`.
     """
@@ -46,31 +46,27 @@ def install_lock(run: ToolRun, tools: Tools, lock: Lock, *, has_pip: bool = Fals
     wheel = (LockEntry(text=str(pip.path), hashes=(f"sha256:{pip.sha256()}",)),) if needs_pip else ()
     hashed = (*wheel, *(entry for entry in lock.entries if entry.hashes))
     others = tuple(entry for entry in lock.entries if not entry.hashes)
+    head = run.pip_lines() if tools.uv is None else ""
     with private_directory() as directory:
         # Two runs: one line with a hash makes pip want hashes for every line of its run.
         for name, entries in (("hashed.txt", hashed), ("others.txt", others)):
-            if not entries:
-                continue
-            if tools.uv is None:
-                _install_with_pip(run, tools, _write(directory / name, run, entries, head=run.pip_lines()))
-            else:
-                # uv judges whether a local project must be built again by the times of some of its files.
-                more = ["--refresh"] if any(entry.is_local for entry in entries) else []
-                _install_with_uv(run, tools.uv, tools.python, _write(directory / name, run, entries, head=""), more)
+            if entries:
+                file = _write(directory / name, run, entries, head=head)
+                has_projects = any(entry.is_local for entry in entries)
+                done = _install_file(run, tools, python, file, has_projects=has_projects)
+                _check(done.status, done.output, run, python)
 
 
-def _install_with_uv(run: ToolRun, uv: Path, python: Python, file: Path, more: list[str]) -> None:
+def _install_file(run: ToolRun, tools: Tools, python: Python, file: Path, *, has_projects: bool) -> CommandResult:
     # The environment is the image's own, also where its distributor wants it left alone (PEP 668).
-    options = ["--no-deps", "--link-mode=hardlink", f"--python={python.executable}", "--break-system-packages"]
-    done = run.uv(uv, "pip", "install", f"--requirement={file}", *options, *run.uv_options(), *more)
-    _check(done.status, done.output, run, python)
-
-
-def _install_with_pip(run: ToolRun, tools: Tools, file: Path) -> None:
-    # A wheel is a program: the pip that is in it installs also where there is none yet.
-    command = [str(tools.python.executable), str(tools.pip.path / "pip"), "install", "--break-system-packages"]
-    done = run.pip(command, "--no-deps", "--no-compile", f"--requirement={file}")
-    _check(done.status, done.output, run, tools.python)
+    common = ["--no-deps", f"--requirement={file}", "--break-system-packages"]
+    if tools.uv is None:
+        # A wheel is a program: the pip that is in it installs also where there is none yet.
+        return run.pip([str(python.executable), str(tools.pip.path / "pip"), "install"], *common, "--no-compile")
+    # uv judges whether a local project must be built again by the times of some of its files.
+    more = ["--refresh"] if has_projects else []
+    options = [*common, "--link-mode=hardlink", f"--python={python.executable}", *run.uv_options(), *more]
+    return run.uv(tools.uv, "pip", "install", *options)
 
 
 def clean(venv: Path, lock: Lock, pip: PipWheel) -> None:

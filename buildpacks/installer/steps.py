@@ -9,17 +9,20 @@ lock = kept_lock(…) or make_lock(…)        that of an earlier build, or a ne
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from pathlib import Path
 
 from buildpacks.installer.commands import ToolRun
+from buildpacks.installer.fingerprint import WRITES_APP_DIRECTORY
 from buildpacks.installer.indexes import read_index_settings
 from buildpacks.installer.inputs import LockInputs
 from buildpacks.installer.installed import Distribution
 from buildpacks.installer.lock import Lock, LockEntry, describe_age, new_lock, read_lock, write_lock
+from buildpacks.installer.projects import Files
 from buildpacks.installer.reader import EmbeddedLines, RequirementSet, read_requirements
 from buildpacks.installer.resolve import resolve_with_pip, resolve_with_uv
 from buildpacks.installer.settings import REFRESH_VARIABLE, Installer, Settings
-from buildpacks.installer.tools import Tools
+from buildpacks.installer.tools import Python, Tools
 from lifecycle.cnb.kit import BuildContext
 
 
@@ -68,6 +71,7 @@ def kept_lock(run: ToolRun, settings: Settings, inputs: LockInputs) -> Lock | No
     context = run.context
     old = read_lock(run.cache_dir)
     if old is None:
+        context.say("Resolving the requirements")
         return None
     if old.inputs == inputs and not settings.refresh:
         age = describe_age(old.made, datetime.datetime.now(datetime.timezone.utc))
@@ -80,7 +84,13 @@ def kept_lock(run: ToolRun, settings: Settings, inputs: LockInputs) -> Lock | No
 
 
 def make_lock(
-    run: ToolRun, settings: Settings, tools: Tools, inputs: LockInputs, *, installed: tuple[Distribution, ...] = ()
+    run: ToolRun,
+    settings: Settings,
+    tools: Tools,
+    python: Python,
+    inputs: LockInputs,
+    *,
+    installed: tuple[Distribution, ...] = (),
 ) -> Lock:
     """Return a new lock, which is kept for later builds. Without `--refresh` versions of the last one stay where they fit.
 
@@ -88,20 +98,30 @@ def make_lock(
     `InstallationFailed` and `InvalidRequirements`.
     """
     old = None if settings.refresh else read_lock(run.cache_dir)
-    lock = new_lock(_resolve(run, tools, old=old, installed=installed), inputs)
+    lock = new_lock(_resolve(run, tools, python, old=old, installed=installed), inputs)
     write_lock(run.cache_dir, lock)
     run.context.say(f"Resolved {_count(lock)}")
     return lock
 
 
+def changes_of_projects(context: BuildContext, before: Files, after: Files) -> Mapping[str, object]:
+    """Return, as layer metadata, what the next build must know of what installing local projects did to them."""
+    if before == after:
+        return {}
+    # An extension module built into an editable project is a part of the app directory, which starts afresh with every
+    # build.
+    context.notice("installing the local projects has written files into the app directory: every build repeats it")
+    return {WRITES_APP_DIRECTORY: True}
+
+
 def _resolve(
-    run: ToolRun, tools: Tools, *, old: Lock | None, installed: tuple[Distribution, ...]
+    run: ToolRun, tools: Tools, python: Python, *, old: Lock | None, installed: tuple[Distribution, ...]
 ) -> tuple[LockEntry, ...]:
     if not run.found.requirements:
         return ()
     if tools.uv is None:
-        return resolve_with_pip(run, pip=tools.pip, python=tools.python, keep_installed=bool(installed))
-    return resolve_with_uv(run, uv=tools.uv, python=tools.python, old=old, installed=installed)
+        return resolve_with_pip(run, pip=tools.pip, python=python, keep_installed=bool(installed))
+    return resolve_with_uv(run, uv=tools.uv, python=python, old=old, installed=installed)
 
 
 def _needs_pip(found: RequirementSet) -> str | None:

@@ -59,20 +59,19 @@ class PipWheel:
 class Tools:
     """What one build installs with. `uv` is `None` when pip does it."""
 
-    python: Python
     pip: PipWheel
     uv: Path | None
     version: str
     """Of the installer: `uv 0.9.1` or `pip 26.3`."""
 
 
-def find_tools(context: BuildContext, installer: Installer, python: Python) -> Tools:
-    """Return the tools of `installer` for an environment of `python`. Raises `MissingTool`."""
+def find_tools(context: BuildContext, installer: Installer) -> Tools:
+    """Return the tools of `installer`. Raises `MissingTool`."""
     pip = find_pip_wheel(context.env)
     if installer == "pip":
-        return Tools(python=python, pip=pip, uv=None, version=f"pip {pip.version}")
+        return Tools(pip=pip, uv=None, version=f"pip {pip.version}")
     uv, version = find_uv(context)
-    return Tools(python=python, pip=pip, uv=uv, version=f"uv {version}")
+    return Tools(pip=pip, uv=uv, version=f"uv {version}")
 
 
 def find_python(context: BuildContext) -> Python:

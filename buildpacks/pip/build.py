@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from buildpacks.installer.bytecode import compile_modules
 from buildpacks.installer.commands import ToolRun
 from buildpacks.installer.errors import DiskFull
-from buildpacks.installer.fingerprint import WRITES_APP_DIRECTORY, differences, make_fingerprint
+from buildpacks.installer.fingerprint import describe_python, differences, make_fingerprint
 from buildpacks.installer.inputs import make_inputs
 from buildpacks.installer.install import clean, install_lock, make_environment
-from buildpacks.installer.lock import Lock, read_lock
-from buildpacks.installer.projects import Files, list_files, remove_leftovers
-from buildpacks.installer.settings import Settings, read_settings
-from buildpacks.installer.steps import choose_installer, kept_lock, make_lock, read_wanted
-from buildpacks.installer.tools import Tools, find_python, find_tools
+from buildpacks.installer.lock import Lock
+from buildpacks.installer.projects import list_files, remove_leftovers
+from buildpacks.installer.settings import read_settings
+from buildpacks.installer.steps import changes_of_projects, choose_installer, kept_lock, make_lock, read_wanted
+from buildpacks.installer.tools import Python, Tools, find_python, find_tools
 from buildpacks.pip.detect import SITE_PACKAGES, read_file_names
 from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes
 
@@ -41,30 +41,28 @@ def _build(context: BuildContext) -> BuildResult:
     found = read_wanted(context, settings, cache_dir, names=names)
     if not found.requirements:
         context.notice(f"{', '.join(names)}: nothing to install; the environment has pip and no other package")
-    tools = find_tools(context, choose_installer(context, settings, found), find_python(context))
+    python = find_python(context)
+    tools = find_tools(context, choose_installer(context, settings, found))
     run = ToolRun(context=context, found=found, cache_dir=cache_dir)
     # Whatever happens next, what was downloaded stays.
     context.keep_on_failure(_CACHE)
     projects = found.local_projects
     before = list_files(projects)
-    lock = _lock(run, settings, tools, names)
+    inputs = make_inputs(found, python=str(python), installer="pip" if tools.uv is None else "uv")
+    lock = kept_lock(run, settings, inputs) or make_lock(run, settings, tools, python, inputs)
     # Asking a project for its metadata may have written it down beside the sources.
     remove_leftovers(projects, before)
-    fingerprint = make_fingerprint(lock, found, tools)
+    fingerprint = {
+        **make_fingerprint(lock, found, installer=tools.version, pip=tools.pip),
+        **describe_python(python),
+    }
     venv = _venv_layer(context, fingerprint)
     if not _is_unchanged(context, venv):
-        _install(run, tools, lock)
+        _install(run, tools, python, lock)
         remove_leftovers(projects, before)
-        venv = _venv_layer(context, {**fingerprint, **_app_changes(context, before, list_files(projects))})
+        changes = changes_of_projects(context, before, list_files(projects))
+        venv = _venv_layer(context, {**fingerprint, **changes})
     return BuildResult(layers=(_CACHE, venv))
-
-
-def _lock(run: ToolRun, settings: Settings, tools: Tools, names: tuple[str, ...]) -> Lock:
-    """The lock of an earlier build while nothing that decides it has changed, else a new one."""
-    inputs = make_inputs(run.found, python=str(tools.python), installer="pip" if tools.uv is None else "uv")
-    if read_lock(run.cache_dir) is None:
-        run.context.say(f"Resolving {', '.join(names)}")
-    return kept_lock(run, settings, inputs) or make_lock(run, settings, tools, inputs)
 
 
 def _venv_layer(context: BuildContext, fingerprint: Mapping[str, object]) -> Layer:
@@ -94,22 +92,12 @@ def _is_unchanged(context: BuildContext, layer: Layer) -> bool:
     return False
 
 
-def _install(run: ToolRun, tools: Tools, lock: Lock) -> None:
+def _install(run: ToolRun, tools: Tools, python: Python, lock: Lock) -> None:
     context, venv = run.context, run.context.layer_dir(VENV_LAYER)
-    tools = make_environment(run, tools, venv)
-    install_lock(run, tools, lock)
+    inside = make_environment(run, tools, python, venv)
+    install_lock(run, tools, inside, lock)
     clean(venv, lock, tools.pip)
     context.say("Compiling to bytecode")
-    library = venv / "lib" / f"python{tools.python.minor}" / "site-packages"
-    compiled = compile_modules(context, library, store=run.cache_dir / "bytecode", python=tools.python)
+    library = venv / "lib" / f"python{python.minor}" / "site-packages"
+    compiled = compile_modules(context, library, store=run.cache_dir / "bytecode", python=inside)
     context.say(f"Bytecode: {compiled.compiled} files compiled, {compiled.reused} from the cache")
-
-
-def _app_changes(context: BuildContext, before: Files, after: Files) -> Mapping[str, object]:
-    """What the next build must know of what installing local projects did to them."""
-    if before == after:
-        return {}
-    # An extension module built into an editable project is a part of the app directory, which starts afresh with every
-    # build.
-    context.notice("installing the local projects has written files into the app directory: every build repeats it")
-    return {WRITES_APP_DIRECTORY: True}

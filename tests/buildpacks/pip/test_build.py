@@ -13,7 +13,7 @@ import pytest
 from lifecycle.cnb.layer import LayerTypes
 from lifecycle.cnb.plan import PlanEntry
 from tests.buildpacks.conftest import Workbench
-from tests.buildpacks.pip.wheels import make_wheel
+from tests.buildpacks.wheels import make_wheel
 
 Make = Callable[[str], Workbench]
 

@@ -1,0 +1,107 @@
+"""Requirement lines for an environment that has packages already, as the prefix of a conda environment has.
+
+What it has is known by a key before it is there, so that a build in which nothing has changed need not make it:
+
+    wanted = read_for_prefix(…)               all problems at once, nothing downloaded
+    lock = wanted.kept_lock()                 without the prefix
+    lock = wanted.make_lock(prefix)           with the prefix as it was made, before anything of the lines is in it
+    metadata = wanted.fingerprint(lock)       what of it decides the bytes of the layer
+    metadata |= wanted.install(lock, prefix)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildpacks.installer.commands import ToolRun
+from buildpacks.installer.fingerprint import make_fingerprint
+from buildpacks.installer.inputs import LockInputs, make_inputs
+from buildpacks.installer.install import clean, install_lock
+from buildpacks.installer.installed import Distribution, read_installed
+from buildpacks.installer.lock import Lock
+from buildpacks.installer.projects import list_files, remove_leftovers
+from buildpacks.installer.reader import EmbeddedLines
+from buildpacks.installer.settings import Settings
+from buildpacks.installer.steps import changes_of_projects, choose_installer, kept_lock, make_lock, read_wanted
+from buildpacks.installer.tools import Python, Tools, find_tools, identify_python
+from lifecycle.cnb.kit import BuildContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedInPrefix:
+    """What is to be installed over what a prefix has."""
+
+    run: ToolRun
+    settings: Settings
+    tools: Tools
+    inputs: LockInputs
+
+    def kept_lock(self) -> Lock | None:
+        """Return the lock of an earlier build while nothing that decides it has changed; says why there is none."""
+        return kept_lock(self.run, self.settings, self.inputs)
+
+    def make_lock(self, prefix: Path) -> Lock:
+        """Return a new lock of what has to be installed over `prefix`, and keep it.
+
+        Raises `InstallationFailed`, `InvalidRequirements` and `MissingTool`.
+        """
+        installed = _installed(prefix)
+        projects = self.run.found.local_projects
+        before = list_files(projects)
+        lock = make_lock(self.run, self.settings, self.tools, self._python(prefix), self.inputs, installed=installed)
+        remove_leftovers(projects, before)
+        there = {distribution.name: distribution for distribution in installed}
+        for entry in lock.entries:
+            known = there.get(entry.name or "")
+            if known is not None:
+                context = self.run.context
+                context.notice(f"`{entry.text}` takes the place of {known.name} {known.version} from conda")
+        return lock
+
+    def fingerprint(self, lock: Lock) -> dict[str, object]:
+        """Return what of the lines decides the bytes of the environment, as layer metadata. Reads local projects."""
+        return make_fingerprint(lock, self.run.found, installer=self.tools.version, pip=self.tools.pip)
+
+    def install(self, lock: Lock, prefix: Path) -> Mapping[str, object]:
+        """Install the lock over `prefix`, whose files are replaced, never edited; return what belongs into the fingerprint
+        beside.
+
+        The lock is put in as a file. Raises `InstallationFailed` and `MissingTool`.
+        """
+        projects = self.run.found.local_projects
+        before = list_files(projects)
+        has_pip = any(distribution.name == "pip" for distribution in _installed(prefix))
+        install_lock(self.run, self.tools, self._python(prefix), lock, has_pip=has_pip)
+        remove_leftovers(projects, before)
+        clean(prefix, lock, self.tools.pip)
+        return changes_of_projects(self.run.context, before, list_files(projects))
+
+    def _python(self, prefix: Path) -> Python:
+        return identify_python(self.run.context, prefix / "bin" / "python")
+
+
+def read_for_prefix(
+    context: BuildContext, settings: Settings, embedded: EmbeddedLines, *, installed: str, cache_dir: Path
+) -> WantedInPrefix:
+    """Return what `embedded` asks for; `installed` is a key of everything that the prefix has, its Python included.
+
+    Raises `InvalidRequirements` and `MissingTool`.
+    """
+    found = read_wanted(context, settings, cache_dir, embedded=embedded)
+    installer = choose_installer(context, settings, found)
+    return WantedInPrefix(
+        run=ToolRun(context=context, found=found, cache_dir=cache_dir),
+        settings=settings,
+        tools=find_tools(context, installer),
+        inputs=make_inputs(found, python="", installed=installed, installer=installer),
+    )
+
+
+def _installed(prefix: Path) -> tuple[Distribution, ...]:
+    return tuple(
+        distribution
+        for site_packages in sorted(prefix.glob("lib/python3*/site-packages"))
+        for distribution in read_installed(site_packages)
+    )
