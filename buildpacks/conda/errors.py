@@ -2,6 +2,7 @@
 
 kit.BuildpackError
   InvalidEnvironmentFile   environment.yml cannot be used as it is; all that is wrong with it at once, before anything is downloaded
+  ChannelPolicyViolation   environment.yml is understood, but asks for channels or packages that no image is built with
 
 `buildpacks.installer.errors` has those of its settings and of the `pip:` section.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from buildpacks.conda.origin import Origin
 from lifecycle.cnb.kit import BuildpackError
 
 # What kind of mistake a problem is, for reports and tests; the message says it to people.
@@ -34,22 +36,19 @@ ProblemKind = Literal[
     "dependency",
     "pip",
     "variable",
+    # what the policy says of a file that is understood
+    "defaults",
+    "nodefaults",
+    "channel",
+    "unlisted-channel",
+    "insecure-channel",
+    "local-channel",
+    "windows-package",
+    "macos-package",
 ]
 
 # A file that is wrong throughout is not made clearer by all its lines.
 _SHOWN = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """A place in a file. `file` is relative to the app directory; `line` and `column` count from 1."""
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +94,81 @@ class InvalidEnvironmentFile(BuildpackError):
     def hint(self) -> str | None:
         """What to do about the only problem."""
         return self.problems[0].change if len(self.problems) == 1 else None
+
+    def _place(self, problem: Problem) -> str:
+        return self.name if problem.origin is None else str(problem.origin)
+
+
+# https://anaconda.com/docs/tools/working-with-conda/reference/default-channels
+_WHY_NOT_DEFAULTS = (
+    "Anaconda limits downloads from its own channels and asks larger organisations for a licence, so builds\n"
+    "that use them break; conda adds these channels by itself unless a file lists `nodefaults`"
+)
+
+
+@dataclass(eq=False, kw_only=True)
+class ChannelPolicyViolation(BuildpackError):
+    """An environment file asks for channels or packages that no image is built with. `problems` is not empty."""
+
+    name: str
+    """The file, relative to the app directory."""
+    problems: tuple[Problem, ...]
+    """In the order of the lines."""
+    patch: str | None
+    """The file with all of this put right, as a unified diff; `None`: a person has to decide."""
+
+    @property
+    def summary(self) -> str:
+        """The problem, or how many there are."""
+        if len(self.problems) == 1:
+            return f"{self._place(self.problems[0])}: {self.problems[0].message}"
+        return f"`{self.name}` cannot be built as it is: {len(self.problems)} problems"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Every problem by its place, with what to do, and the reason of the rule."""
+        one = self.problems[0].change if len(self.problems) == 1 else None
+        listed = (
+            (("change", one),)
+            if one is not None
+            else tuple(
+                (f"{self._place(problem)}:", f"{problem.message}: {problem.change}")
+                for problem in self.problems[:_SHOWN]
+            )
+        )
+        hidden = len(self.problems) - max(len(listed), 1)
+        more = (("", f"and {hidden} more"),) if hidden else ()
+        why = (("why", _WHY_NOT_DEFAULTS),) if self._kinds & {"defaults", "nodefaults"} else ()
+        return (*listed, *more, *why)
+
+    @property
+    def document(self) -> str | None:
+        """The patch."""
+        return self.patch
+
+    @property
+    def hint(self) -> str | None:
+        """Who can make the change, and the settings that build without it."""
+        ways = []
+        if self.patch is not None:
+            ways.append(
+                "change the file as shown above, or let `pybuild fix <repo>` write it; `pybuild fix --diff <repo>` prints the patch"
+            )
+        else:
+            ways.append("change these lines; what has to stand there instead is for you to decide")
+        if self._kinds == {"nodefaults"}:
+            ways.append(
+                "to build without changing the file, set `BP_CONDA_NODEFAULTS=inject`: it is read as if `nodefaults` stood there"
+            )
+        elif self._kinds <= {"nodefaults", "defaults"}:
+            ways.append(
+                "to build without changing the file, set `BP_CONDA_NODEFAULTS=rewrite`: it is read as if it were written so"
+            )
+        return "\n".join(ways)
+
+    @property
+    def _kinds(self) -> set[ProblemKind]:
+        return {problem.kind for problem in self.problems}
 
     def _place(self, problem: Problem) -> str:
         return self.name if problem.origin is None else str(problem.origin)
