@@ -14,6 +14,7 @@ from lifecycle.cnb.analyzed import Analyzed, write_analyzed
 from lifecycle.cnb.command import CommandTimeout
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.group import Group
+from lifecycle.cnb.locks import read_locks
 from lifecycle.cnb.metadata import read_build_metadata, write_project_metadata
 from lifecycle.detection import Detection
 from lifecycle.export import ExportedImage, ExportRequest, export
@@ -89,6 +90,7 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
                 environment.run_build(log)
             with clock.phase("export"):
                 stages = _Stages(previous=previous, analyzed=analyzed, group=group)
+                locks = _read_locks(environment, group)
                 exported = _export(environment, application, source, stages, log)
                 outputs = write_outputs(exported.image, request.outputs)
             cache.save(layers_dir=environment.layers_dir, group=group, image=exported.metadata, log=log)
@@ -98,6 +100,7 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
         detection=detection,
         exported=exported,
         phases=tuple(clock.times),
+        locks=locks,
         outputs=outputs or (f"oci:{application.image}:{_STORED_TAG}@{exported.image.digest}",),
     )
 
@@ -224,6 +227,11 @@ def _kept(cache: Cache, environment: BuildEnvironment, log: Log) -> Iterator[Non
     except BaseException:
         cache.take_back(layers_dir=environment.layers_dir, log=log)
         raise
+
+
+def _read_locks(environment: BuildEnvironment, group: Group) -> Mapping[str, Mapping[str, str]]:
+    found = {str(one.id): read_locks(environment.layers_dir / one.id.directory_name) for one in group.elements}
+    return {buildpack: locks for buildpack, locks in found.items() if locks}
 
 
 def _export(

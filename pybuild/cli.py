@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -93,6 +93,11 @@ def _selection_options(command: F) -> F:
         ),
         click.option("--timeout", type=Duration(), default="60m", show_default=True, help="Time limit of the build."),
         click.option(
+            "--channel-alias",
+            metavar="URL",
+            help="Where conda channels are, instead of https://conda.anaconda.org.",
+        ),
+        click.option(
             "--buildpack",
             "buildpacks",
             multiple=True,
@@ -163,6 +168,7 @@ def build(
     builder: Path | None,
     timeout: float,
     network: str,
+    channel_alias: str | None,
     report: Path | None,
     *,
     refresh: bool,
@@ -183,7 +189,7 @@ def build(
         timeout_s=timeout,
         network=network != "none",
     )
-    result = build_image(request, session.store, os.environ, session.log)
+    result = build_image(request, session.store, _host_env(channel_alias), session.log)
     if report is not None:
         write_atomically(report, (json.dumps(result.to_json(), indent=2) + "\n").encode())
     for line in render_report(result):
@@ -206,6 +212,7 @@ def detect(
     builder: Path | None,
     timeout: float,
     network: str,
+    channel_alias: str | None,
     *,
     as_json: bool,
     quiet: bool,
@@ -221,7 +228,7 @@ def detect(
         timeout_s=timeout,
         network=network != "none",
     )
-    detection = detect_repository(request, session.store, os.environ, session.log)
+    detection = detect_repository(request, session.store, _host_env(channel_alias), session.log)
     if as_json:
         _print(json.dumps(json.loads(render_detection(detection)), indent=2))
     else:
@@ -308,6 +315,11 @@ def completion(shell: str) -> None:
     if shell_class is None:
         raise UsageError(f"there is no completion for `{shell}`")
     _print(shell_class(cli, {}, "pybuild", "_PYBUILD_COMPLETE").source())
+
+
+def _host_env(channel_alias: str | None) -> Mapping[str, str]:
+    """The machine's environment; the option is what conda's own variable for it would be."""
+    return os.environ if channel_alias is None else {**os.environ, "CONDA_CHANNEL_ALIAS": channel_alias}
 
 
 def _output(text: str, tags: tuple[str, ...]) -> Output:

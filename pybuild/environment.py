@@ -29,6 +29,7 @@ APP, LAYERS, PLATFORM = PurePosixPath("/workspace"), PurePosixPath("/layers"), P
 DETECTION_NAME, ERROR_NAME = "pybuild-detection.json", "pybuild-error.json"
 # Inside /tmp, because not every base has a home for the user that builds run as.
 _HOME = PurePosixPath("/tmp/home")  # noqa: S108 - the sandbox's own
+_CHANNEL_CREDENTIALS = "channel-credentials.json"
 # 1980-01-01, the time that every file of an image has; tools that write times into files follow it
 # (https://reproducible-builds.org/specs/source-date-epoch/).
 SOURCE_DATE_EPOCH = 315532801
@@ -75,13 +76,20 @@ class BuildEnvironment:
         machine = {**self.host.indexes, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
         if self.host.ca_bundle is not None:
             machine |= dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"), str(CA_BUNDLE_IN_BUILD))
+        if self.host.channel_credentials:
+            machine["RATTLER_AUTH_FILE"] = str(_HOME / _CHANNEL_CREDENTIALS)
+            self._write_secret(_CHANNEL_CREDENTIALS, self.host.channel_credentials)
+        if self.host.netrc:
+            self._write_secret(".netrc", self.host.netrc)
         for name, value in {**machine, **user_env}.items():
             # The content is the value as it is: no newline at its end (platform.md, "User-Provided Variables").
             (self.work / "platform" / "env" / name).write_bytes(os.fsencode(value))
-        if self.host.netrc:
-            descriptor = os.open(self.work / "tmp" / "home" / ".netrc", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(self.host.netrc)
+
+    def _write_secret(self, name: str, content: str) -> None:
+        """Put a file into the home of the build, which ends with it."""
+        descriptor = os.open(self.work / "tmp" / "home" / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(content)
 
     def run_detect(self, buildpacks: tuple[str, ...], log: Log) -> Detection:
         """What detection found; `buildpacks` are ids that take the place of the builder's order.

@@ -1,8 +1,8 @@
 """What the machine's own configuration says of package indexes, proxies and certificates, for builds to honour.
 
 Reads the environment, pip's configuration files (https://pip.pypa.io/en/stable/topics/configuration/), uv's
-(https://docs.astral.sh/uv/concepts/configuration-files/) and `.netrc`. All of it reaches the build environment and nothing
-after it: as platform variables, as mounts, and as a `.netrc` in the temporary home.
+(https://docs.astral.sh/uv/concepts/configuration-files/), conda's (`conda_config.py`) and `.netrc`. All of it reaches the build
+environment and nothing after it: as platform variables, as mounts, and as files in the temporary home.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from lifecycle.cnb.toml import read_toml
+from pybuild.conda_config import CondaConfig, read_conda_config
 from pybuild.engines.sandbox import Mount
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -63,26 +64,39 @@ class HostSettings:
     proxies: Mapping[str, str]
     """Environment variables, in both spellings."""
     indexes: Mapping[str, str]
-    """`PIP_*` and `UV_*` variables; paths of this machine are rewritten to where `mounts` shows them."""
+    """`PIP_*`, `UV_*` and `BP_CONDA_*` variables; paths of this machine are rewritten to where `mounts` shows them."""
     mounts: tuple[Mount, ...]
     """Local index directories, below `INDEXES_IN_BUILD`."""
     ca_bundle: Path | None
     netrc: str
     """Content of a `.netrc` that holds the entries for the index hosts only."""
+    channel_credentials: str = ""
+    """Content of rattler's file of credentials for conda channels."""
 
 
 def read_host_settings(env: Mapping[str, str], home: Path) -> HostSettings:
     """Settings of the machine, the environment `env` before the files; unreadable files are passed over as pip does."""
     settings = {**_pip_settings(env, home), **_uv_settings(env, home)}
+    conda = read_conda_config(env, home)
     paths = _LocalPaths(home)
     indexes = {name: " ".join(paths.show(word) for word in value.split()) for name, value in settings.items()}
     return HostSettings(
-        proxies=_proxies(env),
-        indexes=indexes,
+        proxies=_proxies(env, conda),
+        indexes={**indexes, **_channels(conda, paths)},
         mounts=paths.mounts(),
-        ca_bundle=_ca_bundle(env),
+        ca_bundle=_ca_bundle(env, conda),
         netrc=_netrc_entries(env, home, _hosts(settings.values())),
+        channel_credentials=conda.credentials,
     )
+
+
+def _channels(conda: CondaConfig, paths: _LocalPaths) -> dict[str, str]:
+    found = {}
+    if conda.channel_alias is not None:
+        found["BP_CONDA_CHANNEL_ALIAS"] = paths.show(conda.channel_alias)
+    if conda.mirrors:
+        found["BP_CONDA_MIRRORS"] = " ".join(f"{url}={paths.show(place)}" for url, place in conda.mirrors)
+    return found
 
 
 class _LocalPaths:
@@ -118,18 +132,19 @@ class _LocalPaths:
         return tuple(Mount(source=path, target=target) for path, target in self._targets.items())
 
 
-def _proxies(env: Mapping[str, str]) -> dict[str, str]:
+def _proxies(env: Mapping[str, str], conda: CondaConfig) -> dict[str, str]:
     found = {}
     for name in PROXY_VARIABLES:
         # The lower-case spelling is the older and the one that curl prefers.
-        value = env.get(name.lower()) or env.get(name)
+        value = env.get(name.lower()) or env.get(name) or conda.proxies.get(name.lower().removesuffix("_proxy"))
         if value:
             found[name] = found[name.lower()] = value
     return found
 
 
-def _ca_bundle(env: Mapping[str, str]) -> Path | None:
-    named = (env[name] for name in _CA_VARIABLES if env.get(name))
+def _ca_bundle(env: Mapping[str, str], conda: CondaConfig) -> Path | None:
+    named = [env[name] for name in _CA_VARIABLES if env.get(name)]
+    named += [] if conda.ca_bundle is None else [str(conda.ca_bundle)]
     return next((Path(path) for path in (*named, *_CA_BUNDLES) if Path(path).is_file()), None)
 
 

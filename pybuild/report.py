@@ -29,6 +29,8 @@ class BuildReport:
     detection: Detection
     exported: ExportedImage
     phases: tuple[PhaseTime, ...]
+    locks: Mapping[str, Mapping[str, str]]
+    """What was resolved: the text of each lock file by its name, by the buildpack that resolved it."""
     outputs: tuple[str, ...]
     """Where the image is, each with its manifest's digest."""
 
@@ -60,6 +62,7 @@ class BuildReport:
                 }
                 for layer in self.exported.layers
             ],
+            "locks": {buildpack: dict(locks) for buildpack, locks in self.locks.items()},
             "phases": [{"name": phase.name, "seconds": round(phase.seconds, 3)} for phase in self.phases],
         }
 

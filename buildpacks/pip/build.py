@@ -10,7 +10,7 @@ from buildpacks.installer.commands import ToolRun
 from buildpacks.installer.errors import DiskFull
 from buildpacks.installer.fingerprint import describe_python, differences, make_fingerprint
 from buildpacks.installer.inputs import make_inputs
-from buildpacks.installer.install import clean, install_lock, make_environment
+from buildpacks.installer.install import LOCK_NAME, clean, install_lock, make_environment
 from buildpacks.installer.lock import Lock
 from buildpacks.installer.projects import list_files, remove_leftovers
 from buildpacks.installer.settings import read_settings
@@ -62,7 +62,7 @@ def _build(context: BuildContext) -> BuildResult:
         remove_leftovers(projects, before)
         changes = changes_of_projects(context, before, list_files(projects))
         venv = _venv_layer(context, {**fingerprint, **changes})
-    return BuildResult(layers=(_CACHE, venv))
+    return BuildResult(layers=(_CACHE, venv), locks={LOCK_NAME: lock.render()})
 
 
 def _venv_layer(context: BuildContext, fingerprint: Mapping[str, object]) -> Layer:

@@ -29,6 +29,7 @@ from lifecycle.cnb.layer import (
     remove_tree,
     write_layer_file,
 )
+from lifecycle.cnb.locks import write_locks
 from lifecycle.cnb.mask import mask_credentials
 from lifecycle.cnb.plan import BuildPlan, PlanEntry, Requirement, read_buildpack_plan, write_build_plan
 from lifecycle.cnb.target import Target
@@ -117,7 +118,7 @@ class Layer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult:
     """What a build function returns. `unmet` names plan entries that are left to other buildpacks; `store` `None` keeps
-    what was stored before.
+    what was stored before; `locks` are files by their names, for the report of the build.
     """
 
     layers: tuple[Layer, ...] = ()
@@ -126,6 +127,7 @@ class BuildResult:
     slices: tuple[Slice, ...] = ()
     unmet: tuple[str, ...] = ()
     store: Mapping[str, object] | None = None
+    locks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +253,7 @@ def _write_result(layers_dir: Path, result: BuildResult) -> None:
         LaunchFile(processes=result.processes, labels=result.labels, slices=result.slices),
     )
     write_unmet(layers_dir / "build.toml", result.unmet)
+    write_locks(layers_dir, result.locks)
     if result.store is not None:
         write_toml(layers_dir / "store.toml", {"metadata": result.store})
 

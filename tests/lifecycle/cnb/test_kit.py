@@ -12,6 +12,7 @@ import pytest
 from lifecycle.cnb.group import GroupElement
 from lifecycle.cnb.launch import Process, read_launch_file, read_unmet
 from lifecycle.cnb.layer import LayerFile, LayerTypes, read_layer_file
+from lifecycle.cnb.locks import read_locks
 from lifecycle.cnb.plan import Provider, Requirement, ResolvedEntry, ResolvedPlan
 from lifecycle.cnb.toml import read_toml
 from lifecycle.detection import Outcome
@@ -121,6 +122,22 @@ def test_build_writes_what_it_returns(world: World) -> None:
     assert launch.processes == (Process(type="web", command=("python",), args=("app.py",), default=True),)
     assert read_unmet(own / "build.toml") == ("python",)
     assert read_toml(own / "store.toml") == {"metadata": {"since": 1}}
+
+
+def test_locks_are_for_the_platform_and_go_with_the_build_that_made_them(world: World) -> None:
+    element = add(
+        world,
+        """
+        def build(context):
+            return BuildResult(locks={"requirements.lock": "a==1\\n"} if context.env.get("BP_X") else {})
+        """,
+    )
+    world.write("platform/env/BP_X", "1")
+    world.build(element)
+    assert read_locks(world.layers / "kit_a") == {"requirements.lock": "a==1\n"}
+    (world.root / "platform/env/BP_X").unlink()
+    world.build(element)
+    assert read_locks(world.layers / "kit_a") == {}
 
 
 def test_restored_layers(world: World) -> None:
