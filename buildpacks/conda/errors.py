@@ -100,9 +100,9 @@ class InvalidEnvironmentFile(BuildpackError):
 
 
 # https://anaconda.com/docs/tools/working-with-conda/reference/default-channels
-_WHY_NOT_DEFAULTS = (
-    "Anaconda limits downloads from its own channels and asks larger organisations for a licence, so builds\n"
-    "that use them break; conda adds these channels by itself unless a file lists `nodefaults`"
+_WHY_NO_DEFAULTS = (
+    "Anaconda limits downloads from its own channels, and its licence asks larger organisations to pay for\n"
+    "them; conda adds them to every file that does not list `nodefaults`, and builds break because of it"
 )
 
 
@@ -115,31 +115,30 @@ class ChannelPolicyViolation(BuildpackError):
     problems: tuple[Problem, ...]
     """In the order of the lines."""
     patch: str | None
-    """The file with all of this put right, as a unified diff; `None`: a person has to decide."""
+    """The file corrected, as a unified diff; `None` where there is nothing that can be corrected without a decision."""
+    changes: tuple[str, ...]
+    """What the patch changes, a line for each kind of change."""
+    is_complete: bool
+    """Whether the patch puts all of it right."""
 
     @property
     def summary(self) -> str:
         """The problem, or how many there are."""
         if len(self.problems) == 1:
             return f"{self._place(self.problems[0])}: {self.problems[0].message}"
-        return f"`{self.name}` cannot be built as it is: {len(self.problems)} problems"
+        return f"{len(self.problems)} problems in `{self.name}`"
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """Every problem by its place, with what to do, and the reason of the rule."""
-        one = self.problems[0].change if len(self.problems) == 1 else None
-        listed = (
-            (("change", one),)
-            if one is not None
-            else tuple(
-                (f"{self._place(problem)}:", f"{problem.message}: {problem.change}")
-                for problem in self.problems[:_SHOWN]
-            )
-        )
-        hidden = len(self.problems) - max(len(listed), 1)
+        """Every problem by its place, with what to do, and the reason for the rule."""
+        if len(self.problems) == 1:
+            problems: tuple[tuple[str, str], ...] = (("change", self.problems[0].change),)
+        else:
+            problems = tuple((f"{self._place(one)}:", f"{one.message}: {one.change}") for one in self.problems[:_SHOWN])
+        hidden = len(self.problems) - max(len(problems), 1)
         more = (("", f"and {hidden} more"),) if hidden else ()
-        why = (("why", _WHY_NOT_DEFAULTS),) if self._kinds & {"defaults", "nodefaults"} else ()
-        return (*listed, *more, *why)
+        why = (("why", _WHY_NO_DEFAULTS),) if self._kinds & {"defaults", "nodefaults"} else ()
+        return (*problems, *more, *why)
 
     @property
     def document(self) -> str | None:
@@ -148,22 +147,16 @@ class ChannelPolicyViolation(BuildpackError):
 
     @property
     def hint(self) -> str | None:
-        """Who can make the change, and the settings that build without it."""
-        ways = []
-        if self.patch is not None:
-            ways.append(
-                "change the file as shown above, or let `pybuild fix <repo>` write it; `pybuild fix --diff <repo>` prints the patch"
-            )
-        else:
-            ways.append("change these lines; what has to stand there instead is for you to decide")
-        if self._kinds == {"nodefaults"}:
-            ways.append(
-                "to build without changing the file, set `BP_CONDA_NODEFAULTS=inject`: it is read as if `nodefaults` stood there"
-            )
+        """How the change is made, and the setting that builds without it."""
+        if self.patch is None:
+            return "change these lines; `pybuild fix` cannot, because what belongs there is yours to decide"
+        ways = ["change the file as shown, or let pybuild do it: `pybuild fix <repo>`"]
+        if not self.is_complete:
+            ways.append("the patch leaves the other lines as they are: what belongs there is yours to decide")
+        elif self._kinds == {"nodefaults"}:
+            ways.append(f"to build it unchanged: {_setting('inject')}, which reads it as if the patch were made")
         elif self._kinds <= {"nodefaults", "defaults"}:
-            ways.append(
-                "to build without changing the file, set `BP_CONDA_NODEFAULTS=rewrite`: it is read as if it were written so"
-            )
+            ways.append(f"to build it unchanged: {_setting('rewrite')}, which reads it as if the patch were made")
         return "\n".join(ways)
 
     @property
@@ -172,3 +165,7 @@ class ChannelPolicyViolation(BuildpackError):
 
     def _place(self, problem: Problem) -> str:
         return self.name if problem.origin is None else str(problem.origin)
+
+
+def _setting(mode: str) -> str:
+    return f"`pybuild build -e BP_CONDA_NODEFAULTS={mode} <repo>`"

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 
 class CnbError(Exception):
-    """A foreseen problem: facts only. A subclass derives `summary`, `facts` and `hint` from its typed fields."""
+    """A foreseen problem: facts only. A subclass derives `summary`, `facts`, `document` and `hint` from its typed fields."""
 
     exit_code: ClassVar[int] = 1
 
@@ -32,6 +32,11 @@ class CnbError(Exception):
     @property
     def hint(self) -> str | None:
         """The change that would help, where one is known."""
+        return None
+
+    @property
+    def document(self) -> str | None:
+        """A text of several lines that is shown as it stands, such as a patch."""
         return None
 
     def __str__(self) -> str:
@@ -62,13 +67,16 @@ class ConfigurationError(CnbError):
 
 
 def render_error(error: CnbError) -> str:
-    """Return the text a person sees: summary, aligned facts, hint; no newline at its end, no control characters."""
+    """Return the text a person sees: summary, aligned facts, document, hint; no newline at its end, no control characters."""
     lines = [f"error: {printable(error.summary)}"]
     width = max((len(label) for label, _ in error.facts), default=0)
     for label, value in error.facts:
         first, *others = value.splitlines() or [""]
         lines.append(f"  {printable(label):<{width}}  {printable(first)}".rstrip())
         lines.extend(f"  {'':<{width}}  {printable(other)}".rstrip() for other in others)
+    if error.document is not None:
+        # At the left margin and apart from the rest, so that it can be copied.
+        lines.extend(("", *(printable(line) for line in error.document.splitlines()), ""))
     if error.hint is not None:
         lines.extend(f"hint: {printable(line)}" for line in error.hint.splitlines())
     return "\n".join(lines)
