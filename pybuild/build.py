@@ -24,6 +24,7 @@ from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.layout_writer import open_layout
 from lifecycle.restore import RestoreRequest, restore
+from pybuild.archives import keep_archives, share_archives
 from pybuild.builder import Builder, ensure_builder, read_definition
 from pybuild.environment import BuildEnvironment
 from pybuild.errors import DetectTimeLimitReached, TimeLimitReached
@@ -88,9 +89,11 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
         with _kept(cache, environment, log):
             with clock.phase("build"):
                 environment.run_build(log)
+                share_archives(environment.layers_dir, environment.archives)
             with clock.phase("export"):
                 stages = _Stages(previous=previous, analyzed=analyzed, group=group)
                 locks = _read_locks(environment, group)
+                keep_archives(environment.archives, (text for one in locks.values() for text in one.values()))
                 exported = _export(environment, application, source, stages, log)
                 outputs = write_outputs(exported.image, request.outputs)
             cache.save(layers_dir=environment.layers_dir, group=group, image=exported.metadata, log=log)
@@ -161,6 +164,7 @@ def _open(
             builder=builder,
             host=read_host_settings(host_env, Path.home()),
             work=application.work,
+            archives=store / "archives",
             network=request.network,
             deadline=clock.deadline,
         )

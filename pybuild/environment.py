@@ -17,6 +17,7 @@ from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.order import GroupMember, Order, write_order
 from lifecycle.cnb.toml import read_regular_file
 from lifecycle.detection import Detection, parse_detection
+from pybuild.archives import ARCHIVES_IN_BUILD
 from pybuild.builder import Builder
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.errors import MachineError, PhaseFailed, SettingsError
@@ -43,6 +44,8 @@ class BuildEnvironment:
     host: HostSettings
     work: Path
     """Empty at first; on the file system of the application's cache, so that layers can be moved."""
+    archives: Path
+    """What the applications of this machine share, for the build to read."""
     network: bool
     deadline: float
     """Value of `time.monotonic()`."""
@@ -64,8 +67,9 @@ class BuildEnvironment:
 
     def prepare(self, user_env: Mapping[str, str]) -> None:
         """Make the directories, and the platform directory with the machine's settings below the user's `user_env`."""
-        for name in ("app", "layers", "platform/env", "tmp/home", "scratch"):
+        for name in ("app", "layers", "platform/env", "platform/archives", "tmp/home", "scratch"):
             (self.work / name).mkdir(parents=True)
+        self.archives.mkdir(parents=True, exist_ok=True)
         for mount in self.host.mounts:
             inside = self.work / "platform" / mount.target.relative_to(PLATFORM)
             if mount.source.is_dir():
@@ -170,6 +174,7 @@ class BuildEnvironment:
             Mount(source=self.app_dir, target=APP, writable=True),
             Mount(source=self.layers_dir, target=LAYERS, writable=True),
             Mount(source=self.work / "platform", target=PLATFORM),
+            Mount(source=self.archives, target=ARCHIVES_IN_BUILD),
             Mount(source=self.work / "tmp", target=PurePosixPath("/tmp"), writable=True),  # noqa: S108 - the sandbox's own
         )
         bundle = self.host.ca_bundle
@@ -182,6 +187,7 @@ class BuildEnvironment:
             "CNB_PLATFORM_API": PLATFORM_API,
             "PYBUILD_DETECTION_PATH": str(LAYERS / DETECTION_NAME),
             "PYBUILD_ERROR_PATH": str(LAYERS / ERROR_NAME),
+            "PYBUILD_ARCHIVES": str(ARCHIVES_IN_BUILD),
         }
         return Sandbox(
             rootfs=self.builder.rootfs,
