@@ -42,8 +42,6 @@ class Document:
 
 def parse_document(text: str, *, name: str) -> Document:
     """Return the one document in `text`. Raises `InvalidEnvironmentFile` with the first thing that is wrong."""
-    if len(text) > MAXIMUM_BYTES:
-        raise invalid(name, None, "too-large", *too_large(len(text)))
     try:
         loader = _Loader(text, name)
         root = loader.get_single_node()
@@ -55,12 +53,11 @@ def parse_document(text: str, *, name: str) -> Document:
     return Document(root=root, tab_lines=tuple(sorted(set(loader.tab_lines))))
 
 
-def too_large(size: int) -> tuple[str, str]:
-    """Return the message and the change for a file of `size` bytes, which is not read."""
+def too_large(name: str, size: int) -> InvalidEnvironmentFile:
+    """Return the error for a file of `size` bytes, which is not read."""
     message = f"has {size} bytes; an environment file may have {MAXIMUM_BYTES}"
-    return (
-        message,
-        "commit the environment file itself, with the packages that you use, and let the solver find the others",
+    return invalid(
+        name, None, "too-large", message, "list the packages that you use, and let the solver find the others"
     )
 
 

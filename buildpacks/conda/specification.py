@@ -83,12 +83,14 @@ def read_environment_file(path: Path, *, name: str) -> EnvironmentFile:
         message = f"cannot be read: {err.strerror or err}"
         raise invalid(name, None, "file", message, "commit a regular file that everybody may read") from err
     if size > MAXIMUM_BYTES:
-        raise invalid(name, None, "too-large", *too_large(size))
+        raise too_large(name, size)
     return parse_environment_file(data, name=name)
 
 
 def parse_environment_file(data: bytes, *, name: str) -> EnvironmentFile:
     """Return what the bytes of the file `name` ask for. Raises `InvalidEnvironmentFile`."""
+    if len(data) > MAXIMUM_BYTES:
+        raise too_large(name, len(data))
     decoded = decode(data, name=name)
     disguise = recognise(decoded.text)
     if disguise is not None:
