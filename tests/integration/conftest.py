@@ -11,7 +11,9 @@ import pytest
 from lifecycle.cnb.layer import remove_tree
 from pybuild.store import store_directory
 from tests.integration.command import FIXTURES, Pybuild, expect_success, ordinary_environment
-from tests.integration.conda_channel import machine_channels
+from tests.integration.conda_build import CondaBuilds, as_mirror
+from tests.integration.conda_channel import CONDA_FORGE, DEFAULTS, SMUGGLED, machine_channels
+from tests.integration.conda_server import ChannelServer
 from tests.integration.data_science import DataScience, build_data_science
 from tests.integration.engine import DockerEngine, docker_engine
 from tests.integration.package_index import PackageIndex, write_wheel
@@ -68,6 +70,19 @@ def index(tmp_path: Path) -> Iterator[PackageIndex]:
 def offline_pybuild(pybuild: Pybuild, index: PackageIndex) -> Pybuild:
     """The command with the test's own package index as the only one."""
     return pybuild.with_env(**index.settings())
+
+
+@pytest.fixture
+def channel(conda_channels: Path) -> Iterator[ChannelServer]:
+    """A server of the machine's channels."""
+    with ChannelServer({name: conda_channels / name for name in (CONDA_FORGE, DEFAULTS, SMUGGLED)}) as running:
+        yield running
+
+
+@pytest.fixture
+def conda(offline_pybuild: Pybuild, channel: ChannelServer, tmp_path: Path) -> CondaBuilds:
+    """Builds with the test channel as mirror of conda-forge, and the test's own package index."""
+    return CondaBuilds(pybuild=offline_pybuild, server=channel, directory=tmp_path, settings=as_mirror(channel))
 
 
 @pytest.fixture
