@@ -45,6 +45,10 @@ ProblemKind = Literal[
     "local-channel",
     "windows-package",
     "macos-package",
+    # what the channels and the locks of the repository say of it
+    "unknown-package",
+    "unknown-version",
+    "lock",
 ]
 
 # A file that is wrong throughout is not made clearer by all its lines.

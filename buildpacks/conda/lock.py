@@ -16,6 +16,9 @@ from lifecycle.cnb.toml import write_atomically
 _FORMAT = 1
 _NAME = "lock.json"
 _SUFFIXES = (".conda", ".tar.bz2")
+_EXPLICIT_HEADER = (
+    "# The conda packages of this environment. `conda create --name NAME --file FILE` installs the same ones."
+)
 # How the fields are called when they have changed.
 _TITLES = {
     "channels": "channels",
@@ -157,8 +160,19 @@ def write_lock(directory: Path, lock: Lock) -> None:
 
 
 def render_explicit(packages: Sequence[LockedPackage], *, platform: str) -> str:
-    """Return the packages as an `@EXPLICIT` file, which conda, mamba, pixi and this buildpack install from."""
-    raise NotImplementedError
+    """Return the packages, in their order, as an `@EXPLICIT` file: `conda create --file` installs from it without a solve.
+
+    conda takes `url#md5` and, since 23.11, `url#sha256:hex`; micromamba takes both: the stronger is written where it is known.
+    https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html#building-identical-conda-environments
+    """
+    lines = [f"{package.url}{_render_hash(package)}" for package in packages]
+    return "\n".join((_EXPLICIT_HEADER, f"# platform: {platform}", "@EXPLICIT", *lines, ""))
+
+
+def _render_hash(package: LockedPackage) -> str:
+    if package.sha256 is not None:
+        return f"#sha256:{package.sha256}"
+    return f"#{package.md5}" if package.md5 is not None else ""
 
 
 def _parse_package(values: Mapping[str, Any]) -> LockedPackage:
