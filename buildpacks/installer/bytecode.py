@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,11 @@ def compile_modules(context: BuildContext, library: Path, *, store: Path, python
 
     `python` compiles, and is in the environment that `library` belongs to. Raises `CompilationFailed` and `DiskFull`.
     """
+    return compile_sources(context, tuple(_sources(library)), store=store, python=python)
+
+
+def compile_sources(context: BuildContext, files: Sequence[Path], *, store: Path, python: Python) -> Compiled:
+    """Give these modules, which have none, their bytecode, as `compile_modules` does."""
     directory = store / python.abi
     directory.mkdir(parents=True, exist_ok=True)
     for other in store.iterdir():
@@ -56,7 +61,7 @@ def compile_modules(context: BuildContext, library: Path, *, store: Path, python
     for unfinished in directory.glob("*.tmp"):
         unfinished.unlink()
     known = {entry.name for entry in os.scandir(directory)}
-    sources = [(source, _key(source)) for source in _sources(library)]
+    sources = [(source, _key(source)) for source in files]
     jobs = {key: source for source, key in sources if key not in known}
     if jobs:
         _compile(context, jobs, directory, python)

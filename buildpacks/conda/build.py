@@ -1,0 +1,132 @@
+"""Build: the environment file is solved to a lock, and the lock is installed into the prefix in the layer `env`."""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import replace
+
+from buildpacks.conda.client import make_network
+from buildpacks.conda.detect import CONDA_ENVIRONMENT
+from buildpacks.conda.environment import PipSection, finish_environment, make_prefix
+from buildpacks.conda.fingerprint import conda_key, describe_conda, describe_environment, differences
+from buildpacks.conda.lock import LockedPackage, render_explicit
+from buildpacks.conda.locking import lock_packages
+from buildpacks.conda.prefix import ENV_LAYER, EXPLICIT_LOCK_NAME, prefix_path
+from buildpacks.conda.settings import read_settings
+from buildpacks.conda.targets import find_target
+from buildpacks.conda.wanted import read_wanted
+from buildpacks.conda.work import Work
+from buildpacks.installer import settings as installer_settings
+from buildpacks.installer.errors import DiskFull, MissingTool
+from buildpacks.installer.install import LOCK_NAME as PIP_LOCK_NAME
+from buildpacks.installer.into_prefix import WantedInPrefix, read_for_prefix
+from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes, RestoredLayer
+from lifecycle.cnb.layer import remove_tree
+
+CACHE_LAYER = "cache"
+_CACHE = Layer(name=CACHE_LAYER, types=LayerTypes(cache=True))
+
+
+def build(context: BuildContext) -> BuildResult:
+    """Return the layers with the environment and the cache. Raises the errors of `buildpacks.conda.errors`."""
+    try:
+        return _build(context)
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(path=str(err.filename) if err.filename else None) from err
+        raise
+
+
+def _build(context: BuildContext) -> BuildResult:
+    work = _read(context)
+    pip = _read_pip_section(work)
+    # Whatever happens next, what was downloaded stays.
+    context.keep_on_failure(_CACHE)
+    installer = _rattler_version()
+    packages = lock_packages(work, solver=installer)
+    conda = describe_conda(packages, platform=work.target.platform, installer=installer, prefix=work.prefix)
+    key = conda_key(conda)
+    restored, is_made, pip_lock = context.restored(ENV_LAYER), False, None
+    if pip is not None:
+        pip = replace(pip, inputs=replace(pip.inputs, installed=key))
+        pip_lock = pip.kept_lock()
+        if pip_lock is None:
+            make_prefix(work, packages, key=key)
+            is_made, pip_lock = True, pip.make_lock(work.prefix)
+    section = None if pip is None or pip_lock is None else PipSection(wanted=pip, lock=pip_lock)
+    locks = _render_locks(work, packages, section)
+    layer = _env_layer(work, conda, section)
+    if _is_unchanged(context, restored, layer, is_made=is_made):
+        return BuildResult(layers=(_CACHE, layer), locks=locks)
+    if not is_made:
+        make_prefix(work, packages, key=key)
+    return BuildResult(layers=(_CACHE, finish_environment(work, layer, section, locks)), locks=locks)
+
+
+def _read(context: BuildContext) -> Work:
+    settings = read_settings(context.env)
+    target = find_target(context.target, settings)
+    wanted = read_wanted(context, settings, target)
+    return Work(
+        context=context,
+        settings=settings,
+        wanted=wanted,
+        target=target,
+        network=make_network(settings, wanted.channels),
+        cache_dir=context.layer_dir(CACHE_LAYER, keep=True),
+        prefix=prefix_path(context.layers_dir),
+    )
+
+
+def _read_pip_section(work: Work) -> WantedInPrefix | None:
+    """What pip has to install. What conda has installed by then is not known yet; all that is wrong with the lines is."""
+    if work.wanted.pip is None:
+        return None
+    settings = installer_settings.read_settings(work.context.env)
+    return read_for_prefix(
+        work.context, settings, work.wanted.pip, installed="", cache_dir=work.cache_dir / "requirements"
+    )
+
+
+def _rattler_version() -> str:
+    """Without loading rattler, which takes longer than all the rest of an unchanged build."""
+    try:
+        return f"rattler {importlib.metadata.version('py-rattler')}"
+    except importlib.metadata.PackageNotFoundError as err:
+        raise MissingTool(tool="py-rattler", looked_in="the Python of the buildpacks") from err
+
+
+def _env_layer(work: Work, conda: Mapping[str, object], section: PipSection | None) -> Layer:
+    is_for_build = any(entry.name == CONDA_ENVIRONMENT and entry.metadata.get("build") for entry in work.context.plan)
+    described = None if section is None else section.wanted.fingerprint(section.lock)
+    return Layer(
+        name=ENV_LAYER,
+        # Without the cache a layer that others build with would have to be made for every build.
+        types=LayerTypes(launch=True, build=is_for_build, cache=is_for_build),
+        metadata=describe_environment(conda, pip=described, variables=work.wanted.variables),
+    )
+
+
+def _is_unchanged(context: BuildContext, restored: RestoredLayer | None, layer: Layer, *, is_made: bool) -> bool:
+    """Whether the environment of the last image, or of the cache, is what this build would make."""
+    if restored is None or (layer.types.build and (is_made or restored.path is None)):
+        return False
+    found = differences(restored.metadata, layer.metadata)
+    if not found:
+        context.say("Using the environment of the last build: nothing has changed")
+        if is_made:
+            remove_tree(context.layers_dir / ENV_LAYER)
+        return True
+    context.say("Discarding the environment of the last build since:")
+    for difference in found:
+        context.say(f"  {difference}")
+    return False
+
+
+def _render_locks(work: Work, packages: tuple[LockedPackage, ...], section: PipSection | None) -> Mapping[str, str]:
+    locks = {EXPLICIT_LOCK_NAME: render_explicit(packages, platform=work.target.platform)}
+    if section is not None:
+        locks[PIP_LOCK_NAME] = section.lock.render()
+    return locks
