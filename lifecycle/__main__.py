@@ -31,6 +31,7 @@ from lifecycle.cnb.toml import write_atomically
 from lifecycle.detect import DetectRequest, detect
 from lifecycle.detection import render_detection
 from lifecycle.errors import ArgumentsError, FileProblem, PlatformApiUnsupported
+from lifecycle.fix import FixRequest, fix
 from lifecycle.flags import Flag, Inputs, parse_flags
 from lifecycle.log import LOG_LEVELS, StreamLog
 from lifecycle.programs import Surroundings
@@ -150,9 +151,20 @@ def _run_builder(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> No
     build(request, _make_log(inputs))
 
 
+def _run_fixer(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
+    request = FixRequest(
+        group=read_group(inputs.path("group")),
+        buildpacks_dir=inputs.path("buildpacks"),
+        surroundings=_make_surroundings(inputs),
+        env=start_environment(env),
+    )
+    fix(request, _make_log(inputs))
+
+
 _PROGRAMS: Mapping[str, tuple[Sequence[Flag], Callable[[Inputs, ApiVersion, Mapping[str, str]], None]]] = {
     "detector": (_DETECTOR_FLAGS, _run_detector),
     "builder": (_COMMON_FLAGS, _run_builder),
+    "fixer": (_COMMON_FLAGS, _run_fixer),
 }
 
 

@@ -11,7 +11,7 @@ CnbError
   DetectionErrored          21   no group fits, and a buildpack had an error
   AnalyzeError              32
   RestoreError              42
-  BuildpackFailed           51   a `bin/build` gave up
+  BuildpackFailed           51   a `bin/build` or `bin/fix` gave up
   BuildOutputError          52   a `bin/build` left something that the contract does not allow
   ExportError               62   what was built cannot become an image
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS, ApiVersion
 from lifecycle.cnb.errors import CnbError
@@ -197,19 +197,20 @@ class RestoreError(CnbError):
 
 @dataclass(eq=False, kw_only=True)
 class BuildpackFailed(CnbError):
-    """A buildpack's `bin/build` ended with another status than 0, or could not be started."""
+    """A buildpack's `bin/build`, or its `bin/fix`, ended with another status than 0, or could not be started."""
 
     exit_code: ClassVar[int] = 51
     buildpack: BuildpackId
     version: str
     status: int | None
     reason: str | None = None
+    program: Literal["build", "fix"] = "build"
 
     @property
     def summary(self) -> str:
         """Which buildpack, and how it ended."""
         ended = self.reason if self.status is None else f"exited with status {self.status}"
-        return f"buildpack `{self.buildpack}` {self.version} could not build: `bin/build` {ended}"
+        return f"buildpack `{self.buildpack}` {self.version} could not {self.program}: `bin/{self.program}` {ended}"
 
     @property
     def hint(self) -> str | None:

@@ -94,6 +94,27 @@ def run_build_program(
         raise BuildpackFailed(buildpack=descriptor.id, version=descriptor.version, status=result.status)
 
 
+def has_fix_program(descriptor: Descriptor) -> bool:
+    """Return whether the buildpack can write files of the application as it wants them to be: an extension of pybuild's."""
+    return (descriptor.directory / "bin" / "fix").is_file()
+
+
+def run_fix_program(
+    descriptor: Descriptor, surroundings: Surroundings, env: Mapping[str, str], *, on_line: Callable[[str], None]
+) -> None:
+    """Run the buildpack's `bin/fix` in the application directory. Raises `BuildpackFailed`."""
+    argv = [str(descriptor.directory / "bin" / "fix"), str(surroundings.platform_dir)]
+    own_env = program_environment(descriptor, surroundings, env, {})
+    identity, version = descriptor.id, descriptor.version
+    try:
+        result = run_command(argv, env=own_env, cwd=surroundings.app_dir, on_line=on_line)
+    except CommandNotStarted as err:
+        reason = f"could not be started: {err.reason}"
+        raise BuildpackFailed(buildpack=identity, version=version, status=None, reason=reason, program="fix") from err
+    if result.status != 0:
+        raise BuildpackFailed(buildpack=identity, version=version, status=result.status, program="fix")
+
+
 def program_environment(
     descriptor: Descriptor, surroundings: Surroundings, env: Mapping[str, str], own: Mapping[str, str]
 ) -> Mapping[str, str]:

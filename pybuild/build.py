@@ -28,6 +28,7 @@ from pybuild.archives import keep_archives, share_archives
 from pybuild.builder import Builder, ensure_builder, read_definition
 from pybuild.environment import BuildEnvironment
 from pybuild.errors import DetectTimeLimitReached, TimeLimitReached
+from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.host import read_host_settings
 from pybuild.log import Log
 from pybuild.report import BuildReport, PhaseTime
@@ -123,6 +124,28 @@ def detect_repository(request: BuildRequest, store: Path, host_env: Mapping[str,
             _analyze(environment, application, log)
         with clock.phase("detect"):
             return environment.run_detect(request.buildpacks, log)
+
+
+def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], log: Log) -> tuple[Fix, ...]:
+    """What the buildpacks that would build the directory `request.repository` change in its files; nothing is written there.
+
+    Raises:
+        lifecycle.cnb.errors.CnbError: there is no such directory, nothing would build it, or a buildpack could not.
+    """
+    repository = check_directory(request.repository)
+    clock = _Clock(log=log, limit_s=request.timeout_s)
+    builder = clock.make_builder(request, store)
+    with _open(request, builder, store, host_env, clock) as (application, environment):
+        with clock.phase("source"):
+            _fetch(request, environment, log)
+            before = describe_files(environment.app_dir)
+        with clock.phase("analyze"):
+            _analyze(environment, application, log)
+        with clock.phase("detect"):
+            _detect(request, environment, log)
+        with clock.phase("fix"):
+            environment.run_fix(log)
+            return read_fixes(repository, environment.app_dir, before)
 
 
 class _Clock:

@@ -1,4 +1,4 @@
-"""The command line: `pybuild build`, `detect`, `run`, `builder`, `completion`."""
+"""The command line: `pybuild build`, `detect`, `fix`, `run`, `builder`, `completion`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lifecycle.detection import render_detection
 from lifecycle.exporters import Output, parse_output
 from lifecycle.oci.errors import InvalidValue
 from pybuild import __version__
-from pybuild.build import BuildRequest, build_image, detect_repository
+from pybuild.build import BuildRequest, build_image, detect_repository, find_fixes
 from pybuild.builder import (
     default_definition_path,
     describe_builder,
@@ -30,6 +30,7 @@ from pybuild.builder import (
 )
 from pybuild.engines.sandbox import Mount
 from pybuild.errors import UsageError
+from pybuild.fix import write_fixes
 from pybuild.report import describe_detection, render_report
 from pybuild.run import RunRequest, run_image
 from pybuild.store import store_directory
@@ -236,6 +237,56 @@ def detect(
             _print(line)
     if detection.group is None:
         raise detection.error(app_dir=Path(repository))
+
+
+@cli.command()
+@click.argument("repository")
+@click.option("--diff", "diff_only", is_flag=True, help="Print the patch to standard output, and change nothing.")
+@_selection_options
+@_builder_option
+@_verbosity_options
+def fix(
+    repository: str,
+    env: tuple[str, ...],
+    env_files: tuple[Path, ...],
+    buildpacks: tuple[str, ...],
+    builder: Path | None,
+    timeout: float,
+    network: str,
+    channel_alias: str | None,
+    *,
+    diff_only: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Correct the files of REPOSITORY, a directory, that keep it from being built, where no decision is needed for it.
+
+    The changes are shown as a patch; the names of the changed files go to standard output.
+    """  # fmt: skip
+    session = _session(quiet=quiet, verbose=verbose)
+    request = BuildRequest(
+        repository=repository,
+        env=_user_env(env, env_files),
+        buildpacks=buildpacks,
+        builder=builder or default_definition_path(),
+        timeout_s=timeout,
+        network=network != "none",
+    )
+    fixes = find_fixes(request, session.store, _host_env(channel_alias), session.log)
+    if not fixes:
+        session.log.info(f"nothing to correct in {repository}")
+    for found in fixes:
+        if diff_only:
+            sys.stdout.buffer.write(found.patch())
+            continue
+        for line in found.patch().decode("utf-8", "replace").splitlines():
+            session.log.info(line)
+    if diff_only:
+        return
+    write_fixes(Path(repository), fixes)
+    for found in fixes:
+        session.log.info(f"corrected {found.name}")
+        _print(found.name)
 
 
 @cli.command()

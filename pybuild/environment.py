@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.identifier import BuildpackId
@@ -117,6 +118,18 @@ class BuildEnvironment:
             pybuild.errors.PhaseFailed: a buildpack failed, or left what cannot be used.
             lifecycle.cnb.command.CommandTimeout: the build's time is up.
         """
+        self._run_group("build", log)
+
+    def run_fix(self, log: Log) -> None:
+        """Let the group change files of the application; its output goes to `log`.
+
+        Raises:
+            pybuild.errors.PhaseFailed: a buildpack could not.
+            lifecycle.cnb.command.CommandTimeout: the time is up.
+        """
+        self._run_group("fix", log)
+
+    def _run_group(self, phase: Literal["build", "fix"], log: Log) -> None:
         said = False
 
         def show(line: str) -> None:
@@ -124,9 +137,9 @@ class BuildEnvironment:
             said = said or line.startswith("error: ")
             log.info(line)
 
-        result = self._run("builder", (), show)
+        result = self._run(f"{phase}er", (), show)
         if result.status != 0:
-            raise self._failure("build", result, said=said)
+            raise self._failure(phase, result, said=said)
 
     def _failure(self, phase: str, result: CommandResult, *, said: bool) -> PhaseFailed:
         """The error that the phase left, or one that says how it ended without."""

@@ -54,13 +54,7 @@ def check_channels(
     correction = correct(file, rules, drop_build_strings=False)
     remaining = find_problems(correction.file, rules)
     if remaining or any(problem.kind not in _TOLERATED[mode] for problem in problems):
-        raise ChannelPolicyViolation(
-            name=file.name,
-            problems=problems,
-            patch=mask_credentials(correction.diff(file.name)) if correction.changes else None,
-            changes=correction.changes,
-            is_complete=not remaining,
-        )
+        raise violation(file, problems, correction, is_complete=not remaining)
     return _decide(correction.file, correction)
 
 
@@ -69,6 +63,19 @@ _TOLERATED: Mapping[Nodefaults, frozenset[ProblemKind]] = {
     "inject": frozenset({"nodefaults"}),
     "rewrite": frozenset({"nodefaults", "defaults"}),
 }
+
+
+def violation(
+    file: EnvironmentFile, problems: tuple[Problem, ...], correction: Correction, *, is_complete: bool
+) -> ChannelPolicyViolation:
+    """Return the error that shows the problems with what corrects them."""
+    return ChannelPolicyViolation(
+        name=file.name,
+        problems=problems,
+        patch=mask_credentials(correction.diff(file.name)) if correction.changes else None,
+        beside=correction.beside,
+        is_complete=is_complete,
+    )
 
 
 def find_problems(file: EnvironmentFile, rules: Rules) -> tuple[Problem, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,10 +20,7 @@ from buildpacks.conda.specification import (
     parse_environment_file,
 )
 from lifecycle.cnb.kit import mask_credentials
-
-# A patch shows the whole of a file that is no longer than a page.
-_PAGE = 60
-_CONTEXT = 3
+from lifecycle.cnb.patch import render_patch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +33,8 @@ class Correction:
     """The text as it is."""
     changes: tuple[str, ...]
     """What was changed, a line for each kind of change; empty when nothing has to be."""
+    beside: tuple[str, ...] = ()
+    """Those of `changes` that put nothing right that a build complains of."""
 
     @property
     def text(self) -> str:
@@ -45,12 +43,7 @@ class Correction:
 
     def diff(self, name: str) -> str:
         """Return the change as a patch for `git apply` and `patch -p1`; ends of lines are those of the file."""
-        before, after = (_lines(text) for text in (self.original, self.text))
-        context = len(before) if len(before) <= _PAGE else _CONTEXT
-        lines = []
-        for line in difflib.unified_diff(before, after, f"a/{name}", f"b/{name}", n=context):
-            lines.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
-        return "".join(lines)
+        return render_patch(name, self.original, self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +123,12 @@ def correct(file: EnvironmentFile, rules: Rules, *, drop_build_strings: bool) ->
         return Correction(file=file, original=file.text, changes=())
     if _meaning(understood) != _meaning(wanted):
         return Correction(file=file, original=file.text, changes=())
-    changes = [*_describe_channels(file, plan), *packages.descriptions]
+    beside = packages.beside
     if file.encoding != "utf-8":
         was = _ENCODING_NAMES.get(file.encoding, file.encoding)
-        changes.append(f"saved as UTF-8; it was {was}")
-    return Correction(file=replace(wanted, text=text), original=file.text, changes=tuple(changes))
+        beside = (*beside, f"saves it as UTF-8; it is {was}")
+    changes = (*_describe_channels(file, plan), *packages.descriptions, *beside)
+    return Correction(file=replace(wanted, text=text), original=file.text, changes=changes, beside=beside)
 
 
 _ENCODING_NAMES = {"utf-8-sig": "UTF-8 with a byte order mark", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
@@ -146,6 +140,7 @@ class _PackagePlan:
 
     changes: Mapping[Origin, str | None]
     descriptions: tuple[str, ...]
+    beside: tuple[str, ...]
 
     def apply(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         changed = ((entry, self.changes.get(entry.origin, entry.text)) for entry in entries)
@@ -160,12 +155,13 @@ def _plan_packages(file: EnvironmentFile, plan: ChannelPlan, rules: Rules, *, dr
         judgement = judge_dependency(entry.text, listed, rules)
         if judgement is not None and judgement.replacement is not None:
             changes[entry.origin] = judgement.replacement
-            descriptions.append(f"`{mask_credentials(entry.text)}` became `{judgement.replacement}`")
+            descriptions.append(f"writes `{judgement.replacement}` for `{mask_credentials(entry.text)}`")
     foreign = find_foreign(file)
     changes |= dict.fromkeys((entry.origin for entry in foreign.packages), None)
     for system, entries in (("Windows", foreign.windows), ("macOS", foreign.macos)):
         if entries:
-            descriptions.append(f"left out, only {system} has them: {_list(entries)}")
+            descriptions.append(f"leaves out what only {system} has: {_list(entries)}")
+    beside: tuple[str, ...] = ()
     if foreign.build_strings and (drop_build_strings or foreign.packages or uses_defaults(file, rules)):
         dropped = 0
         for entry in foreign.build_strings:
@@ -175,8 +171,8 @@ def _plan_packages(file: EnvironmentFile, plan: ChannelPlan, rules: Rules, *, dr
                 dropped += 1
         if dropped:
             packages = f"{dropped} package{'' if dropped == 1 else 's'}"
-            descriptions.append(f"without the build strings of {packages}: a build is of one system and one channel")
-    return _PackagePlan(changes=changes, descriptions=tuple(descriptions))
+            beside = (f"drops the build strings of {packages}: a build belongs to one system and one channel",)
+    return _PackagePlan(changes=changes, descriptions=tuple(descriptions), beside=beside)
 
 
 def uses_defaults(file: EnvironmentFile, rules: Rules) -> bool:
@@ -202,7 +198,7 @@ def _describe_channels(file: EnvironmentFile, plan: ChannelPlan) -> list[str]:
     if plan.channels == old:
         return []
     before, after = (", ".join(f"`{mask_credentials(text)}`" for text in texts) for texts in (old, plan.channels))
-    return [f"the channels became {after}" + (f"; they were {before}" if old else "; there were none")]
+    return [f"makes the channels {after}" + (f"; they were {before}" if old else "; there were none")]
 
 
 def _list(entries: tuple[Entry, ...]) -> str:
@@ -264,9 +260,3 @@ def _new_channels(text: str, root: MappingNode, dependencies: Node | None, chann
 
 def _lines_like(text: str, node: Node | None, values: tuple[str, ...]) -> str:
     return new_lines(text, node if isinstance(node, SequenceNode) else None, values)
-
-
-def _lines(text: str) -> list[str]:
-    """Lines as git and patch count them."""
-    found = text.split("\n")
-    return [*(f"{line}\n" for line in found[:-1]), *([found[-1]] if found[-1] else [])]

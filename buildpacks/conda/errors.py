@@ -120,8 +120,8 @@ class ChannelPolicyViolation(BuildpackError):
     """In the order of the lines."""
     patch: str | None
     """The file corrected, as a unified diff; `None` where there is nothing that can be corrected without a decision."""
-    changes: tuple[str, ...]
-    """What the patch changes, a line for each kind of change."""
+    beside: tuple[str, ...]
+    """What the patch changes beside the problems, one line each."""
     is_complete: bool
     """Whether the patch puts all of it right."""
 
@@ -141,8 +141,9 @@ class ChannelPolicyViolation(BuildpackError):
             problems = tuple((f"{self._place(one)}:", f"{one.message}: {one.change}") for one in self.problems[:_SHOWN])
         hidden = len(self.problems) - max(len(problems), 1)
         more = (("", f"and {hidden} more"),) if hidden else ()
+        beside = tuple(("patch", change) for change in self.beside)
         why = (("why", _WHY_NO_DEFAULTS),) if self._kinds & {"defaults", "nodefaults"} else ()
-        return (*problems, *more, *why)
+        return (*problems, *more, *beside, *why)
 
     @property
     def document(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What a Python buildpack is written with: `bin/detect` calls `run_detect`, `bin/build` calls `run_build`.
+"""What a Python buildpack is written with: `bin/detect` calls `run_detect`, `bin/build` calls `run_build`, `bin/fix` `run_fix`.
 
 The functions given to them get a context and return a value; reading and writing the files of the contract, the exit codes
 and the rendering of errors happen here (buildpack.md, "Detection" and "Build").
@@ -41,6 +41,7 @@ __all__ = [
     "BuildResult",
     "BuildpackError",
     "DetectContext",
+    "FixContext",
     "Label",
     "Layer",
     "LayerTypes",
@@ -54,6 +55,7 @@ __all__ = [
     "mask_credentials",
     "run_build",
     "run_detect",
+    "run_fix",
 ]
 
 # buildpack.md, "Detection": the exit status that means "not for me"
@@ -87,6 +89,25 @@ class DetectContext:
     def say(self, line: str) -> None:
         """Write one line to stdout; it is shown when detection fails or is asked for in detail."""
         _say(line)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixContext:
+    """What a fix function is given; it changes files below `app_dir`, a copy that nothing is built from."""
+
+    app_dir: Path
+    platform_dir: Path
+    buildpack_dir: Path
+    env: Mapping[str, str]
+    target: Target
+
+    def say(self, line: str) -> None:
+        """Write one line to stdout."""
+        _say(line)
+
+    def notice(self, line: str) -> None:
+        """Write a line about something that is left for the user to do."""
+        _say(f"notice: {line}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +261,26 @@ def run_build(build: Callable[[BuildContext], BuildResult]) -> int:
             store=_read_store(layers_dir / "store.toml"),
         )
         _write_result(layers_dir, build(context))
+    except CnbError as error:
+        return _fail(error)
+    return 0
+
+
+def run_fix(fix: Callable[[FixContext], None]) -> int:
+    """Return the exit status of `bin/fix`, pybuild's own, after `fix` wrote the files as they should be: 0, also when there was
+    nothing to do, or 1 for a foreseen problem, shown on stderr. What was not foreseen is raised.
+    """
+    env = dict(os.environ)
+    try:
+        fix(
+            FixContext(
+                app_dir=Path.cwd(),
+                platform_dir=_required_path(env, "CNB_PLATFORM_DIR"),
+                buildpack_dir=_required_path(env, "CNB_BUILDPACK_DIR"),
+                env=env,
+                target=_target(env),
+            )
+        )
     except CnbError as error:
         return _fail(error)
     return 0
