@@ -6,20 +6,18 @@ Run as root from the checkout, on a quiet machine: `.venv/bin/python -m bench.pi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import uv
 
+from bench.measure import Times, print_phases, render_table, seconds_of
 from bench.preparation import BASE, load_base, remote_environment, run_quietly, unpacked_interpreter
 from lifecycle.cnb.layer import remove_tree
 from pybuild.host import read_host_settings
@@ -39,8 +37,6 @@ COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt
 COPY . .
 """
-# Seconds of each way of building, for each case that it has.
-Times = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +86,7 @@ def measure_pybuild(bench: Bench, directory: Path) -> dict[str, float]:
         output = f"oci:{directory / 'layout'}"
         expect_success(pybuild("build", repository, "--output", output, "--report", report))
 
-    times = _measure_changes(build, repository, bench.added, on_case=lambda case: _print_phases(case, report))
+    times = _measure_changes(build, repository, bench.added, on_case=lambda case: print_phases(case, report))
     remove_tree(cache_home)
     return times
 
@@ -135,7 +131,7 @@ def _measure_changes(
     times = {}
     for case, change in zip(CASES, changes, strict=True):
         change()
-        times[case] = _seconds(build)
+        times[case] = seconds_of(build)
         if on_case is not None:
             on_case(case)
     return times
@@ -150,7 +146,7 @@ def _measure_installs(bench: Bench, directory: Path, uv_command: list[str], env:
         python = _fresh_environment(bench, directory / "environment", with_pip=not uv_command)
         command = uv_command or [str(python), "-m", "pip", "install", "--quiet"]
         target = ["--python", str(python)] if uv_command else []
-        times[case] = _seconds(lambda: run_quietly([*command, *target, "--requirement", str(requirements)], env))  # noqa: B023
+        times[case] = seconds_of(lambda: run_quietly([*command, *target, "--requirement", str(requirements)], env))  # noqa: B023
         remove_tree(directory / "environment")
     return times
 
@@ -164,38 +160,6 @@ def _fresh_environment(bench: Bench, directory: Path, *, with_pip: bool) -> Path
             [uv.find_uv_bin(), "pip", "install", "--quiet", "--python", str(python), f"pip=={_PIP_VERSION}"], bench.env
         )
     return python
-
-
-def _seconds(action: Callable[[], object]) -> float:
-    # What the step before has written must not be this step's burden.
-    os.sync()
-    since = time.monotonic()
-    action()
-    return time.monotonic() - since
-
-
-def _print_phases(case: str, report: Path) -> None:
-    phases = json.loads(report.read_text())["phases"]
-    print(f"  pybuild, {case}: " + ", ".join(f"{phase['name']} {phase['seconds']:.1f}" for phase in phases), flush=True)
-
-
-def render_table(rounds: Sequence[Times]) -> list[str]:
-    """Markdown: the median seconds of every way in every case, and how many times pybuild's they are."""
-    ways = [way for way in (_PYBUILD, _DOCKER, _UV, _PIP) if way in rounds[0]]
-    lines = [f"| build | {' | '.join(ways)} |", f"|---|{'---|' * len(ways)}"]
-    for case in CASES:
-        own = statistics.median(times[_PYBUILD][case] for times in rounds)
-        cells = []
-        for way in ways:
-            measured = [times[way][case] for times in rounds if case in times[way]]
-            if not measured:
-                cells.append("–")
-                continue
-            median = statistics.median(measured)
-            ratio = "" if way == _PYBUILD else f" = **{median / own:.2f}x**"
-            cells.append(f"{median:.2f} s{ratio} ({min(measured):.2f}–{max(measured):.2f})")
-        lines.append(f"| {case} | {' | '.join(cells)} |")
-    return lines
 
 
 def main() -> None:
@@ -236,7 +200,7 @@ def main() -> None:
         f"\n{arguments.fixture.name}, {arguments.rounds} rounds, median (least–most), {os.cpu_count()} cores, {platform.platform()}\n"
     )
     print("A ratio is the time over pybuild's in the same row: above 1, pybuild is faster.\n")
-    print("\n".join(render_table(rounds)))
+    print("\n".join(render_table(rounds, (_PYBUILD, _DOCKER, _UV, _PIP), CASES)))
 
 
 @contextmanager
