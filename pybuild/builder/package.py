@@ -32,7 +32,7 @@ from pybuild.builder.value import Interpreter
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 
 # Another number when the same parts would be put together differently.
-_FORMAT = 3
+_FORMAT = 4
 OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
 # -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
@@ -102,6 +102,7 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
         copy_tools(parts.uv, parts.pip_wheel, opt)
         # Too large for each buildpack to carry its own.
         _copy_libraries(opt / "python", ("rattler",))
+        _write_metadata("py-rattler", opt / "python")
         _compile(rootfs, cnb, opt, Path(stage))
         _write_programs(library, cnb / "lifecycle")
     _copy_interpreters(parts, opt / "interpreters")
@@ -161,6 +162,14 @@ def _other_than_modules(directory: Path, names: Sequence[str]) -> set[str]:
 def _copy_libraries(library: Path, names: Sequence[str]) -> None:
     for name in names:
         _copy_package(name, library)
+
+
+def _write_metadata(distribution: str, library: Path) -> None:
+    """What `importlib.metadata` reads, so that a buildpack learns the version without loading the package."""
+    found = importlib.metadata.distribution(distribution)
+    directory = library / f"{distribution.replace('-', '_')}-{found.version}.dist-info"
+    directory.mkdir()
+    (directory / "METADATA").write_text(found.read_text("METADATA") or "", encoding="utf-8")
 
 
 def _copy_package(name: str, library: Path, *, left_out: Sequence[str] = ()) -> None:
