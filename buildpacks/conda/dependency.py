@@ -21,6 +21,8 @@ _SHELL = re.compile(r"[;&`]|\$|>>|\|\|")
 _PIP_OPTION = re.compile(
     r"(-r|-e|-c|--requirement|--editable|--constraint|-i|--index-url|--extra-index-url|-f|--find-links)\b"
 )
+_OPTION_WITHIN = re.compile(r"\s--?[A-Za-z]")
+_SECOND_SPEC = re.compile(r"(?:^|[\s,])[A-Za-z_][\w.-]*\s*[=<>!~]")
 _DIRECT = re.compile(r"[a-z][a-z0-9+.-]*://|git\+|.*\.(whl|conda|tar\.bz2|tar\.gz|zip)$|[.~]{0,2}/", re.IGNORECASE)
 
 
@@ -57,6 +59,9 @@ def find_mistake(text: str) -> Mistake | None:
     if _DIRECT.match(spec):
         change = "name the package and its version; what pip installs from a URL or a path goes below `- pip:`"
         return Mistake(message=f"`{text}` is a file or a URL, not the name of a package", change=change)
+    if _OPTION_WITHIN.search(spec):
+        change = "remove it; channels are listed in `channels:`, options of pip stand below `- pip:`"
+        return Mistake(message=f"`{text}` has an option of a command line", change=change)
     if _SHELL.search(spec):
         change = "write the name of a package and its version, nothing else"
         return Mistake(
@@ -96,7 +101,7 @@ def _check_spec(text: str, spec: str) -> Mistake | None:
         return Mistake(message=f"`{text}` has `={swapped[1]}`, which means nothing", change=f"write `{name}{right}`")
     if _OPERATOR_AT_END.search(version):
         return Mistake(message=f"`{text}` ends without a version", change=f"write the version, or `{name}` alone")
-    if version.startswith(",") or re.match(r"[A-Za-z_-]+([ ,]|$)", version):
+    if version.startswith(",") or re.match(r"[A-Za-z_-]+([ ,]|$)", version) or _SECOND_SPEC.search(version):
         change = "write one package an item, each in a line of its own that starts with `- `"
         return Mistake(message=f"`{text}` names several packages", change=change)
     if version and not (rest[0] in " =<>!~[" and _VERSION.fullmatch(version)):

@@ -15,6 +15,7 @@ from buildpacks.conda.dependency import find_mistake
 from buildpacks.conda.document import origin_of
 from buildpacks.conda.errors import Problem, ProblemKind
 from buildpacks.conda.origin import Entry
+from lifecycle.cnb.kit import mask_credentials
 
 _STRING = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
@@ -48,6 +49,8 @@ class Findings:
 
     def add(self, node: Node, kind: ProblemKind, message: str, change: str) -> None:
         """Note something to change."""
+        # Both may quote the file, where a URL may hold a password.
+        message, change = mask_credentials(message), mask_credentials(change)
         self.problems.append(Problem(origin=origin_of(node, self.name), kind=kind, message=message, change=change))
 
     def entry(self, node: Node, text: str) -> Entry:

@@ -135,6 +135,20 @@ def test_a_section_of_the_wrong_shape_is_named(text: str, kind: str, place: str,
     assert change in found.change
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dependencies: ['git+https://user:secret@example.org/a.git']\n",
+        "dependencies: ['a @ https://user:secret@example.org/a.whl']\n",
+        "channels: ['https://user:secret@example.org/a, b']\n",
+        "channels: ['https://conda.anaconda.org/t/secret-token/a b']\n",
+        "dependencies: [pip: ['https://user:secret@example.org/a\n\n b']]\n",
+    ],
+)
+def test_credentials_are_not_shown(text: str) -> None:
+    assert "secret" not in explain(text)
+
+
 def test_library_path_may_be_set() -> None:
     assert parse("variables: {LD_LIBRARY_PATH: /a}\n").variables == (("LD_LIBRARY_PATH", "/a"),)
 
@@ -199,6 +213,11 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_lines() -> None
         ("numpy=>1.2", "has `=>`, which means nothing\nhint: write `numpy>=1.2`"),
         ("numpy, scipy", "names several packages"),
         ("numpy scipy", "names several packages"),
+        ("numpy=1.2 scipy=1.3", "names several packages"),
+        ("numpy scipy=1.3", "names several packages"),
+        ("numpy>=1.2,scipy>=1.3", "names several packages"),
+        ("numpy -c evil", "has an option of a command line"),
+        ("numpy=1.2 --file=/etc/shadow", "has an option of a command line"),
         ("python:3.9", "because of `:`"),
         ("python≥3.9", "because of `≥`"),
         ("'>=3.9'", "does not start with the name of a package"),
