@@ -31,8 +31,8 @@ class ChannelDecision:
     """conda's, with the place that each has in the file; other than the file's only where it was rewritten."""
     notices: tuple[str, ...]
     """What was read otherwise than it is written."""
-    correction: Correction | None
-    """The file as it was read, where that is not how it is written."""
+    patch: str | None
+    """What makes the file say what it is read as, without secrets; `None` where it does."""
 
 
 def check_channels(
@@ -134,9 +134,10 @@ def _place(problem: Problem) -> tuple[int, int]:
 def _decide(file: EnvironmentFile, correction: Correction | None) -> ChannelDecision:
     channels = tuple(entry.text for entry in file.channels or () if entry.text.casefold() != NODEFAULTS)
     changes = () if correction is None else correction.changes
+    patch = None if correction is None else mask_credentials(correction.diff(file.name))
     return ChannelDecision(
         channels=channels,
         dependencies=file.dependencies,
-        notices=tuple(f"`{file.name}` is read as if it were corrected: {change}" for change in changes),
-        correction=correction,
+        notices=tuple(f"`{file.name}` is read as if it were corrected, which {change}" for change in changes),
+        patch=patch,
     )

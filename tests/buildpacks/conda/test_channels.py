@@ -116,8 +116,8 @@ def test_a_disguise_of_defaults_is_refused_with_its_line_and_its_replacement(cha
 def test_conda_forge_takes_the_place_of_a_disguise(channel: str) -> None:
     decision = check(with_channels(channel), "rewrite")
     assert decision.channels == ("conda-forge",)
-    assert decision.correction is not None
-    assert decision.correction.text == with_channels("conda-forge", "nodefaults").replace("'nodefaults'", "nodefaults")
+    assert decision.patch is not None
+    assert "+  - 'conda-forge'\n+  - nodefaults\n" in decision.patch
     assert any("`conda-forge`, `nodefaults`" in notice for notice in decision.notices)
 
 
@@ -126,7 +126,7 @@ def test_other_peoples_channels_are_accepted(channel: str) -> None:
     assert forbidden_url(channel) is None
     decision = check(with_channels(channel, "nodefaults"))
     assert decision.channels == (channel,)
-    assert decision.correction is None
+    assert decision.patch is None
     assert decision.notices == ()
 
 
@@ -184,8 +184,8 @@ def test_missing_nodefaults_is_refused_with_the_whole_file_as_a_patch() -> None:
 def test_missing_nodefaults_is_added_on_request(mode: Nodefaults) -> None:
     decision = check("channels: [conda-forge, bioconda]\ndependencies: [python]\n", mode)
     assert decision.channels == ("conda-forge", "bioconda")
-    assert decision.correction is not None
-    assert decision.correction.text == "channels: [conda-forge, bioconda, nodefaults]\ndependencies: [python]\n"
+    assert decision.patch is not None
+    assert "\n+channels: [conda-forge, bioconda, nodefaults]\n" in decision.patch
     assert len(decision.notices) == 1
 
 
@@ -237,7 +237,7 @@ def test_the_channel_of_a_specification_counts(dependency: str, kind: str, becom
     "dependency", ["conda-forge::numpy", "https://conda.anaconda.org/conda-forge::numpy", "numpy[channel=conda-forge]"]
 )
 def test_a_specification_may_name_a_listed_channel_in_any_spelling(dependency: str) -> None:
-    assert check(with_channels("conda-forge", "nodefaults", dependency=f'"{dependency}"')).correction is None
+    assert check(with_channels("conda-forge", "nodefaults", dependency=f'"{dependency}"')).patch is None
 
 
 @pytest.mark.parametrize(

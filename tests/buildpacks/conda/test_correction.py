@@ -218,7 +218,7 @@ def test_every_file_that_people_wrote_is_corrected(name: str) -> None:
     correction = correct(file, RULES, drop_build_strings=False)
     corrected = read(correction.text)
     assert find_problems(corrected, RULES) == ()
-    assert check_channels(corrected, "enforce").correction is None
+    assert check_channels(corrected, "enforce").patch is None
     assert correct(corrected, RULES, drop_build_strings=False).changes == ()
     assert (corrected.has_pip_section, corrected.variables) == (file.has_pip_section, file.variables)
     # Nothing is invented: all lines but those of the channels and the cut ones are the author's own.
