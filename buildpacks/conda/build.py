@@ -22,6 +22,7 @@ from buildpacks.installer import settings as installer_settings
 from buildpacks.installer.errors import DiskFull, MissingTool
 from buildpacks.installer.install import LOCK_NAME as PIP_LOCK_NAME
 from buildpacks.installer.into_prefix import WantedInPrefix, read_for_prefix
+from lifecycle.cnb.environment import read_env_files
 from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes, RestoredLayer
 from lifecycle.cnb.layer import remove_tree
 
@@ -58,6 +59,8 @@ def _build(context: BuildContext) -> BuildResult:
     section = None if pip is None or pip_lock is None else PipSection(wanted=pip, lock=pip_lock)
     locks = _render_locks(work, packages, section)
     layer = _env_layer(work, conda, section)
+    if restored is not None and restored.path is not None and not is_made:
+        layer = replace(layer, env=read_env_files(restored.path / "env"))
     if _is_unchanged(context, restored, layer, is_made=is_made):
         return BuildResult(layers=(_CACHE, layer), locks=locks)
     if not is_made:

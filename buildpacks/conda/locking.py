@@ -31,9 +31,7 @@ def lock_packages(work: Work, *, solver: str) -> tuple[LockedPackage, ...]:
         age = describe_age(old.made, datetime.datetime.now(datetime.timezone.utc))
         context.say(f"Using the lock of {count(len(old.packages))} that was made {age}; `--refresh` makes a new one")
         return old.packages
-    if old is None:
-        context.say(f"Solving `{wanted.name}` for {target.platform} with {', '.join(inputs.channels)}")
-    else:
+    if old is not None:
         context.say("Solving anew since:")
         for reason in inputs.differences(old.inputs) or (f"`{REFRESH_VARIABLE}` asks for it",):
             context.say(f"  {reason}")
@@ -50,7 +48,6 @@ def lock_packages(work: Work, *, solver: str) -> tuple[LockedPackage, ...]:
     )
     packages = solve_environment(request, say=context.say)
     write_lock(work.cache_dir, new_lock(packages, inputs))
-    context.say(f"Solved to {count(len(packages))}")
     return packages
 
 
