@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from buildpacks.conda.errors import ChannelPolicyViolation, InvalidEnvironmentFi
 from buildpacks.conda.location import find_environment_file
 from buildpacks.conda.settings import read_settings
 from buildpacks.conda.specification import EnvironmentFile, read_environment_file
+from tests.buildpacks.conftest import Workbench
 
 CORPUS = Path(os.environ.get("PYBUILD_CORPUS") or Path(__file__).parents[4] / "shared" / "corpus")
 
@@ -57,13 +58,23 @@ TEMPLATES = {
 }
 
 
-def rows() -> list[dict[str, str]]:
+# Trees that the index gives to another buildpack than these do, with the reason.
+TAKEN = {
+    # `environment.yaml` counts as well as `environment.yml`.
+    "multi/2U1__DockerEnv": True,
+    # Templates that install nothing are left to the files beside them.
+    "multi/auwerxlab__renku-r-template": False,
+    "multi/saasfee2022__course-materials": False,
+}
+
+
+def rows(kind: str) -> list[dict[str, str]]:
     index = CORPUS / "INDEX.tsv"
     if not index.is_file():
         return []
     with index.open(encoding="utf-8", newline="") as stream:
         table = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return [row for row in table if row["kind"] == "env"]
+        return [row for row in table if row["kind"] == kind]
 
 
 def read(row: dict[str, str], app_dir: Path) -> EnvironmentFile:
@@ -78,8 +89,15 @@ def kinds(problems: tuple[Problem, ...]) -> Set[str]:
     return {problem.kind for problem in problems}
 
 
-@pytest.mark.skipif(not rows(), reason=f"no corpus in {CORPUS}; name it with PYBUILD_CORPUS")
-@pytest.mark.parametrize("row", [pytest.param(row, id=row["file"].rpartition("/")[2]) for row in rows()])
+def parameters(kind: str) -> list[object]:
+    return [pytest.param(row, id=row["file"].rpartition("/")[2]) for row in rows(kind)]
+
+
+needs_corpus = pytest.mark.skipif(not rows("env"), reason=f"no corpus in {CORPUS}; name it with PYBUILD_CORPUS")
+
+
+@needs_corpus
+@pytest.mark.parametrize("row", parameters("env"))
 def test_every_file_has_the_outcome_that_the_index_expects(row: dict[str, str], tmp_path: Path) -> None:
     also = row["also"].split()
     if row["file"] in TEMPLATES:
@@ -111,3 +129,17 @@ def test_every_file_has_the_outcome_that_the_index_expects(row: dict[str, str], 
         assert "nodefaults" not in check_channels(file, "enforce").channels
         # `warn`: nothing says which Python is meant.
         assert any("`python`" in notice for notice in file.notices) == (row["reason"] == "PYTHON_NOT_PINNED")
+
+
+@needs_corpus
+@pytest.mark.parametrize("row", parameters("multi"))
+def test_every_tree_that_installs_something_from_conda_is_taken(
+    row: dict[str, str], workbench: Callable[[str], Workbench]
+) -> None:
+    bench = workbench("conda")
+    tree = CORPUS / row["file"]
+    bench.write({path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.rglob("*") if path.is_file()})
+    run, _ = bench.detect()
+    expected = TAKEN.get(row["file"], row["buildpack"] == "conda")
+    assert run.status == (0 if expected else 100)
+    assert run.stdout
