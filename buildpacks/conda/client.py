@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _TOKEN = re.compile(r"/t/[^/]+(?=/|$)")
 # What may follow a channel: the directory of a platform, or a choice of platforms.
 _PLATFORM = re.compile(r"(/(noarch|(linux|osx|win)-[a-z0-9]+)|\[[^\]]*\])$")
-_RETRIES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +37,8 @@ class Network:
     mirrors: tuple[Mirror, ...]
     """Also what puts credentials back: those whose source is the public form of their target. Mask the targets."""
     auth_file: Path | None = None
+    retries: int = 4
+    """How often a request is repeated while a server is busy or the network fails."""
 
     def channel_url(self, channel: str) -> str:
         """Return the public URL of a channel (a name, a path of names or a URL), without a slash at its end."""
@@ -98,7 +99,7 @@ def open_client(network: Network) -> rattler.Client:
     }
     return rattler.Client(
         [
-            middleware.RetryMiddleware(_RETRIES),
+            middleware.RetryMiddleware(network.retries),
             *([middleware.MirrorMiddleware(mirrors)] if mirrors else []),
             *([middleware.AddHeadersMiddleware(headers)] if headers.rules else []),
             middleware.AuthenticationMiddleware(),

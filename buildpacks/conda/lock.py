@@ -162,8 +162,8 @@ def write_lock(directory: Path, lock: Lock) -> None:
 def render_explicit(packages: Sequence[LockedPackage], *, platform: str) -> str:
     """Return the packages, in their order, as an `@EXPLICIT` file: `conda create --file` installs from it without a solve.
 
-    conda takes `url#md5` and, since 23.11, `url#sha256:hex`; micromamba takes both: the stronger is written where it is known.
-    https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html#building-identical-conda-environments
+    Every conda takes `url#md5`, and since 24.9 `url#sha256:hex`: the stronger is written where it is known.
+    https://conda.org/learn/ceps/cep-0023
     """
     lines = [f"{package.url}{_render_hash(package)}" for package in packages]
     return "\n".join((_EXPLICIT_HEADER, f"# platform: {platform}", "@EXPLICIT", *lines, ""))

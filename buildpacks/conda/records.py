@@ -48,6 +48,18 @@ def parse_records(packages: Sequence[LockedPackage]) -> dict[LockedPackage, ratt
     return found
 
 
+def make_plain_record(package: LockedPackage) -> rattler.PackageRecord:
+    """Return a record of what the file name says, to compare specifications with."""
+    number = package.build.rpartition("_")[2]
+    return rattler.PackageRecord(
+        name=package.name,
+        version=package.version,
+        build=rattler.BuildString(package.build),
+        build_number=int(number) if number.isdecimal() else 0,
+        subdir=package.subdir,
+    )
+
+
 def lock_record(record: rattler.RepoDataRecord, *, url: str, channel: str) -> LockedPackage:
     """Return a record as a package of a lock, with its public `url` and `channel`."""
     values = json.loads(record.to_json())

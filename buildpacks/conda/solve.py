@@ -66,13 +66,11 @@ def solve_environment(request: SolveRequest, *, say: Callable[[str], None]) -> t
     """
     solver = _Solver(request)
     solver.check_mirrors()
-    names = ", ".join(f"`{mask_credentials(channel)}`" for channel in request.channels)
-    say(f"Solving {len(request.specs)} dependencies for {request.target.platform} with the channels {names}")
-    started = time.monotonic()
     records = solver.solve()
-    packages = solver.lock(records)
-    say(f"Chose {len(packages)} packages in {time.monotonic() - started:.1f} s")
-    return packages
+    names = {record.name.normalized for record in records}
+    if "python" in names and "pip" not in names:
+        say("No channel has a pip that fits: `pip install` will not work in the image")
+    return solver.lock(records)
 
 
 class _Solver:
@@ -228,7 +226,7 @@ class _Solver:
     def _parse(self, entry: Entry) -> rattler.MatchSpec:
         channelled = split_channel(entry.text)
         text = entry.text
-        if channelled is not None and channelled.package is not None:
+        if channelled is not None:
             # rattler would look for the name under the alias of its own.
             url = self._network.channel_url(channelled.channel)
             text = f"{self._place(url)}::{channelled.package}"

@@ -23,7 +23,7 @@ class Wanted:
     name: str
     """The file that says it, relative to the app directory."""
     channels: tuple[str, ...]
-    """Without `nodefaults`; empty with a lock. They may hold credentials: mask them."""
+    """Without `nodefaults`; with a lock those of its packages. They may hold credentials: mask them."""
     specs: tuple[Entry, ...]
     pip: EmbeddedLines | None
     """What pip has to install; `None`: nothing."""
@@ -43,9 +43,11 @@ def read_wanted(context: BuildContext, settings: Settings, target: CondaTarget) 
     """
     location = find_environment_file(context.app_dir, settings)
     file = None if location is None else _read_file(context, location)
-    lock_path = find_repository_lock(context.app_dir, settings)
+    lock_path = find_repository_lock(context.app_dir, settings, platform=target.platform)
     if lock_path is not None:
-        lock = read_repository_lock(lock_path, app_dir=context.app_dir, target=target, environment=file)
+        lock = read_repository_lock(
+            lock_path, app_dir=context.app_dir, target=target, environment=file, settings=settings
+        )
         for notice in lock.notices:
             context.notice(notice)
         beside = "" if file is None else f"; `{LOCK_VARIABLE}=none` solves `{file.name}` instead"
@@ -57,6 +59,9 @@ def read_wanted(context: BuildContext, settings: Settings, target: CondaTarget) 
     decision = check_channels(file, settings.nodefaults, alias=settings.channel_alias, mirrors=settings.mirrors)
     for notice in decision.notices:
         context.notice(notice)
+    if settings.nodefaults == "rewrite" and decision.patch is not None:
+        for line in decision.patch.splitlines():
+            context.say(line)
     wanted = Wanted(
         name=file.name,
         channels=decision.channels,
@@ -91,7 +96,7 @@ def _from_lock(
         pip = _pip_lines(location, file)
     return Wanted(
         name=lock.name,
-        channels=(),
+        channels=lock.channels,
         specs=() if file is None else file.dependencies,
         pip=pip,
         variables=() if file is None else file.variables,
