@@ -18,7 +18,9 @@ from lifecycle.oci.image import Image, Layer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedLayer:
-    """A layer of the image. `size`: bytes of the compressed blob; `is_reused`: it was in the previous image or the run image."""
+    """A layer of the image. `size`: bytes of the compressed blob; `is_reused`: it was in the previous image, the run image or
+    that of another application.
+    """
 
     name: str
     diff_id: Digest
@@ -81,6 +83,10 @@ class AppLayers:
         layer = self._known.get(Digest.parse(sha))
         if layer is None or not layer.path.exists():
             return None
+        return self._append(name, created_by, layer, is_reused=True, started=time.monotonic())
+
+    def take(self, name: str, created_by: str, layer: Layer) -> Layer:
+        """Take a layer of another image, whose blob is on disk."""
         return self._append(name, created_by, layer, is_reused=True, started=time.monotonic())
 
     def set_environment(self, layer: Layer, environment: LayerEnvironment) -> None:

@@ -87,6 +87,11 @@ class Cache:
         sbom = contents.sbom if contents.sbom and is_real_directory(self.tree_path(contents.sbom)) else None
         return replace(contents, layers=tuple(usable), sbom=sbom)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no build has left anything here."""
+        return not (self.directory / "metadata.json").exists()
+
     def tree_path(self, tree: str) -> Path:
         """Return where a tree lies when it is not lent to a build."""
         return self.directory / "trees" / tree

@@ -16,7 +16,7 @@ from lifecycle.app_config import app_config, app_environment, base_environment, 
 from lifecycle.app_layers import AppLayers, ExportedLayer
 from lifecycle.cnb.analyzed import Analyzed
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV
-from lifecycle.cnb.environment import read_layer_environment
+from lifecycle.cnb.environment import parse_layer_environment, read_layer_environment
 from lifecycle.cnb.group import Group, GroupElement
 from lifecycle.cnb.labels import (
     BUILD_LABEL,
@@ -32,7 +32,8 @@ from lifecycle.cnb.labels import (
 )
 from lifecycle.cnb.layer import LayerDirectory, is_real_directory, read_layers
 from lifecycle.cnb.metadata import BuildMetadata, render_build_label, write_build_metadata
-from lifecycle.cnb.toml import read_table
+from lifecycle.cnb.shared import layer_key
+from lifecycle.cnb.toml import Table, read_table
 from lifecycle.errors import ExportError
 from lifecycle.launch_facts import LAUNCH_FACTS_LABEL, recall_environment, render_launch_facts
 from lifecycle.launcher import LAUNCHER_PATH, PROCESS_DIR, Launch, render_launcher
@@ -43,6 +44,15 @@ from lifecycle.slices import assign_slices
 
 _IMAGE_USER = Owner(user_id=1000, group_id=1000)
 _LAYERS_PATH, _APP_PATH = PurePosixPath("/layers"), PurePosixPath("/workspace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedLayer:
+    """A launch layer of another application."""
+
+    layer: Layer
+    environment: Table
+    """What it does to the environment, as `LayerEnvironment.render` has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +70,8 @@ class ExportRequest:
     run_image_mirrors: tuple[str, ...] = ()
     previous: Image | None = None
     """The image whose label is `analyzed.previous`."""
+    find_shared: Callable[[str], SharedLayer | None] = lambda _: None
+    """The layer of that key (`lifecycle.cnb.shared`), asked where neither a directory nor the previous image has it."""
     blobs_dir: Path
     """Gets a file for each new layer, named by the hexadecimal part of its digest, as in `blobs/sha256` of a layout."""
     owner: Owner = _IMAGE_USER
@@ -159,12 +171,24 @@ def _export_launch_layer(
     if layer.is_present:
         exported = layers.add(name, created_by, _tree_filler(layer.path, path, request.owner))
         facts = read_layer_environment(layer.path, buildpack=element.id, name=layer.name, path=path)
+    elif (shared := _find_shared(element, layer, path, request)) is not None:
+        exported = layers.take(name, created_by, shared.layer)
+        facts = parse_layer_environment(shared.environment, buildpack=element.id, name=layer.name, path=path)
     else:
         exported = _reuse_launch_layer(element, layer, name, created_by, request, layers)
         labels = request.previous.config.labels if request.previous else {}
         facts = recall_environment(labels, exported, buildpack=element.id, name=layer.name, path=path)
     layers.set_environment(exported, facts)
     return LayerRecord(sha=str(exported.diff_id), types=layer.file.types, metadata=layer.file.metadata)
+
+
+def _find_shared(
+    element: GroupElement, layer: LayerDirectory, path: PurePosixPath, request: ExportRequest
+) -> SharedLayer | None:
+    known = request.analyzed.previous.layer(element.id, layer.name)
+    if layer.file.types.cache or (known is not None and known.metadata == layer.file.metadata):
+        return None
+    return request.find_shared(layer_key(path, layer.file.metadata))
 
 
 def _reuse_launch_layer(

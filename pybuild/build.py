@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lifecycle.analyze import PreviousImage, RunImage, analyze
 from lifecycle.cache import Cache
 from lifecycle.cnb.analyzed import Analyzed, write_analyzed
+from lifecycle.cnb.buildpack import Descriptor
 from lifecycle.cnb.command import CommandTimeout
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.locks import read_locks
 from lifecycle.cnb.metadata import read_build_metadata, write_project_metadata
 from lifecycle.detection import Detection
-from lifecycle.export import ExportedImage, ExportRequest, export
+from lifecycle.export import ExportedImage, ExportRequest, SharedLayer, export
 from lifecycle.exporters import Output, check_outputs, write_outputs
 from lifecycle.oci.archive import Owner
 from lifecycle.oci.image import Image
@@ -26,12 +27,13 @@ from lifecycle.oci.layout_writer import open_layout
 from lifecycle.restore import RestoreRequest, restore
 from pybuild.archives import keep_archives, share_archives
 from pybuild.builder import Builder, ensure_builder, read_definition
-from pybuild.environment import BuildEnvironment
+from pybuild.environment import LAYERS, BuildEnvironment
 from pybuild.errors import DetectTimeLimitReached, TimeLimitReached
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.host import read_host_settings
 from pybuild.log import Log
 from pybuild.report import BuildReport, PhaseTime
+from pybuild.shared_layers import SharedLayers
 from pybuild.source import Source, fetch_source, source_identity
 from pybuild.store import Application, open_application
 
@@ -63,6 +65,7 @@ class _Stages:
     previous: Image | None
     analyzed: Analyzed
     group: Group
+    find_shared: Callable[[str], SharedLayer | None]
 
 
 def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str], log: Log) -> BuildReport:
@@ -87,15 +90,20 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
                 RestoreRequest(layers_dir=environment.layers_dir, group=group, previous=analyzed.previous, cache=cache),
                 log,
             )
+        shared = SharedLayers(directory=environment.shared_layers)
+        is_first = cache.is_new
         with _kept(cache, environment, log):
             with clock.phase("build"):
-                environment.run_build(log)
+                named = environment.run_build(log)
                 share_archives(environment.layers_dir, environment.archives)
             with clock.phase("export"):
-                stages = _Stages(previous=previous, analyzed=analyzed, group=group)
+                stages = _Stages(previous=previous, analyzed=analyzed, group=group, find_shared=shared.find)
                 locks = _read_locks(environment, group)
                 keep_archives(environment.archives, (text for one in locks.values() for text in one.values()))
                 exported = _export(environment, application, source, stages, log)
+                if named is not None and is_first:
+                    shared.share(named, _first_buildpack(builder, group), LAYERS, exported)
+                shared.forget_unused()
                 outputs = write_outputs(exported.image, request.outputs)
             cache.save(layers_dir=environment.layers_dir, group=group, image=exported.metadata, log=log)
     return BuildReport(
@@ -188,6 +196,7 @@ def _open(
             host=read_host_settings(host_env, Path.home()),
             work=application.work,
             archives=store / "archives",
+            shared_layers=store / "layers",
             network=request.network,
             deadline=clock.deadline,
         )
@@ -256,6 +265,11 @@ def _kept(cache: Cache, environment: BuildEnvironment, log: Log) -> Iterator[Non
         raise
 
 
+def _first_buildpack(builder: Builder, group: Group) -> Descriptor:
+    first = group.elements[0]
+    return next(one for one in builder.buildpacks if (one.id, one.version) == (first.id, first.version))
+
+
 def _read_locks(environment: BuildEnvironment, group: Group) -> Mapping[str, Mapping[str, str]]:
     found = {str(one.id): read_locks(environment.layers_dir / one.id.directory_name) for one in group.elements}
     return {buildpack: locks for buildpack, locks in found.items() if locks}
@@ -274,6 +288,7 @@ def _export(
         project=source.project_metadata(),
         run_image=environment.builder.run_image,
         previous=stages.previous,
+        find_shared=stages.find_shared,
         blobs_dir=application.image / "blobs" / "sha256",
         owner=Owner(user_id=environment.builder.user_id, group_id=environment.builder.group_id),
     )

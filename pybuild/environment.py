@@ -16,6 +16,7 @@ from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.order import GroupMember, Order, write_order
+from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, parse_key_line
 from lifecycle.cnb.toml import read_regular_file
 from lifecycle.detection import Detection, parse_detection
 from pybuild.archives import ARCHIVES_IN_BUILD
@@ -24,6 +25,7 @@ from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.errors import MachineError, PhaseFailed, SettingsError
 from pybuild.host import CA_BUNDLE_IN_BUILD, HostSettings
 from pybuild.log import Log
+from pybuild.shared_layers import SHARED_LAYERS_IN_BUILD
 
 PLATFORM_API = "0.15"
 APP, LAYERS, PLATFORM = PurePosixPath("/workspace"), PurePosixPath("/layers"), PurePosixPath("/platform")
@@ -46,6 +48,7 @@ class BuildEnvironment:
     work: Path
     """Empty at first; on the file system of the application's cache, so that layers can be moved."""
     archives: Path
+    shared_layers: Path
     """What the applications of this machine share, for the build to read."""
     network: bool
     deadline: float
@@ -68,9 +71,10 @@ class BuildEnvironment:
 
     def prepare(self, user_env: Mapping[str, str]) -> None:
         """Make the directories, and the platform directory with the machine's settings below the user's `user_env`."""
-        for name in ("app", "layers", "platform/env", "platform/archives", "tmp/home", "scratch"):
+        for name in ("app", "layers", "platform/env", "platform/archives", "platform/layers", "tmp/home", "scratch"):
             (self.work / name).mkdir(parents=True)
-        self.archives.mkdir(parents=True, exist_ok=True)
+        for directory in (self.archives, self.shared_layers):
+            directory.mkdir(parents=True, exist_ok=True)
         for mount in self.host.mounts:
             inside = self.work / "platform" / mount.target.relative_to(PLATFORM)
             if mount.source.is_dir():
@@ -78,7 +82,12 @@ class BuildEnvironment:
             else:
                 inside.parent.mkdir(parents=True, exist_ok=True)
                 inside.touch()
-        machine = {**self.host.indexes, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
+        machine = {
+            **self.host.indexes,
+            "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
+            "PYBUILD_ARCHIVES": str(ARCHIVES_IN_BUILD),
+            DIRECTORY_VARIABLE: str(SHARED_LAYERS_IN_BUILD),
+        }
         if self.host.ca_bundle is not None:
             machine |= dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"), str(CA_BUNDLE_IN_BUILD))
         if self.host.channel_credentials:
@@ -111,14 +120,23 @@ class BuildEnvironment:
             raise self._failure("detect", result, said=False)
         return parse_detection(read_regular_file(found, follow_links=False).decode(), source="detection")
 
-    def run_build(self, log: Log) -> None:
-        """Let the group build; its output goes to `log`.
+    def run_build(self, log: Log) -> NamedKey | None:
+        """Let the group build; its output goes to `log`. Returns the key that its output named first.
 
         Raises:
             pybuild.errors.PhaseFailed: a buildpack failed, or left what cannot be used.
             lifecycle.cnb.command.CommandTimeout: the build's time is up.
         """
-        self._run_group("build", log)
+        named: NamedKey | None = None
+
+        def take(line: str) -> bool:
+            nonlocal named
+            found = parse_key_line(line)
+            named = named or found
+            return found is not None
+
+        self._run_group("build", log, take=take)
+        return named
 
     def run_fix(self, log: Log) -> None:
         """Let the group change files of the application; its output goes to `log`.
@@ -129,11 +147,16 @@ class BuildEnvironment:
         """
         self._run_group("fix", log)
 
-    def _run_group(self, phase: Literal["build", "fix"], log: Log) -> None:
+    def _run_group(
+        self, phase: Literal["build", "fix"], log: Log, *, take: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """Run a phase; lines that `take` is true for are not for people."""
         said = False
 
         def show(line: str) -> None:
             nonlocal said
+            if take(line):
+                return
             said = said or line.startswith("error: ")
             log.info(line)
 
@@ -188,6 +211,7 @@ class BuildEnvironment:
             Mount(source=self.layers_dir, target=LAYERS, writable=True),
             Mount(source=self.work / "platform", target=PLATFORM),
             Mount(source=self.archives, target=ARCHIVES_IN_BUILD),
+            Mount(source=self.shared_layers, target=SHARED_LAYERS_IN_BUILD),
             Mount(source=self.work / "tmp", target=PurePosixPath("/tmp"), writable=True),  # noqa: S108 - the sandbox's own
         )
         bundle = self.host.ca_bundle
@@ -200,7 +224,6 @@ class BuildEnvironment:
             "CNB_PLATFORM_API": PLATFORM_API,
             "PYBUILD_DETECTION_PATH": str(LAYERS / DETECTION_NAME),
             "PYBUILD_ERROR_PATH": str(LAYERS / ERROR_NAME),
-            "PYBUILD_ARCHIVES": str(ARCHIVES_IN_BUILD),
         }
         return Sandbox(
             rootfs=self.builder.rootfs,

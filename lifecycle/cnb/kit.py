@@ -32,6 +32,7 @@ from lifecycle.cnb.layer import (
 from lifecycle.cnb.locks import write_locks
 from lifecycle.cnb.mask import mask_credentials
 from lifecycle.cnb.plan import BuildPlan, PlanEntry, Requirement, read_buildpack_plan, write_build_plan
+from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, layer_key, render_key_line
 from lifecycle.cnb.target import Target
 from lifecycle.cnb.toml import read_table, write_toml
 
@@ -182,12 +183,36 @@ class BuildContext:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def is_shared(self, layer: Layer) -> bool:
+        """Whether the platform has a layer with this metadata from another application: then return it without a directory.
+
+        Else the platform may share the one that is made now. So ask only if the metadata decides everything that
+        runs from here on, and before anything of the repository or of a package has run (`lifecycle.cnb.shared`).
+        """
+        key = layer_key(self.layers_dir / layer.name, layer.metadata)
+        return self._name_key(NamedKey(layer=layer.name, key=key)) and (self._shared_layers / key).is_file()
+
+    def never_share(self, layer: str) -> None:
+        """Say that a layer of `shared-layers` cannot be shared, before anything of the repository or of a package runs."""
+        self._name_key(NamedKey(layer=layer, key=None))
+
     def keep_on_failure(self, layer: Layer) -> None:
         """Declare a cache layer before the build function is through, so that it outlives a failure of what comes next.
 
         Its directory must be usable in whatever state the failure leaves it, as a download cache is.
         """
         _write_layer(self.layers_dir, layer, outlives_failure=True)
+
+    @property
+    def _shared_layers(self) -> Path:
+        return Path(self.env.get(DIRECTORY_VARIABLE, ""))
+
+    def _name_key(self, named: NamedKey) -> bool:
+        """Whether the platform wants to know."""
+        wants = DIRECTORY_VARIABLE in self.env
+        if wants:
+            _say(render_key_line(named))
+        return wants
 
     def say(self, line: str) -> None:
         """Write one line to stdout."""
