@@ -13,7 +13,7 @@ from tests.integration.conda_server import ChannelServer
 from tests.integration.data_science import build_with_report
 from tests.integration.image_files import LayoutImage, iterate_files, read_layout
 
-PREFIX = "/layers/pybuild_conda/env"
+PREFIX = "/layers/pybuild_conda/env/conda"
 """Where the environment is in every image."""
 PUBLIC = f"https://conda.anaconda.org/{CONDA_FORGE}"
 """What `conda-forge` means where nobody says otherwise."""
