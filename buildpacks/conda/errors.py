@@ -65,7 +65,26 @@ class Problem:
     message: str
     """What is wrong, in one line."""
     change: str
-    """What to do, in one line."""
+    """What to do, in one line; empty where the error says what mends all of them."""
+
+
+def summarise_problems(name: str, problems: tuple[Problem, ...]) -> str:
+    """Return the only problem of the file `name` by its place, or how many there are."""
+    if len(problems) == 1:
+        return f"{problems[0].origin or name}: {problems[0].message}"
+    return f"{len(problems)} problems in `{name}`"
+
+
+def list_problems(name: str, problems: tuple[Problem, ...]) -> tuple[tuple[str, str], ...]:
+    """Return every problem by its place, with what to do; nothing for one alone, which the summary names."""
+    if len(problems) == 1:
+        return ()
+    shown = tuple(
+        (f"{problem.origin or name}:", f"{problem.message}: {problem.change}" if problem.change else problem.message)
+        for problem in problems[:_SHOWN]
+    )
+    hidden = len(problems) - len(shown)
+    return (*shown, ("", f"and {hidden} more")) if hidden else shown
 
 
 @dataclass(eq=False, kw_only=True)
@@ -79,28 +98,17 @@ class InvalidEnvironmentFile(BuildpackError):
     @property
     def summary(self) -> str:
         """The problem, or how many there are."""
-        if len(self.problems) == 1:
-            return f"{self._place(self.problems[0])}: {self.problems[0].message}"
-        return f"{len(self.problems)} problems in `{self.name}`"
+        return summarise_problems(self.name, self.problems)
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Every problem by its place, with what to do."""
-        if len(self.problems) == 1:
-            return ()
-        shown = tuple(
-            (f"{self._place(problem)}:", f"{problem.message}: {problem.change}") for problem in self.problems[:_SHOWN]
-        )
-        hidden = len(self.problems) - len(shown)
-        return (*shown, ("", f"and {hidden} more")) if hidden else shown
+        return list_problems(self.name, self.problems)
 
     @property
     def hint(self) -> str | None:
         """What to do about the only problem."""
         return self.problems[0].change if len(self.problems) == 1 else None
-
-    def _place(self, problem: Problem) -> str:
-        return self.name if problem.origin is None else str(problem.origin)
 
 
 # https://anaconda.com/docs/tools/working-with-conda/reference/default-channels
@@ -128,22 +136,15 @@ class ChannelPolicyViolation(BuildpackError):
     @property
     def summary(self) -> str:
         """The problem, or how many there are."""
-        if len(self.problems) == 1:
-            return f"{self._place(self.problems[0])}: {self.problems[0].message}"
-        return f"{len(self.problems)} problems in `{self.name}`"
+        return summarise_problems(self.name, self.problems)
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Every problem by its place, with what to do, and the reason for the rule."""
-        if len(self.problems) == 1:
-            problems: tuple[tuple[str, str], ...] = (("change", self.problems[0].change),)
-        else:
-            problems = tuple((f"{self._place(one)}:", f"{one.message}: {one.change}") for one in self.problems[:_SHOWN])
-        hidden = len(self.problems) - max(len(problems), 1)
-        more = (("", f"and {hidden} more"),) if hidden else ()
+        only = (("change", self.problems[0].change),) if len(self.problems) == 1 else ()
         beside = tuple(("patch", change) for change in self.beside)
         why = (("why", _WHY_NO_DEFAULTS),) if self._kinds & {"defaults", "nodefaults"} else ()
-        return (*problems, *more, *beside, *why)
+        return (*only, *list_problems(self.name, self.problems), *beside, *why)
 
     @property
     def document(self) -> str | None:
@@ -167,9 +168,6 @@ class ChannelPolicyViolation(BuildpackError):
     @property
     def _kinds(self) -> set[ProblemKind]:
         return {problem.kind for problem in self.problems}
-
-    def _place(self, problem: Problem) -> str:
-        return self.name if problem.origin is None else str(problem.origin)
 
 
 def _setting(mode: str) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from buildpacks.conda.errors import list_problems, summarise_problems
 from buildpacks.conda.specification import Entry, Problem
 from lifecycle.cnb.kit import BuildpackError
 
@@ -197,24 +198,12 @@ class InvalidRepositoryLock(BuildpackError):
     @property
     def summary(self) -> str:
         """The problem, or how many there are."""
-        if len(self.problems) == 1:
-            return f"{self.problems[0].origin or self.name}: {self.problems[0].message}"
-        return f"{len(self.problems)} problems in `{self.name}`"
+        return summarise_problems(self.name, self.problems)
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Every problem by its place, with what to do."""
-        if len(self.problems) == 1:
-            return ()
-        shown = tuple(
-            (
-                f"{problem.origin or self.name}:",
-                f"{problem.message}: {problem.change}" if problem.change else problem.message,
-            )
-            for problem in self.problems[:_SHOWN]
-        )
-        hidden = len(self.problems) - len(shown)
-        return (*shown, ("", f"and {hidden} more")) if hidden else shown
+        return list_problems(self.name, self.problems)
 
     @property
     def hint(self) -> str | None:
