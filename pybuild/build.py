@@ -145,6 +145,7 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
     builder = clock.make_builder(request, store)
     with _open(request, builder, store, host_env, clock) as (application, environment):
         with clock.phase("source"):
+            since_ns = time.time_ns()
             _fetch(request, environment, log)
             before = describe_files(environment.app_dir)
         with clock.phase("analyze"):
@@ -153,7 +154,7 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
             _detect(request, environment, log)
         with clock.phase("fix"):
             environment.run_fix(log)
-            return read_fixes(repository, environment.app_dir, before)
+            return read_fixes(repository, environment.app_dir, before, since_ns=since_ns)
 
 
 class _Clock:

@@ -65,11 +65,13 @@ def _states(directory: Path, relative: PurePosixPath) -> Iterator[tuple[str, tup
                 yield str(relative / entry.name), (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def read_fixes(repository: Path, copy: Path, before: FileStates) -> tuple[Fix, ...]:
+def read_fixes(repository: Path, copy: Path, before: FileStates, *, since_ns: int) -> tuple[Fix, ...]:
     """The files of `repository` that are otherwise in its copy, which was as `before` says when it was made; by name.
 
+    `since_ns` is `time.time_ns()` from before the copy was made.
+
     Raises:
-        SourceError: a file of the repository cannot be read.
+        SourceError: a file of the repository cannot be read, or was written since: the copy may not hold that.
     """
     found = []
     for name, state in sorted(describe_files(copy).items()):
@@ -77,7 +79,9 @@ def read_fixes(repository: Path, copy: Path, before: FileStates) -> tuple[Fix, .
             continue
         after = read_regular_file(copy / name, follow_links=False)
         with _opened_parent(repository, name) as (directory, base):
-            content, _ = _read(directory, base, name)
+            content, stated = _read(directory, base, name)
+        if stated.st_ctime_ns > since_ns:
+            raise _changed_meanwhile(name)
         if content != after:
             found.append(Fix(name=name, before=content, after=after))
     return tuple(found)
@@ -93,8 +97,12 @@ def write_fixes(repository: Path, fixes: Sequence[Fix]) -> None:
         with _opened_parent(repository, fix.name) as (directory, base):
             content, found = _read(directory, base, fix.name)
             if content != fix.before:
-                raise SourceError(f"`{fix.name}` was changed meanwhile", "run `pybuild fix` again")
+                raise _changed_meanwhile(fix.name)
             _replace(directory, base, fix, found)
+
+
+def _changed_meanwhile(name: str) -> SourceError:
+    return SourceError(f"`{name}` was changed meanwhile", "run `pybuild fix` again")
 
 
 def _replace(directory: int, base: str, fix: Fix, found: os.stat_result) -> None:

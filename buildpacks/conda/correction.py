@@ -197,8 +197,8 @@ def _describe_channels(file: EnvironmentFile, plan: ChannelPlan) -> list[str]:
     old = tuple(entry.text for entry in file.channels or ())
     if plan.channels == old:
         return []
-    before, after = (", ".join(f"`{mask_credentials(text)}`" for text in texts) for texts in (old, plan.channels))
-    return [f"makes the channels {after}" + (f"; they were {before}" if old else "; there were none")]
+    listed = ", ".join(f"`{mask_credentials(text)}`" for text in plan.channels)
+    return [f"makes the channels {listed}"]
 
 
 def _list(entries: tuple[Entry, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,17 @@ def test_changed_files_are_found_by_their_content(repository: Path, copy: Path) 
     (copy / "environment.yml").write_bytes(b"right\r\n")
     (copy / "sub" / "file").write_bytes(b"same\n")
     (copy / "new").write_bytes(b"not taken over\n")
-    assert read_fixes(repository, copy, before) == (a_fix(),)
+    assert read_fixes(repository, copy, before, since_ns=time.time_ns()) == (a_fix(),)
+
+
+def test_a_file_that_was_written_after_the_copy_was_made_is_left_to_its_author(repository: Path, copy: Path) -> None:
+    before = describe_files(copy)
+    since_ns = time.time_ns()
+    (copy / "environment.yml").write_bytes(b"right\r\n")
+    time.sleep(0.02)
+    (repository / "environment.yml").write_bytes(b"edited\n")
+    with pytest.raises(SourceError, match="changed meanwhile"):
+        read_fixes(repository, copy, before, since_ns=since_ns)
 
 
 def test_a_file_that_became_a_link_or_went_is_not_taken_over(repository: Path, copy: Path) -> None:
@@ -45,7 +56,7 @@ def test_a_file_that_became_a_link_or_went_is_not_taken_over(repository: Path, c
     (copy / "environment.yml").symlink_to("/etc/passwd")
     shutil.rmtree(copy / "sub")
     (copy / "sub").symlink_to("/etc")
-    assert read_fixes(repository, copy, before) == ()
+    assert read_fixes(repository, copy, before, since_ns=time.time_ns()) == ()
 
 
 def test_files_are_written_with_their_mode_and_owner(repository: Path) -> None:
