@@ -11,6 +11,7 @@ from typing import Protocol
 import rattler
 
 from buildpacks.conda.failures import UnsolvableEnvironment
+from buildpacks.conda.foreign import is_exported
 from buildpacks.conda.settings import OVERRIDE_CUDA_VARIABLE, OVERRIDE_GLIBC_VARIABLE
 from buildpacks.conda.specification import Entry, Problem
 from lifecycle.cnb.kit import mask_credentials
@@ -80,7 +81,7 @@ def explain_conflict(
         return UnsolvableEnvironment(file=file, problems=problems, conflict=(), explanation="")
     virtual = _find_virtual(text)
     conflict = _smallest_failing(entries, fails, deadline)
-    advice = virtual or _advise(conflict, specs)
+    advice = virtual or _advise(conflict)
     return UnsolvableEnvironment(file=file, problems=(), conflict=conflict, explanation=explanation, advice=advice)
 
 
@@ -122,7 +123,7 @@ def _find_problems(
     shown = ", ".join(f"`{version}`" for version in versions[-_SHOWN_VERSIONS:])
     change = f"there {'is' if len(versions) == 1 else 'are'} {shown}{' and older ones' if len(versions) > _SHOWN_VERSIONS else ''}"
     message = f"no channel has `{entry.text}`"
-    if spec.build is not None:
+    if is_exported(entry.text):
         message += " with this build string, which is another one on every system"
         change = f"write `{name}={_plain_version(spec)}`: `pybuild fix` does so for all lines"
     return (Problem(origin=entry.origin, kind="unknown-version", message=message, change=change),)
@@ -182,8 +183,8 @@ def _smallest_failing(
     return tuple(kept)
 
 
-def _advise(conflict: Sequence[Entry], specs: Mapping[Entry, rattler.MatchSpec]) -> str:
-    if any(specs[entry].build is not None for entry in conflict):
+def _advise(conflict: Sequence[Entry]) -> str:
+    if any(is_exported(entry.text) for entry in conflict):
         return "build strings tie a file to one system: `pybuild fix` removes them"
     if len(conflict) == 1:
         return "ask for another version of it"

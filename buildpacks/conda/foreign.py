@@ -56,7 +56,7 @@ class ForeignPackages:
 def find_foreign(file: EnvironmentFile) -> ForeignPackages:
     """Return what in the file belongs to another system, of conda's packages and of the `pip:` section."""
     builds = tuple(entry for entry in file.dependencies if without_build(entry.text) is not None)
-    is_export = any(_MADE_BUILD.fullmatch(_build(entry.text)) for entry in builds)
+    is_export = any(is_exported(entry.text) for entry in builds)
     macos = _matching(file, _MACOS, _MACOS_PIP)
     if macos:
         companions = tuple(entry for entry in file.dependencies if _name(entry) in _MACOS_COMPANIONS)
@@ -74,9 +74,10 @@ def without_build(spec: str) -> str | None:
     return found["pin"] if found else None
 
 
-def _build(spec: str) -> str:
+def is_exported(spec: str) -> bool:
+    """Return whether a specification names a build that no person chose: one line of an export, which is one altogether."""
     found = _EXACT.fullmatch(spec)
-    return found["build"] if found else ""
+    return found is not None and _MADE_BUILD.fullmatch(found["build"]) is not None
 
 
 def _matching(file: EnvironmentFile, conda: re.Pattern[str], pip: re.Pattern[str]) -> tuple[Entry, ...]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from buildpacks.conda.channels import ChannelDecision, check_channels, forbidden_url
+from buildpacks.conda.channels import ChannelDecision, channel_identity, check_channels, forbidden_url
 from buildpacks.conda.errors import ChannelPolicyViolation
+from buildpacks.conda.rules import Rules, judge_channel, judge_dependency
 from buildpacks.conda.settings import Mirror, Nodefaults
 from buildpacks.conda.specification import parse_environment_file
 from lifecycle.cnb.errors import render_error
@@ -301,3 +304,18 @@ def test_all_problems_are_shown_at_once() -> None:
         "+  - numpy=1.26.4",
     ]
     assert "drops the build strings of 1 package" in render_error(error)
+
+
+@given(
+    st.text() | st.from_regex(r"[a-z:/@.\[\]\\%#?-]{0,12}(anaconda|main|defaults|::|https://)[a-z:/@.\[\]=,'%-]{0,12}")
+)
+def test_any_text_gets_a_judgement(text: str) -> None:
+    rules = Rules()
+    for judgement in (judge_channel(text, rules), judge_dependency(text, frozenset(), rules)):
+        assert judgement is None or judgement.message
+    assert channel_identity(text) == channel_identity(f" {text} ")
+    # Whatever spelling is refused, its correction is not.
+    judgement = judge_dependency(text, frozenset(), rules)
+    if judgement is not None and judgement.replacement is not None:
+        again = judge_dependency(judgement.replacement, frozenset(), rules)
+        assert again is None or len(judgement.replacement) < len(text)
