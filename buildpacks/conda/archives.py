@@ -6,6 +6,7 @@ Nothing that does not have the hash that was asked for gets its name, so what is
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import shutil
@@ -29,6 +30,8 @@ _AT_ONCE = 8
 _PROGRESS_S = 3.0
 # A server that sends nothing for so long is given up, however large the file.
 _STALL_S = 180.0
+# Before a download is begun again; doubled each time.
+_PAUSE_S = 0.5
 _CHUNK = 1024 * 1024
 
 
@@ -60,8 +63,9 @@ def fetch_archives(
     missing = [package for package in packages if package not in found]
     if missing:
         total = sum(package.size or 0 for package in missing)
+        size = f", {_megabytes(total)} MB" if total else ""
         have = f"; {len(found)} are there" if found else ""
-        say(f"Downloading {len(missing)} packages, {_megabytes(total)} MB{have}")
+        say(f"Downloading {len(missing)} packages{size}{have}")
         started = time.monotonic()
         found |= asyncio.run(_Download(network, directory, missing, say).run())
         say(f"Downloaded {len(missing)} packages in {time.monotonic() - started:.1f} s")
@@ -77,7 +81,7 @@ def _find(package: LockedPackage, directory: Path, shared_dir: Path | None) -> P
             continue
         path = place / name
         try:
-            if not path.is_symlink() and path.is_file() and _hash_file(path, "sha256") == package.sha256:
+            if not path.is_symlink() and path.is_file() and _hash_file(path) == package.sha256:
                 return path
             if place == directory:
                 path.unlink(missing_ok=True)
@@ -110,6 +114,14 @@ class _Writer:
         except OSError as err:
             self.error = err
             raise
+
+
+class _Interrupted(Exception):
+    """The connection ended before the file did."""
+
+    def __init__(self, problem: BrokenArchive) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
 
 
 class _Download:
@@ -149,28 +161,44 @@ class _Download:
     def _show_progress(self) -> None:
         total = sum(package.size or 0 for package in self._packages)
         have = sum(writer.size for writer in self._writers)
-        self._say(
-            f"Downloading {self._done} of {len(self._packages)} packages, {_megabytes(have)} of {_megabytes(total)} MB"
-        )
+        of_total = f" of {_megabytes(total)}" if total else ""
+        self._say(f"Downloading {self._done} of {len(self._packages)} packages, {_megabytes(have)}{of_total} MB")
 
     async def _fetch(self, package: LockedPackage) -> Path:
         async with self._slots:
-            handle, name = tempfile.mkstemp(prefix=".partial-", dir=self._directory)
-            partial = Path(name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    writer = _Writer(file=file, limit=package.size)
-                    self._writers.append(writer)
-                    await self._transfer(package, writer)
-                path = self._directory / f"{_verify(package, writer)}{package.suffix}"
-                partial.chmod(0o644)
-                partial.replace(path)
-            except OSError as err:
-                raise DiskFull(path=str(self._directory)) from err
-            finally:
-                partial.unlink(missing_ok=True)
-            self._done += 1
-            return path
+            for repetition in range(self._network.retries + 1):
+                try:
+                    path = await self._fetch_once(package)
+                except _Interrupted as err:
+                    if repetition == self._network.retries:
+                        raise err.problem from err
+                    await asyncio.sleep(_PAUSE_S * 2**repetition)
+                except OSError as err:
+                    if err.errno in (errno.ENOSPC, errno.EDQUOT):
+                        raise DiskFull(path=str(self._directory)) from err
+                    raise
+                else:
+                    self._done += 1
+                    return path
+        raise AssertionError("the last repetition returns or raises")
+
+    async def _fetch_once(self, package: LockedPackage) -> Path:
+        handle, name = tempfile.mkstemp(prefix=".partial-", dir=self._directory)
+        partial = Path(name)
+        writer = _Writer(file=os.fdopen(handle, "wb"), limit=package.size)
+        self._writers.append(writer)
+        try:
+            with writer.file:
+                await self._transfer(package, writer)
+            path = self._directory / f"{_verify(package, writer)}{package.suffix}"
+            partial.chmod(0o644)
+            partial.replace(path)
+        except BaseException:
+            self._writers.remove(writer)
+            raise
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
 
     async def _transfer(self, package: LockedPackage, writer: _Writer) -> None:
         local = self._network.local_path(package.url)
@@ -196,10 +224,15 @@ class _Download:
         except Exception as err:  # rattler raises a bare RuntimeError for whatever goes wrong
             if writer.error is not None:
                 raise writer.error from err
-            if writer.size:
-                # The connection ended early, or what came is too long: the sizes say which.
+            if not writer.size:
+                raise explain_unreachable(str(err), url=package.url) from err
+            # rattler repeats requests, but not answers that end early.
+            try:
                 _verify(package, writer)
-            raise explain_unreachable(str(err), url=package.url) from err
+            except BrokenArchive as problem:
+                if package.size is not None and writer.size > package.size:
+                    raise
+                raise _Interrupted(problem) from err
 
 
 def _copy(package: LockedPackage, source: Path, writer: _Writer) -> None:
@@ -239,8 +272,8 @@ def _verify(package: LockedPackage, writer: _Writer) -> str:
     return sha256
 
 
-def _hash_file(path: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm)
+def _hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)

@@ -125,7 +125,8 @@ def read_pixi_lock(text: str, path: Path, *, name: str, platform: str) -> Parsed
         lock = rattler.LockFile.from_path(path)
     except ParseCondaLockError as err:
         raise _fail(name, f"cannot be read: {err}", f"make the lock again: `{command}`") from err
-    environment = lock.default_environment()
+    # Without a default one, `default_environment` gives an object that fails at every use.
+    environment = dict(lock.environments()).get("default")
     # The platforms must be the file's own objects: rattler panics on equal ones.
     chosen = next((known for known in lock.platforms() if str(known.subdir) == platform), None)
     locked = None if environment is None or chosen is None else environment.packages(chosen)

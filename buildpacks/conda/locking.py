@@ -44,6 +44,7 @@ def lock_packages(work: Work, *, solver: str) -> tuple[LockedPackage, ...]:
         network=work.network,
         cache_dir=work.cache_dir,
         needs_pip=wanted.needs_pip,
+        refresh=work.settings.refresh,
         preferred=() if old is None or work.settings.refresh else old.packages,
     )
     packages = solve_environment(request, say=context.say)

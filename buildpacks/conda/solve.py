@@ -115,10 +115,12 @@ class _Solver:
                 records = self._attempt(specs, preferred)
         except GatewayError as err:
             raise explain_unreachable(str(err)) from err
+        except asyncio.TimeoutError as err:
+            raise explain_unreachable("timed out", url=self._urls[0]) from err
         except SolverError as err:
             if "cancelled" in str(err):
                 raise SolveTimeout(limit_s=self._request.time_limit_s) from err
-            raise self._explain(str(err)) from err
+            raise self._explain(self._with_public_urls(str(err))) from err
         names = {record.name.normalized for record in records}
         if "python" in names and "pip" not in names:
             # Not by `add_pip_as_python_dependency`, which makes Python impossible where a channel has no pip.
@@ -202,6 +204,11 @@ class _Solver:
             return False
 
         return explain_conflict(self._request.specs, self._specs, text, fails=fails, index=self, deadline=deadline)
+
+    def _with_public_urls(self, text: str) -> str:
+        for place, url in self._places.items():
+            text = text.replace(place, url)
+        return mask_credentials(text)
 
     def names(self) -> frozenset[str]:
         """Return the names of all packages in the channels."""

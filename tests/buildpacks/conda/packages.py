@@ -50,6 +50,8 @@ class Channels:
     """What else every answer says, such as `Cache-Control`."""
     truncated: set[str] = field(default_factory=set)
     """Paths of which only half is sent."""
+    truncated_once: set[str] = field(default_factory=set)
+    """The same, the first time only."""
 
     def require_basic(self, user: str, password: str) -> None:
         self.required = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -103,7 +105,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data or b"")))
             self.end_headers()
-            if data and path in channels.truncated:
+            if data and path in channels.truncated | channels.truncated_once:
+                channels.truncated_once.discard(path)
                 data, self.close_connection = data[: len(data) // 2], True
             self.wfile.write(data or b"")
 

@@ -132,6 +132,21 @@ def test_a_download_that_ends_early_is_not_kept(served: Channels, fetch: Fetcher
     assert fetch.kept == []
 
 
+def test_a_download_that_ends_early_once_is_begun_again(served: Channels, fetch: Fetcher) -> None:
+    package = publish(served, "a")
+    served.truncated_once.add("/conda-forge/linux-64/a-1.0-0.conda")
+    assert fetch(package)[package].name == f"{package.sha256}.conda"
+    assert len(served.requests) == 2
+    assert fetch.kept == [f"{package.sha256}.conda"]
+
+
+def test_a_mirror_that_is_down_is_left_for_the_next(served: Channels, fetch: Fetcher) -> None:
+    package = publish(served, "a")
+    mirror = Mirror(source=PUBLIC, targets=("http://127.0.0.1:1", served.url))
+    fetch.network = Network(alias=PUBLIC, mirrors=(mirror,), retries=2)
+    assert fetch(package)[package].is_file()
+
+
 def test_a_download_without_end_is_cut_off(served: Channels, fetch: Fetcher) -> None:
     package = replace(publish(served, "a"), size=100)
     with pytest.raises(BrokenArchive, match="not the one that its channel describes"):

@@ -273,6 +273,7 @@ def test_packages_without_hashes_are_noticed(tmp_path: Path) -> None:
         "version: 1\npackage:\n- name: &a [*a]\n",
         "version: 99\nenvironments:\n  default: {}\n",
         "version: 6\nenvironments: 3\n",
+        PIXI.replace("  default:", "  other:"),
         "@EXPLICIT\nnumpy=1.2\n",
         f"@EXPLICIT\n{FORGE}/linux-64/a-1-0.conda#md5sum\n",
     ],
