@@ -63,25 +63,25 @@ def explain_conflict(
     specs: Mapping[Entry, rattler.MatchSpec],
     text: str,
     *,
-    fails: Callable[[Sequence[Entry]], bool],
+    fails: Callable[[Sequence[Entry]], str | None],
     index: Index,
     deadline: float,
 ) -> UnsolvableEnvironment:
     """Return the error for a solve of `entries` that ended with rattler's `text`.
 
-    `fails` solves fewer lines and says whether that is impossible too; `deadline` is a value of `time.monotonic()`.
+    `fails` solves fewer lines and returns rattler's text when that is impossible too, else `None`; `deadline` is a value of
+    `time.monotonic()`.
     """
     file = entries[0].origin.file if entries else "environment.yml"
-    explanation = _shorten(text)
     known = index.names()
     problems = tuple(
         problem for entry in entries for problem in _find_problems(entry, specs[entry], index=index, known=known)
     )
     if problems:
         return UnsolvableEnvironment(file=file, problems=problems, conflict=(), explanation="")
-    virtual = _find_virtual(text)
-    conflict = _smallest_failing(entries, fails, deadline)
-    advice = virtual or _advise(conflict)
+    conflict, text = _smallest_failing(entries, text, fails, deadline)
+    explanation = _shorten(text)
+    advice = _find_virtual(text) or _advise(conflict)
     return UnsolvableEnvironment(file=file, problems=(), conflict=conflict, explanation=explanation, advice=advice)
 
 
@@ -163,9 +163,9 @@ def _find_virtual(text: str) -> str | None:
 
 
 def _smallest_failing(
-    entries: Sequence[Entry], fails: Callable[[Sequence[Entry]], bool], deadline: float
-) -> tuple[Entry, ...]:
-    """Lines that fail together and would not without any one of them; more where the time did not suffice."""
+    entries: Sequence[Entry], text: str, fails: Callable[[Sequence[Entry]], str | None], deadline: float
+) -> tuple[tuple[Entry, ...], str]:
+    """Lines that fail together and would not without any one of them, and why; more where the time did not suffice."""
     kept = list(entries)
     # Half of the lines at a time first: a file of a hundred lines has most of them gone after a few attempts.
     size = len(kept) // 2
@@ -173,14 +173,15 @@ def _smallest_failing(
         start = 0
         while start < len(kept):
             if time.monotonic() > deadline:
-                return tuple(kept)
+                return tuple(kept), text
             fewer = kept[:start] + kept[start + size :]
-            if fewer and fails(fewer):
-                kept = fewer
-            else:
+            why = fails(fewer) if fewer else None
+            if why is None:
                 start += size
+            else:
+                kept, text = fewer, why
         size //= 2
-    return tuple(kept)
+    return tuple(kept), text
 
 
 def _advise(conflict: Sequence[Entry]) -> str:

@@ -196,12 +196,12 @@ class _Solver:
     def _explain(self, text: str) -> UnsolvableEnvironment:
         deadline = time.monotonic() + _EXPLAIN_LIMIT_S
 
-        def fails(entries: Sequence[Entry]) -> bool:
+        def fails(entries: Sequence[Entry]) -> str | None:
             try:
                 self._attempt([self._specs[entry] for entry in entries], limit_s=max(0.1, deadline - time.monotonic()))
             except SolverError as err:
-                return "cancelled" not in str(err)
-            return False
+                return None if "cancelled" in str(err) else self._with_public_urls(str(err))
+            return None
 
         return explain_conflict(self._request.specs, self._specs, text, fails=fails, index=self, deadline=deadline)
 
