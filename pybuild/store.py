@@ -1,7 +1,7 @@
 """The store: what pybuild keeps on the machine between builds.
 
 `$XDG_CACHE_HOME/pybuild` (https://specifications.freedesktop.org/basedir-spec/) holds `bases/`, `interpreters/`, `wheels/` and
-`builders/`, which `pybuild.builder` keeps, `archives/`, which `pybuild.archives` does, and `apps/<key>/` for each application
+`builders/`, which `pybuild.builder` keeps, `archives/` and `layers/`, which applications share, and `apps/<key>/` for each application
 that was built here:
 
     lock     held while a build of this application runs

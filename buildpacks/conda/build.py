@@ -49,6 +49,7 @@ def _build(context: BuildContext) -> BuildResult:
     packages = lock_packages(work, solver=installer)
     conda = describe_conda(packages, platform=work.target.platform, installer=installer, prefix=work.prefix)
     key = conda_key(conda)
+    is_shared = _is_shared(work, packages, _env_layer(work, conda, None))
     restored, is_made, pip_lock = context.restored(ENV_LAYER), False, None
     if pip is not None:
         pip = replace(pip, inputs=replace(pip.inputs, installed=key))
@@ -61,7 +62,10 @@ def _build(context: BuildContext) -> BuildResult:
     layer = _env_layer(work, conda, section)
     if restored is not None and restored.path is not None and not is_made:
         layer = replace(layer, env=read_env_files(restored.path / "env"))
-    if _is_unchanged(context, restored, layer, is_made=is_made):
+    is_unchanged = _is_unchanged(context, restored, layer, is_made=is_made)
+    if is_shared and not is_unchanged:
+        context.say("Using the environment of another repository, whose packages are the same")
+    if is_unchanged or is_shared:
         return BuildResult(layers=(_CACHE, layer), locks=locks)
     if not is_made:
         make_prefix(work, packages, key=key)
@@ -110,6 +114,15 @@ def _env_layer(work: Work, conda: Mapping[str, object], section: PipSection | No
         types=LayerTypes(launch=True, build=is_for_build, cache=is_for_build),
         metadata=describe_environment(conda, pip=described, variables=work.wanted.variables),
     )
+
+
+def _is_shared(work: Work, packages: tuple[LockedPackage, ...], layer: Layer) -> bool:
+    """Whether another application of this machine has made this environment. Nothing of the repository has run yet."""
+    # What pip builds, and packages without a strong hash, are not decided by the metadata.
+    if work.wanted.pip is not None or layer.types.build or not all(package.sha256 for package in packages):
+        work.context.never_share(layer.name)
+        return False
+    return work.context.is_shared(layer)
 
 
 def _is_unchanged(context: BuildContext, restored: RestoredLayer | None, layer: Layer, *, is_made: bool) -> bool:
