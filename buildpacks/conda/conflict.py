@@ -19,7 +19,7 @@ from lifecycle.cnb.kit import mask_credentials
 # What follows in rattler's tree when the target does not have a virtual package, or not in that version.
 _VIRTUAL = re.compile(r"(__[a-z0-9_]+) ?([^,\n]*), for which no candidates were found")
 _PREFIX = "Cannot solve the request because of: "
-_SHOWN_VERSIONS = 5
+_SHOWN = 5
 _EXPLANATION_LINES = 60
 
 # Names on PyPI, or of the module that is imported, of packages that conda-forge has under another name.
@@ -80,7 +80,7 @@ def explain_conflict(
     if problems:
         return UnsolvableEnvironment(file=file, problems=problems, conflict=(), explanation="")
     conflict, text = _smallest_failing(entries, text, fails, deadline)
-    explanation = _shorten(text)
+    explanation = shorten(text)
     advice = _find_virtual(text) or _advise(conflict)
     return UnsolvableEnvironment(file=file, problems=(), conflict=conflict, explanation=explanation, advice=advice)
 
@@ -120,8 +120,14 @@ def _find_problems(
             ),
         )
     versions = list(dict.fromkeys(str(record.version) for record in records))
-    shown = ", ".join(f"`{version}`" for version in versions[-_SHOWN_VERSIONS:])
-    change = f"there {'is' if len(versions) == 1 else 'are'} {shown}{' and older ones' if len(versions) > _SHOWN_VERSIONS else ''}"
+    if spec.build is not None and spec.version is not None:
+        without_build = rattler.MatchSpec(f"{name} {spec.version}")
+        builds = [f"{record.version}={record.build}" for record in records if without_build.matches(record)]
+        versions = list(dict.fromkeys(builds)) or versions
+    shown = ", ".join(f"`{version}`" for version in versions[-_SHOWN:])
+    change = (
+        f"there {'is' if len(versions) == 1 else 'are'} {shown}{' and older ones' if len(versions) > _SHOWN else ''}"
+    )
     message = f"no channel has `{entry.text}`"
     if is_exported(entry.text):
         message += " with this build string, which is another one on every system"
@@ -192,7 +198,8 @@ def _advise(conflict: Sequence[Entry]) -> str:
     return "change the version of one of these lines, or leave it out: the solver then chooses one that fits"
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """Return rattler's explanation without its first words and its last thousand lines."""
     lines = text.removeprefix(_PREFIX).strip().splitlines()
     hidden = len(lines) - _EXPLANATION_LINES
     return "\n".join([*lines[:_EXPLANATION_LINES], *([f"({hidden} more lines)"] if hidden > 0 else [])])

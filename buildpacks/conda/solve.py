@@ -17,7 +17,7 @@ from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 
 from buildpacks.conda.channels import forbidden_url
 from buildpacks.conda.client import Network, open_client
-from buildpacks.conda.conflict import explain_conflict
+from buildpacks.conda.conflict import explain_conflict, shorten
 from buildpacks.conda.failures import ForbiddenPackage, SolveTimeout, UnsolvableEnvironment
 from buildpacks.conda.lock import LockedPackage
 from buildpacks.conda.records import lock_record, parse_records
@@ -101,7 +101,8 @@ class _Solver:
     def solve(self) -> list[rattler.RepoDataRecord]:
         """Return the chosen records. Raises what `solve_environment` does, but for `ForbiddenPackage`."""
         specs = list(self._specs.values())
-        if self._request.needs_pip and not any(_name(spec) == "pip" for spec in specs):
+        adds_pip = self._request.needs_pip and not any(_name(spec) == "pip" for spec in specs)
+        if adds_pip:
             specs.append(rattler.MatchSpec("pip"))
         preferred = list(parse_records(self._request.preferred).values())
         try:
@@ -120,7 +121,8 @@ class _Solver:
         except SolverError as err:
             if "cancelled" in str(err):
                 raise SolveTimeout(limit_s=self._request.time_limit_s) from err
-            raise self._explain(self._with_public_urls(str(err))) from err
+            text = self._with_public_urls(str(err))
+            raise (adds_pip and self._explain_pip(text)) or self._explain(text) from err
         names = {record.name.normalized for record in records}
         if "python" in names and "pip" not in names:
             # Not by `add_pip_as_python_dependency`, which makes Python impossible where a channel has no pip.
@@ -204,6 +206,21 @@ class _Solver:
             return None
 
         return explain_conflict(self._request.specs, self._specs, text, fails=fails, index=self, deadline=deadline)
+
+    def _explain_pip(self, text: str) -> UnsolvableEnvironment | None:
+        """The error where only the pip that nobody listed is too much."""
+        try:
+            self._attempt(list(self._specs.values()))
+        except SolverError:
+            return None
+        problem = Problem(
+            origin=None,
+            kind="pip",
+            message="the `pip:` section needs pip, and the channels have none that fits the other dependencies",
+            change="add a channel that has pip, such as conda-forge, or change the version of python",
+        )
+        file = self._request.specs[0].origin.file if self._request.specs else "environment.yml"
+        return UnsolvableEnvironment(file=file, problems=(problem,), conflict=(), explanation=shorten(text))
 
     def _with_public_urls(self, text: str) -> str:
         for place, url in self._places.items():

@@ -119,7 +119,7 @@ def test_python_without_any_pip_in_the_channels_is_python_alone(channels: Channe
     make_channel(tmp_path / "root" / "bare", [CondaPackage(name="python", version="3.10.4")])
     with serve(tmp_path / "root") as bare:
         assert versions(solve(network(bare), tmp_path, "python", channels=("bare",))) == {"python": "3.10.4"}
-        with pytest.raises(UnsolvableEnvironment):
+        with pytest.raises(UnsolvableEnvironment, match="the `pip:` section needs pip, and the channels have none"):
             solve(network(bare), tmp_path, "python", channels=("bare",), needs_pip=True)
 
 
@@ -187,6 +187,12 @@ def test_a_build_string_of_another_system_is_offered_to_be_dropped(channels: Cha
     with pytest.raises(UnsolvableEnvironment) as caught:
         solve(network(channels), tmp_path, "numpy=1.26.4=py310h0123456_0")
     assert "`numpy=1.26.4`: `pybuild fix`" in str(caught.value.hint)
+
+
+def test_a_build_that_no_channel_has_is_named_with_those_that_there_are(channels: Channels, tmp_path: Path) -> None:
+    with pytest.raises(UnsolvableEnvironment) as caught:
+        solve(network(channels), tmp_path, "numpy=1.26.4=*mkl*")
+    assert caught.value.hint == "there is `1.26.4=py310_0`"
 
 
 def test_lines_that_disagree_are_told_from_those_that_do_not(channels: Channels, tmp_path: Path) -> None:
