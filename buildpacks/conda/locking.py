@@ -29,7 +29,9 @@ def lock_packages(work: Work, *, solver: str) -> tuple[LockedPackage, ...]:
     old = read_lock(work.cache_dir)
     if old is not None and old.inputs == inputs and not work.settings.refresh:
         age = describe_age(old.made, datetime.datetime.now(datetime.timezone.utc))
-        context.say(f"Using the lock of {count(len(old.packages))} that was made {age}; `--refresh` makes a new one")
+        context.say(
+            f"Using conda's lock of {count(len(old.packages))} that was made {age}; `--refresh` makes a new one"
+        )
         return old.packages
     if old is not None:
         context.say("Solving anew since:")
