@@ -4,7 +4,13 @@ kit.BuildpackError
   InvalidEnvironmentFile   environment.yml cannot be used as it is; all that is wrong with it at once, before anything is downloaded
   ChannelPolicyViolation   environment.yml is understood, but asks for channels or packages that no image is built with
 
-`buildpacks.installer.errors` has those of its settings and of the `pip:` section.
+`buildpacks.conda.failures` has those of the way from the file to the packages, `buildpacks.installer.errors` those of the settings
+and of the `pip:` section. What can go wrong with packages that are there stands beside what is done with them:
+
+  install.UnusablePackage          a package is not made as packages are, or would write where it must not
+  install.PrefixNotMade            rattler gave up for a reason that belongs to no package
+  link_scripts.LinkScriptFailed    the script of a package gave up
+  activation.ActivationFailed      an activation script ended the shell that sourced it
 """
 
 from __future__ import annotations

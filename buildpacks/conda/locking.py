@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import time
+from collections.abc import Iterable
 
+from buildpacks.conda.dependency import package_name
 from buildpacks.conda.lock import LockedPackage, LockInputs, new_lock, read_lock, write_lock
 from buildpacks.conda.work import Work
 from buildpacks.installer.lock import describe_age
 from buildpacks.installer.settings import REFRESH_VARIABLE
+from lifecycle.cnb.kit import mask_credentials
+
+_SHOWN = 12
 
 
 def lock_packages(work: Work, *, solver: str) -> tuple[LockedPackage, ...]:
@@ -49,9 +55,20 @@ def lock_packages(work: Work, *, solver: str) -> tuple[LockedPackage, ...]:
         refresh=work.settings.refresh,
         preferred=() if old is None or work.settings.refresh else old.packages,
     )
+    context.say(f"Solving {_list(spec.text for spec in wanted.specs)} from {_list(wanted.channels)}")
+    started = time.monotonic()
     packages = solve_environment(request, say=context.say)
+    asked = {package_name(spec.text) for spec in wanted.specs}
+    chosen = sorted(f"{package.name} {package.version}" for package in packages if package.name in asked)
+    context.say(f"Solved in {time.monotonic() - started:.1f} s: {count(len(packages))}, among them {_list(chosen)}")
     write_lock(work.cache_dir, new_lock(packages, inputs))
     return packages
+
+
+def _list(words: Iterable[str]) -> str:
+    every = [mask_credentials(word) for word in words]
+    hidden = len(every) - _SHOWN
+    return ", ".join(every[:_SHOWN]) + (f" and {hidden} more" if hidden > 0 else "")
 
 
 def count(packages: int) -> str:
