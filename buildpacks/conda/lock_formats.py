@@ -26,6 +26,8 @@ _ARCHIVE = re.compile(
     r"(?P<channel>.+)/(?P<subdir>[a-z0-9-]+)/(?P<name>[^/]+)-(?P<version>[^/-]+)-(?P<build>[^/-]+)\.(?:conda|tar\.bz2)"
 )
 _PIP_COMMENT = "# pip "
+# In characters. Packages with the most dependencies have 10 000.
+_MAXIMUM_ITEM = 256 * 1024
 _REMAKE = "make the lock again"
 
 
@@ -153,7 +155,7 @@ def read_pixi_lock(text: str, path: Path, *, name: str, platform: str) -> Parsed
 
 def _read_items(text: str, name: str) -> Iterator[tuple[int, Mapping[str, object]]]:
     """The items of `package:`, each with its line. Items are parsed one by one: locks have tens of thousands of lines, of
-    which PyYAML reads few in a second, and an alias could not multiply anything beyond its item.
+    which PyYAML reads few in a second.
     """
     lines = text.splitlines(keepends=True)
     start = next((number for number, line in enumerate(lines) if re.match(r"package:\s*$", line)), None)
@@ -174,9 +176,21 @@ def _read_items(text: str, name: str) -> Iterator[tuple[int, Mapping[str, object
         block.append(line)
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader without aliases: conda-lock writes none, and a few of them can stand for gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="an alias, which no lock has", problem_mark=parent and parent.start_mark)
+        return super().compose_node(parent, index)
+
+
 def _parse_item(block: list[str], line: int, name: str) -> Mapping[str, object]:
+    text = "".join(block)
+    if len(text) > _MAXIMUM_ITEM:
+        raise InvalidRepositoryLock(name=name, problems=(_problem(name, line, "is too long for a package", _REMAKE),))
     try:
-        items = yaml.safe_load("".join(block))
+        items = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, RecursionError) as err:
         raise InvalidRepositoryLock(
             name=name, problems=(_problem(name, line, f"cannot be read as YAML: {_first_line(err)}", _REMAKE),)
