@@ -181,7 +181,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="an alias, which no lock has", problem_mark=parent and parent.start_mark)
+            raise yaml.MarkedYAMLError(problem="an alias, which no lock has")
         return super().compose_node(parent, index)
 
 
