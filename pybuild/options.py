@@ -1,0 +1,208 @@
+"""Options that several commands of the command line share, each group read into one value."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from lifecycle.exporters import Output
+from pybuild.build import BuildRequest
+from pybuild.builder import default_definition_path
+from pybuild.errors import UsageError
+from pybuild.store import store_directory
+from pybuild.terminal import TerminalLog, Verbosity, open_log
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+F = TypeVar("F", bound=Callable[..., object])
+Command = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every command needs."""
+
+    log: TerminalLog
+    store: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which repository is built, and by what."""
+
+    repository: str
+    env: Mapping[str, str]
+    """The user's variables for the buildpacks."""
+    buildpacks: tuple[str, ...]
+    builder: Path
+    timeout_s: float
+    network: bool
+    host_env: Mapping[str, str]
+    """The machine's environment, with the options that stand for variables of it."""
+
+    def request(self, *, outputs: tuple[Output, ...] = (), refresh: bool = False) -> BuildRequest:
+        """The build of it; `refresh` resolves unpinned requirements anew."""
+        return BuildRequest(
+            repository=self.repository,
+            outputs=outputs,
+            env={**self.env, **({"BP_REFRESH": "1"} if refresh else {})},
+            buildpacks=self.buildpacks,
+            builder=self.builder,
+            timeout_s=self.timeout_s,
+            network=self.network,
+        )
+
+
+class Duration(click.ParamType[float]):
+    """A span of time such as `90`, `90s`, `15m`, `1h30m`; seconds where no unit is said."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        match = _DURATION.fullmatch(str(value))
+        if not match or not any(match.groups()):
+            self.fail(f"{value!r} is not a duration; write for example 90s, 15m or 1h30m", param, ctx)
+        hours, minutes, seconds = match.groups(default="0")
+        total = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        if total <= 0:
+            self.fail("the time limit must be longer than nothing", param, ctx)
+        return total
+
+
+def session_options(command: Command) -> Command:
+    """Gives a command `session`, from how much it shall say."""
+
+    @functools.wraps(command)
+    def with_session(*arguments: object, quiet: bool, verbose: bool, **others: object) -> None:
+        if quiet and verbose:
+            raise UsageError("`--quiet` and `--verbose` exclude each other", "give one of them")
+        verbosity = Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
+        log = open_log(verbosity, color=not os.environ.get("NO_COLOR"))
+        session = Session(log=log, store=store_directory(os.environ, Path.home()))
+        command(*arguments, session=session, **others)
+
+    return _with_options(
+        with_session,
+        click.option("-v", "--verbose", is_flag=True, help="Show every command and its details."),
+        click.option("-q", "--quiet", is_flag=True, help="Show warnings and errors only."),
+    )
+
+
+def builder_option(command: F) -> F:
+    """Gives a command `builder`, a path or `None`."""
+    option = click.option(
+        "--builder",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="A builder.toml; without it the default builder.",
+    )
+    return option(command)
+
+
+def selection_options(command: Command) -> Command:
+    """Gives a command `selection`, with the argument REPOSITORY in it."""
+
+    @functools.wraps(command)
+    def with_selection(
+        *arguments: object,
+        repository: str,
+        env: tuple[str, ...],
+        env_files: tuple[Path, ...],
+        buildpacks: tuple[str, ...],
+        builder: Path | None,
+        timeout: float,
+        network: str,
+        channel_alias: str | None,
+        **others: object,
+    ) -> None:
+        selection = Selection(
+            repository=repository,
+            env=read_user_env(env, env_files),
+            buildpacks=buildpacks,
+            builder=builder or default_definition_path(),
+            timeout_s=timeout,
+            network=network != "none",
+            # What conda's own variable for it would be.
+            host_env={**os.environ, **({} if channel_alias is None else {"CONDA_CHANNEL_ALIAS": channel_alias})},
+        )
+        command(*arguments, selection=selection, **others)
+
+    return _with_options(
+        builder_option(with_selection),
+        click.option(
+            "--network",
+            type=click.Choice(["default", "none"]),
+            default="default",
+            help="none: a build without network.",
+        ),
+        click.option("--timeout", type=Duration(), default="60m", show_default=True, help="Time limit of the build."),
+        click.option(
+            "--channel-alias", metavar="URL", help="Where conda channels are, instead of https://conda.anaconda.org."
+        ),
+        click.option(
+            "--buildpack",
+            "buildpacks",
+            multiple=True,
+            metavar="ID",
+            help="Use this buildpack instead of the builder's order; may be repeated.",
+        ),
+        click.option(
+            "--env-file",
+            "env_files",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="File of NAME=VALUE lines for the buildpacks.",
+        ),
+        click.option(
+            "-e",
+            "--env",
+            multiple=True,
+            metavar="NAME[=VALUE]",
+            help="Setting for the buildpacks, such as BP_CPYTHON_VERSION=3.12; without a value it is taken "
+            "from your environment.",
+        ),
+        click.argument("repository"),
+    )
+
+
+def read_user_env(pairs: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, str]:
+    """Variables of `--env-file`, then of `--env`, the later over the earlier."""
+    found: dict[str, str] = {}
+    for path in files:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as err:
+            raise UsageError(f"cannot read the env file `{path}`: {err}") from err
+        for number, line in enumerate(lines, start=1):
+            if line.strip() and not line.lstrip().startswith("#"):
+                found.update(_env_pair(line.strip(), f"{path}:{number}"))
+    for pair in pairs:
+        found.update(_env_pair(pair, "--env"))
+    return found
+
+
+def _env_pair(text: str, where: str) -> dict[str, str]:
+    name, equals, value = text.partition("=")
+    if not _ENV_NAME.fullmatch(name):
+        raise UsageError(f"{where}: `{name}` is not the name of a variable", "write NAME=VALUE")
+    if name.startswith("CNB_"):
+        raise UsageError(f"{where}: `{name}` belongs to the lifecycle", "names that begin with CNB_ cannot be set")
+    if equals:
+        return {name: value}
+    # As `docker run --env NAME`: taken from the environment, and not set at all where it is not set there.
+    return {name: os.environ[name]} if name in os.environ else {}
+
+
+def _with_options(command: F, *options: Callable[[F], F]) -> F:
+    for option in options:
+        command = option(command)
+    return command
