@@ -15,13 +15,21 @@ _UNKNOWN_URL = "the channel"
 
 # Part of rattler's text -> what happened, what to do; the first that fits.
 _NETWORK = (
-    ("dns error", "is at a host whose name is not known", "correct the URL, or check the machine's name service"),
+    (
+        "dns error",
+        "is at a host whose name is not known",
+        "correct the URL, or check the machine's name service; a build with `--network none` has no network",
+    ),
     (
         "certificate",
         "has a certificate that is not trusted",
         "name the file with your organisation's certificates in `SSL_CERT_FILE`",
     ),
-    ("Connection refused", "refuses connections", "check the URL and its port"),
+    (
+        "Connection refused",
+        "refuses connections",
+        "check the URL and its port; a build with `--network none` has no network",
+    ),
     ("timed out", "did not answer in time", "build again; if it stays so, check the network and its proxy settings"),
     (
         "error sending request",

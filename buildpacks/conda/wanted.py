@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from buildpacks.conda.channels import check_channels
 from buildpacks.conda.dependency import package_name
@@ -53,6 +54,8 @@ def read_wanted(context: BuildContext, settings: Settings, target: CondaTarget) 
         beside = "" if file is None else f"; `{LOCK_VARIABLE}=none` solves `{file.name}` instead"
         context.say(f"Installing what `{lock.name}` has locked, without a solve{beside}")
         return _from_lock(lock, EmbeddedLines(path=lock_path, lines=tuple(enumerate(lock.pip, 1))), location, file)
+    if not settings.use_lock and (passed_over := _find_any_lock(context, settings, target)) is not None:
+        context.notice(f"`{passed_over.name}` is passed over, because `{LOCK_VARIABLE}` is `none`")
     if location is None or file is None:
         # Detection has seen a file; only a test that leaves it out comes here.
         raise FileNotFoundError(os.fspath(context.app_dir / "environment.yml"))
@@ -75,6 +78,12 @@ def read_wanted(context: BuildContext, settings: Settings, target: CondaTarget) 
             f"{file.name}: a `pip:` section without `pip` among the dependencies: pip is installed too; add `- pip` to say so"
         )
     return wanted
+
+
+def _find_any_lock(context: BuildContext, settings: Settings, target: CondaTarget) -> Path | None:
+    return find_repository_lock(
+        context.app_dir, replace(settings, use_lock=True, lock_file=None), platform=target.platform
+    )
 
 
 def _read_file(context: BuildContext, location: EnvironmentLocation) -> EnvironmentFile:

@@ -15,6 +15,7 @@ from tests.integration.conda_channel import CONDA_FORGE, index_channel, make_cha
 from tests.integration.conda_packages import CondaPackage, Symlink, write_package
 from tests.integration.conda_server import Fault
 from tests.integration.machine import expect_no_processes
+from tests.integration.package_index import sha256_of
 
 pytestmark = pytest.mark.integration
 
@@ -71,7 +72,7 @@ def test_a_package_with_another_hash_than_the_channel_says_is_refused(conda: Con
     conda.fail(write_environment(tmp_path / "repository", ["good"]), "good-1.0-0.conda", "sha256")
 
 
-def test_a_record_without_a_hash_is_not_taken_on_trust(conda: CondaBuilds, tmp_path: Path) -> None:
+def test_a_record_without_a_hash_has_one_in_the_lock(conda: CondaBuilds, tmp_path: Path) -> None:
     channel = _serve(conda, tmp_path / "channel")
     for form in (*channel.glob("*/*.zst"), *channel.glob("*/shards/*")):
         form.unlink()
@@ -81,7 +82,10 @@ def test_a_record_without_a_hash_is_not_taken_on_trust(conda: CondaBuilds, tmp_p
             record.pop("sha256", None)
             record.pop("md5", None)
         path.write_text(json.dumps(document))
-    conda.fail(write_environment(tmp_path / "repository", ["good"]), "good")
+    _, report = conda.build(write_environment(tmp_path / "repository", ["good"]))
+    (explicit,) = [text for text in report["locks"]["pybuild/conda"].values() if "@EXPLICIT" in text]
+    (archive,) = (channel / "noarch").glob("good-*.conda")
+    assert sha256_of(archive) in explicit
 
 
 def test_a_link_script_cannot_outlive_the_build_or_reach_the_machine(conda: CondaBuilds, tmp_path: Path) -> None:

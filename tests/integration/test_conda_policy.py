@@ -45,7 +45,7 @@ def test_every_disguise_of_defaults_is_refused(name: str, conda: CondaBuilds, tm
     repository = write_environment(tmp_path / "repository", [dependency], channels=channels)
     text = (repository / "environment.yml").read_text()
     shown = name.replace("/t/to-ken/", "/")
-    line = next(number for number, line in enumerate(text.splitlines(), 1) if name in line)
+    line = text.splitlines().index(f"  - {name}") + 1
     message = conda.fail(repository, f"environment.yml:{line}:")
     if "to-ken" in name:
         assert "to-ken" not in message
@@ -118,9 +118,9 @@ def test_repodata_that_leads_to_defaults_is_refused(conda: CondaBuilds, tmp_path
     assert conda.server.packages == []
 
 
-@pytest.mark.parametrize("channel", ["http://127.0.0.1:9/conda-forge", "file:///srv/channel", "./channel"])
-def test_channels_that_nobody_vouches_for_are_refused(channel: str, conda: CondaBuilds, tmp_path: Path) -> None:
-    repository = write_environment(tmp_path / "repository", ["tiny-data"], channels=[channel, "nodefaults"])
+@pytest.mark.parametrize("named", ["http://127.0.0.1:9/conda-forge", "file:///srv/channel", "./channel"])
+def test_channels_that_nobody_vouches_for_are_refused(named: str, conda: CondaBuilds, tmp_path: Path) -> None:
+    repository = write_environment(tmp_path / "repository", ["tiny-data"], channels=[named, "nodefaults"])
     conda.fail(repository, "environment.yml:2:")
 
 

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-# What the store keeps for each application; all else in it belongs to the builder.
-_OF_APPLICATIONS = {"apps", "run"}
+# What the store keeps for applications; all else in it belongs to the builder.
+_OF_APPLICATIONS = {"apps", "archives", "layers", "run"}
 
 
 def share_builder(machine_store: Path, cache_home: Path) -> Path:
