@@ -76,6 +76,8 @@ def activate(context: BuildContext, prefix: Path) -> Activation:
         "HOME": context.env.get("HOME", "/"),
         "LC_ALL": "C.UTF-8",
         "PATH": f"{prefix / 'bin'}:{_SYSTEM_PATH}",
+        # What Python would write differs from build to build.
+        "PYTHONDONTWRITEBYTECODE": "1",
         **own,
     }
     scripts = sorted((prefix / "etc" / "conda" / "activate.d").glob("*.sh"))
@@ -89,6 +91,9 @@ def activate(context: BuildContext, prefix: Path) -> Activation:
         if status != 0
     ]
     values = {**{name: value for name, value in own.items() if name in ended.env}, **_changes(start, ended.env)}
+    for name in _in_home(values, start["HOME"], prefix):
+        notices.append(f"the variable `{name}` of the activation is left out: it names the home directory of the build")
+        del values[name]
     fresh = {name: _MARK for name in values if name not in start}
     marked = _source_marked(context, prefix, scripts, {**start, **fresh}) if fresh else {}
     env = _render(values, {name: marked.get(name, "") for name in fresh}, path=ended.env.get("PATH", ""))
@@ -160,6 +165,11 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, s
         and name != "PATH"
         and not name.startswith("BASH_FUNC_")
     }
+
+
+def _in_home(values: Mapping[str, str], home: str, prefix: Path) -> list[str]:
+    """The variables that a script made of HOME, which is another one in the image."""
+    return [name for name, value in values.items() if len(home) > 1 and home in value.replace(str(prefix), "")]
 
 
 def _render(values: Mapping[str, str], marked: Mapping[str, str], *, path: str) -> dict[str, str]:

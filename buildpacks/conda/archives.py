@@ -26,6 +26,8 @@ from buildpacks.installer.errors import DiskFull
 if TYPE_CHECKING:
     import rattler
 
+# Below the cache layer
+ARCHIVES = "archives"
 _AT_ONCE = 8
 _PROGRESS_S = 3.0
 # A server that sends nothing for so long is given up, however large the file.
@@ -53,7 +55,7 @@ def fetch_archives(
         UnreachableChannel: it could not be had.
         DiskFull: it could not be written.
     """
-    directory = cache_dir / "archives"
+    directory = cache_dir / ARCHIVES
     directory.mkdir(parents=True, exist_ok=True)
     found: dict[LockedPackage, Path] = {}
     for package in packages:

@@ -89,7 +89,7 @@ def _install(work: Work, packages: tuple[LockedPackage, ...]) -> None:
     )
     context.say(f"Installing {count(len(packages))}")
     install_packages(archives, prefix=prefix, cache_dir=work.cache_dir, platform=work.target.platform)
-    drop_unused(work.cache_dir, packages)
+    drop_unused(work.cache_dir, archives)
     run_link_scripts(context, prefix, packages)
     scrub(prefix, packages)
     interpreter = find_interpreter(context, prefix)

@@ -21,6 +21,7 @@ from rattler.exceptions import InstallerError
 from rattler.package_cache import PackageCache, ValidationMode
 from rattler.package_streaming import PackageArchive
 
+from buildpacks.conda.archives import ARCHIVES
 from buildpacks.conda.link_scripts import is_link_script
 from buildpacks.conda.lock import LockedPackage
 from buildpacks.conda.prefix import read_record
@@ -93,11 +94,15 @@ def install_packages(archives: Mapping[LockedPackage, Path], *, prefix: Path, ca
                 _check_link(prefix, path, package)
 
 
-def drop_unused(cache_dir: Path, packages: Sequence[LockedPackage]) -> None:
-    """Remove extracted packages that are none of `packages` from the cache layer."""
-    used = {package.file_name.removesuffix(package.suffix) for package in packages}
-    for path in (cache_dir / _EXTRACTED).glob("*"):
-        if path.name.removesuffix(".lock") not in used and not path.name.startswith("."):
+def drop_unused(cache_dir: Path, archives: Mapping[LockedPackage, Path]) -> None:
+    """Remove what the cache layer keeps of packages that are none of `archives`."""
+    used = {package.file_name.removesuffix(package.suffix) for package in archives}
+    for path in (cache_dir / _EXTRACTED).glob("[!.]*"):
+        if path.name.removesuffix(".lock") not in used:
+            remove_tree(path)
+    files = {path.name for path in archives.values()}
+    for path in (cache_dir / ARCHIVES).glob("*"):
+        if path.name not in files:
             remove_tree(path)
 
 

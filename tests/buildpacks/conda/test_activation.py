@@ -96,6 +96,21 @@ def test_functions_and_shell_variables_stay_out_of_the_image(prefix: Path) -> No
     assert set(env) == {*BASE, "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_SHLVL"}
 
 
+def test_the_home_of_the_build_stays_out_of_the_image(prefix: Path) -> None:
+    activation = run(prefix, {"a.sh": 'export STATE="$HOME/.state"; export OWN="$CONDA_PREFIX/own"\n'})
+    assert "STATE.override" not in activation.env
+    assert activation.env["OWN.override"] == f"{prefix}/own"
+    assert activation.notices == (
+        "the variable `STATE` of the activation is left out: it names the home directory of the build",
+    )
+
+
+def test_python_in_a_script_writes_no_bytecode(prefix: Path) -> None:
+    env = launched(prefix, {"a.sh": 'export SEEN="$PYTHONDONTWRITEBYTECODE"\n'})
+    assert env["SEEN"] == "1"
+    assert "PYTHONDONTWRITEBYTECODE" not in env
+
+
 def test_a_script_that_fails_is_noticed_and_the_next_one_runs(prefix: Path) -> None:
     activation = run(prefix, {"a.sh": "return 3\n", "b.sh": "export B=1\n"})
     assert activation.env["B.override"] == "1"

@@ -149,10 +149,15 @@ def test_a_python_package_needs_python(tmp_path: Path) -> None:
         install(tmp_path, TOOL)
 
 
-def test_extracted_packages_that_nothing_uses_are_dropped(tmp_path: Path) -> None:
-    first = install(tmp_path, DATA, PYTHON)
-    drop_unused(tmp_path / "cache", first[:1])
-    assert sorted(path.name for path in (tmp_path / "cache" / "packages").glob("[!.]*")) == [
-        "data-1.0-0",
-        "data-1.0-0.lock",
-    ]
+def test_what_the_cache_keeps_of_packages_that_nothing_uses_is_dropped(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    (cache / "archives").mkdir(parents=True)
+    archives = {
+        package: path.rename(cache / "archives" / f"{package.sha256}.conda")
+        for package, path in lock_archives(tmp_path / "channel", DATA, PYTHON).items()
+    }
+    install_packages(archives, prefix=tmp_path / "env", cache_dir=cache, platform="linux-64")
+    package, path = next(iter(archives.items()))
+    drop_unused(cache, {package: path})
+    assert sorted(path.name for path in (cache / "packages").glob("[!.]*")) == ["data-1.0-0", "data-1.0-0.lock"]
+    assert list((cache / "archives").iterdir()) == [path]
