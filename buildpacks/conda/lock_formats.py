@@ -61,7 +61,9 @@ def read_explicit(text: str, *, name: str, platform: str) -> ParsedLock:
         if line.startswith("# platform:"):
             declared = line.partition(":")[2].strip()
             if declared not in (platform, "noarch"):
-                problems.append(_problem(name, number, f"is for `{declared}`, and the image for `{platform}`", _REMAKE))
+                problems.append(
+                    lock_problem(name, number, f"is for `{declared}`, and the image for `{platform}`", _REMAKE)
+                )
         elif line.startswith(_PIP_COMMENT):
             # How `conda-lock render` keeps pip's packages in a format that has no word for them.
             pip.append(line.removeprefix(_PIP_COMMENT).strip().replace("#sha256=", " --hash=sha256:"))
@@ -71,11 +73,11 @@ def read_explicit(text: str, *, name: str, platform: str) -> ParsedLock:
             if package is None or (digest and _HASH.fullmatch(digest) is None):
                 shown = mask_credentials(line)
                 problems.append(
-                    _problem(name, number, f"`{shown}` is no URL of a conda package with its hash", _REMAKE)
+                    lock_problem(name, number, f"`{shown}` is no URL of a conda package with its hash", _REMAKE)
                 )
             elif package.subdir not in (platform, "noarch"):
                 message = f"`{package.name}` is for `{package.subdir}`, and the image for `{platform}`"
-                problems.append(_problem(name, number, message, _REMAKE))
+                problems.append(lock_problem(name, number, message, _REMAKE))
             else:
                 packages.append(LockedLine(package=package, url=url, line=number))
     if problems:
@@ -92,7 +94,9 @@ def read_conda_lock(text: str, *, name: str, platform: str) -> ParsedLock:
     """Return what a `conda-lock.yml` has in its category `main`. Raises `InvalidRepositoryLock`."""
     version = re.search(r"^version:\s*(\S+)", text, re.MULTILINE)
     if version is None or version[1] != "1":
-        raise _fail(name, f"has the version {version[1] if version else 'none'} of its format; 1 is known", _REMAKE)
+        raise lock_failure(
+            name, f"has the version {version[1] if version else 'none'} of its format; 1 is known", _REMAKE
+        )
     packages, pip, platforms = [], [], set()
     for number, item in _read_items(text, name):
         platforms.add(str(item.get("platform")))
@@ -107,7 +111,7 @@ def read_conda_lock(text: str, *, name: str, platform: str) -> ParsedLock:
         package = _make_package(url, digests)
         if package is None:
             message = f"`{mask_credentials(url)}` is no URL of a conda package"
-            raise InvalidRepositoryLock(name=name, problems=(_problem(name, number, message, _REMAKE),))
+            raise InvalidRepositoryLock(name=name, problems=(lock_problem(name, number, message, _REMAKE),))
         packages.append(LockedLine(package=package, url=url, line=number))
     command = "conda-lock lock --platform {platform}"
     if platform not in platforms:
@@ -126,7 +130,7 @@ def read_pixi_lock(text: str, path: Path, *, name: str, platform: str) -> Parsed
     try:
         lock = rattler.LockFile.from_path(path)
     except ParseCondaLockError as err:
-        raise _fail(name, f"cannot be read: {err}", f"make the lock again: `{command}`") from err
+        raise lock_failure(name, f"cannot be read: {err}", f"make the lock again: `{command}`") from err
     # Without a default one, `default_environment` gives an object that fails at every use.
     environment = dict(lock.environments()).get("default")
     # The platforms must be the file's own objects: rattler panics on equal ones.
@@ -147,7 +151,7 @@ def read_pixi_lock(text: str, path: Path, *, name: str, platform: str) -> Parsed
             pip.append(_render_pixi_pip(entry))
         else:
             message = f"`{entry.name}` is built from source by pixi, which cannot be done here"
-            problems.append(_problem(name, lines.get(entry.location, 1), message, "use a package of a channel"))
+            problems.append(lock_problem(name, lines.get(entry.location, 1), message, "use a package of a channel"))
     if problems:
         raise InvalidRepositoryLock(name=name, problems=tuple(problems))
     return ParsedLock(packages=tuple(packages), pip=tuple(pip), locks_pip=True, command=command)
@@ -160,7 +164,7 @@ def _read_items(text: str, name: str) -> Iterator[tuple[int, Mapping[str, object
     lines = text.splitlines(keepends=True)
     start = next((number for number, line in enumerate(lines) if re.match(r"package:\s*$", line)), None)
     if start is None:
-        raise _fail(name, "has no list `package`", _REMAKE)
+        raise lock_failure(name, "has no list `package`", _REMAKE)
     block: list[str] = []
     first = 0
     for number, line in enumerate([*lines[start + 1 :], "- "], start + 2):
@@ -188,15 +192,17 @@ class _Loader(yaml.SafeLoader):
 def _parse_item(block: list[str], line: int, name: str) -> Mapping[str, object]:
     text = "".join(block)
     if len(text) > _MAXIMUM_ITEM:
-        raise InvalidRepositoryLock(name=name, problems=(_problem(name, line, "is too long for a package", _REMAKE),))
+        raise InvalidRepositoryLock(
+            name=name, problems=(lock_problem(name, line, "is too long for a package", _REMAKE),)
+        )
     try:
         items = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, RecursionError) as err:
         raise InvalidRepositoryLock(
-            name=name, problems=(_problem(name, line, f"cannot be read as YAML: {_first_line(err)}", _REMAKE),)
+            name=name, problems=(lock_problem(name, line, f"cannot be read as YAML: {_first_line(err)}", _REMAKE),)
         ) from err
     if not isinstance(items, list) or len(items) != 1 or not isinstance(items[0], dict):
-        raise InvalidRepositoryLock(name=name, problems=(_problem(name, line, "is no package", _REMAKE),))
+        raise InvalidRepositoryLock(name=name, problems=(lock_problem(name, line, "is no package", _REMAKE),))
     return items[0]
 
 
@@ -253,14 +259,16 @@ def _lines_of_urls(text: str) -> dict[str, int]:
 
 def _lacks_platform(name: str, platform: str, platforms: set[str], command: str) -> InvalidRepositoryLock:
     known = ", ".join(f"`{known}`" for known in sorted(platforms)) or "none"
-    return _fail(name, f"has nothing for `{platform}`; it is for {known}", f"make the lock again: `{command}`")
+    return lock_failure(name, f"has nothing for `{platform}`; it is for {known}", f"make the lock again: `{command}`")
 
 
-def _problem(name: str, line: int, message: str, change: str) -> Problem:
+def lock_problem(name: str, line: int, message: str, change: str) -> Problem:
+    """Return what is wrong with a line of the lock `name`."""
     return Problem(origin=Origin(file=name, line=line, column=1), kind="lock", message=message, change=change)
 
 
-def _fail(name: str, message: str, change: str) -> InvalidRepositoryLock:
+def lock_failure(name: str, message: str, change: str) -> InvalidRepositoryLock:
+    """Return the error for what is wrong with the lock `name` as a whole."""
     return InvalidRepositoryLock(
         name=name, problems=(Problem(origin=None, kind="lock", message=message, change=change),)
     )

@@ -15,8 +15,15 @@ from packaging.utils import canonicalize_name
 
 from buildpacks.conda.failures import InvalidRepositoryLock
 from buildpacks.conda.lock import LockedPackage
-from buildpacks.conda.lock_formats import LockedLine, ParsedLock, read_conda_lock, read_explicit, read_pixi_lock
-from buildpacks.conda.origin import Origin
+from buildpacks.conda.lock_formats import (
+    LockedLine,
+    ParsedLock,
+    lock_failure,
+    lock_problem,
+    read_conda_lock,
+    read_explicit,
+    read_pixi_lock,
+)
 from buildpacks.conda.rules import Rules, judge_channel, split_channel
 from buildpacks.conda.settings import LOCK_VARIABLE, Settings
 from buildpacks.conda.specification import Entry, EnvironmentFile, Problem
@@ -52,7 +59,7 @@ def find_repository_lock(app_dir: Path, settings: Settings, *, platform: str = "
         path = app_dir / settings.lock_file
         inside = path.resolve().is_relative_to(app_dir.resolve())
         if not inside or not path.is_file():
-            raise _fail(
+            raise lock_failure(
                 settings.lock_file,
                 "is not there" if inside else "is outside of the repository",
                 f"`{LOCK_VARIABLE}` names a file, relative to the root of the repository",
@@ -100,10 +107,10 @@ def _candidates(app_dir: Path, platform: str) -> list[Path]:
 def _read_text(path: Path, name: str) -> str:
     try:
         if path.stat().st_size > _MAXIMUM_BYTES:
-            raise _fail(name, f"has more than {_MAXIMUM_BYTES // 1024 // 1024} MB", "make the lock again")
+            raise lock_failure(name, f"has more than {_MAXIMUM_BYTES // 1024 // 1024} MB", "make the lock again")
         return read_regular_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as err:
-        raise _fail(name, "is not UTF-8", "make the lock again") from err
+        raise lock_failure(name, "is not UTF-8", "make the lock again") from err
 
 
 def _parse(text: str, path: Path, name: str, platform: str) -> ParsedLock:
@@ -113,7 +120,7 @@ def _parse(text: str, path: Path, name: str, platform: str) -> ParsedLock:
         return read_pixi_lock(text, path, name=name, platform=platform)
     if re.search(r"^package:", text, re.MULTILINE):
         return read_conda_lock(text, name=name, platform=platform)
-    raise _fail(
+    raise lock_failure(
         name,
         "is no lock of conda packages that is known here",
         "`conda-lock.yml`, `pixi.lock`, and files with a line `@EXPLICIT` (`conda list --explicit --sha256`) are",
@@ -133,7 +140,7 @@ def _judge_urls(lines: Sequence[LockedLine], name: str, rules: Rules) -> list[Pr
         others = f", as do {count - 1} more packages" if count > 1 else ""
         message = f"`{line.package.name}` comes from a channel that is not used{others}: {judgement.message}"
         change = judgement.change or "make the lock anew with conda-forge and `nodefaults` as channels"
-        found.append(_problem(name, line.line, message, change))
+        found.append(lock_problem(name, line.line, message, change))
     return found
 
 
@@ -146,7 +153,7 @@ def _find_duplicates(lines: Sequence[LockedLine], name: str) -> list[Problem]:
             message = (
                 f"`{line.package.name}` is locked a second time, as {line.package.version}; line {other.line} has it"
             )
-            found.append(_problem(name, line.line, message, "make the lock anew"))
+            found.append(lock_problem(name, line.line, message, "make the lock anew"))
     return found
 
 
@@ -234,13 +241,3 @@ def _notices(parsed: ParsedLock, path: Path, app_dir: Path, settings: Settings, 
                 f"there are several locks: `{path.name}` is used, not {', '.join(others)}; `{LOCK_VARIABLE}` names another"
             )
     return found
-
-
-def _problem(name: str, line: int, message: str, change: str) -> Problem:
-    return Problem(origin=Origin(file=name, line=line, column=1), kind="lock", message=message, change=change)
-
-
-def _fail(name: str, message: str, change: str) -> InvalidRepositoryLock:
-    return InvalidRepositoryLock(
-        name=name, problems=(Problem(origin=None, kind="lock", message=message, change=change),)
-    )
