@@ -17,6 +17,9 @@ from buildpacks.installer.reader import EmbeddedLines
 from lifecycle.cnb.kit import BuildContext
 
 
+_REQUIREMENTS = "requirements.txt"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is to be installed. Without a lock of the repository it is solved."""
@@ -44,6 +47,7 @@ def read_wanted(context: BuildContext, settings: Settings, target: CondaTarget) 
     """
     location = find_environment_file(context.app_dir, settings)
     file = None if location is None else _read_file(context, location)
+    _notice_requirements(context, file)
     lock_path = find_repository_lock(context.app_dir, settings, platform=target.platform)
     if lock_path is not None:
         lock = read_repository_lock(
@@ -78,6 +82,16 @@ def read_wanted(context: BuildContext, settings: Settings, target: CondaTarget) 
             f"{file.name}: a `pip:` section without `pip` among the dependencies: pip is installed too; add `- pip` to say so"
         )
     return wanted
+
+
+def _notice_requirements(context: BuildContext, file: EnvironmentFile | None) -> None:
+    """Many repositories have both files, one of them for another way to install."""
+    lines = () if file is None else file.pip
+    if (context.app_dir / _REQUIREMENTS).is_file() and not any(_REQUIREMENTS in line.text for line in lines):
+        context.notice(
+            f"`{_REQUIREMENTS}` is not installed, because conda's file comes first: write `- -r {_REQUIREMENTS}` "
+            "below `pip:` to install both, or build with `--buildpack python --buildpack pip`"
+        )
 
 
 def _find_any_lock(context: BuildContext, settings: Settings, target: CondaTarget) -> Path | None:

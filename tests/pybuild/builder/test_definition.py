@@ -64,7 +64,11 @@ def write_builder(directory: Path, text: str = BUILDPACKS + ORDER + BASES + OWN 
 def test_the_default_builder_is_valid() -> None:
     definition = read_definition(default_definition_path())
     contents = read_contents(definition)
-    assert [str(buildpack.id) for buildpack in contents.buildpacks] == ["pybuild/python", "pybuild/pip"]
+    assert [str(buildpack.id) for buildpack in contents.buildpacks] == [
+        "pybuild/conda",
+        "pybuild/python",
+        "pybuild/pip",
+    ]
     assert isinstance(definition.build_base, PackageBase)
     assert isinstance(definition.run_base, PackageBase)
     assert definition.cpython_versions == ("3.10",)
