@@ -16,7 +16,6 @@ from buildpacks.conda.targets import CondaTarget
 from buildpacks.installer.reader import EmbeddedLines
 from lifecycle.cnb.kit import BuildContext
 
-
 _REQUIREMENTS = "requirements.txt"
 
 
