@@ -16,7 +16,6 @@ from buildpacks.installer.bytecode import Compiled, compile_sources
 from buildpacks.installer.errors import MissingTool
 from buildpacks.installer.tools import Python, identify_python
 from lifecycle.cnb.kit import BuildContext
-from lifecycle.cnb.toml import write_atomically
 
 # The first version whose bytecode can do without the time of its source.
 _FIRST_VERSION = (3, 7)
@@ -106,8 +105,17 @@ def _keep_shipped(source: Path, target: Path, magic: bytes) -> bool:
     expected = magic + _TIMED + b"".join(number.to_bytes(4, "little") for number in times)
     if content[:_HEADER_SIZE] != expected:
         return False
-    write_atomically(target, magic + _UNCHECKED + content[_HEADER_SIZE:])
+    # A new file, not the old one edited: that shares its content with the cache.
+    target.unlink()
+    with open(target, "xb", buffering=0, opener=_open_readable) as stream:  # noqa: PTH123 - Path.open takes no opener
+        stream.write(magic + _UNCHECKED + content[_HEADER_SIZE:])
     return True
+
+
+def _open_readable(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags, 0o644)
+    os.fchmod(descriptor, 0o644)  # whatever the umask says
+    return descriptor
 
 
 def _is_same_file(path: Path, other: Path) -> bool:
