@@ -107,7 +107,7 @@ def _keep_shipped(source: Path, target: Path, magic: bytes) -> bool:
         return False
     # A new file, not the old one edited: that shares its content with the cache.
     target.unlink()
-    with open(target, "xb", buffering=0, opener=_open_readable) as stream:  # noqa: PTH123 - Path.open takes no opener
+    with open(target, "xb", buffering=0, opener=_open_readable) as stream:
         stream.write(magic + _UNCHECKED + content[_HEADER_SIZE:])
     return True
 
