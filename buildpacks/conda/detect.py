@@ -10,6 +10,7 @@ from buildpacks.conda.location import DEFAULT_FILES, EnvironmentLocation, find_e
 from buildpacks.conda.repository_lock import find_repository_lock
 from buildpacks.conda.settings import ENVIRONMENT_VARIABLE, Settings, read_settings
 from buildpacks.conda.specification import read_environment_file
+from buildpacks.conda.targets import find_target
 from lifecycle.cnb.kit import BuildpackError, BuildPlan, DetectContext, NotDetected, Requirement
 
 # What this buildpack gives to others: the environment, with whatever Python or R it has. Part of its public interface.
@@ -29,7 +30,7 @@ def detect(context: DetectContext) -> BuildPlan:
     it passed over, another buildpack would build something that nobody asked for.
     """
     settings = read_settings(context.env)
-    lock = _find_lock(context.app_dir, settings)
+    lock = _find_lock(context, settings)
     if lock is not None:
         context.say(f"found the lock `{lock}`")
         return _PLAN
@@ -43,12 +44,13 @@ def detect(context: DetectContext) -> BuildPlan:
     return _PLAN
 
 
-def _find_lock(app_dir: Path, settings: Settings) -> str | None:
+def _find_lock(context: DetectContext, settings: Settings) -> str | None:
     try:
-        path = find_repository_lock(app_dir, settings)
+        platform = find_target(context.target, settings).platform
+        path = find_repository_lock(context.app_dir, settings, platform=platform)
     except BuildpackError:
         return settings.lock_file
-    return None if path is None else os.path.relpath(path, app_dir)
+    return None if path is None else os.path.relpath(path, context.app_dir)
 
 
 def _check_installs_something(location: EnvironmentLocation, context: DetectContext) -> None:

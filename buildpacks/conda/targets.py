@@ -37,7 +37,7 @@ _GLIBC = {
 }
 # Rebuilds of Red Hat's distribution have its versions.
 _REBUILDS = frozenset({"almalinux", "centos", "ol", "rocky"})
-_WITHOUT_GLIBC = frozenset({"alpine", "wolfi", "chimera"})
+_WITHOUT_GLIBC = frozenset({"alpine", "chimera"})
 # The kernel is that of the machine that runs the image, which is not known: pixi too assumes that of RHEL 8.
 # https://pixi.sh/latest/reference/pixi_manifest/#system-requirements-table
 _KERNEL = "4.18"

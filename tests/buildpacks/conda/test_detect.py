@@ -136,3 +136,11 @@ def test_a_setting_that_means_nothing_is_an_error(bench: Workbench) -> None:
     run, _ = bench.detect()
     assert run.status == 1
     assert "error: `BP_CONDA_NODEFAULTS` cannot be `off`" in run.stderr
+
+
+def test_the_explicit_lock_of_the_target_is_the_one_that_counts(workbench: Callable[[str], Workbench]) -> None:
+    bench = workbench("conda")
+    bench.write({"conda-linux-aarch64.lock": "@EXPLICIT\nhttps://conda.anaconda.org/conda-forge/noarch/a-1-0.conda\n"})
+    assert bench.detect()[0].status == 100
+    bench.env["CNB_TARGET_ARCH"] = "arm64"
+    assert bench.detect()[0].status == 0
