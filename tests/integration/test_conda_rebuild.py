@@ -151,7 +151,7 @@ def test_two_cold_builds_are_equal_to_the_byte(
 ) -> None:
     layouts = []
     for name, umask in (("first", 0o022), ("second-directory", 0o077)):
-        pybuild = new_pybuild(f"{name}-cache").with_env(**without_proxies(), **index.settings())
+        pybuild = new_pybuild(f"{name}-cache").with_env(**index.settings())
         pybuild = dataclasses.replace(pybuild, umask=umask).with_env(TZ="Pacific/Auckland" if umask == 0o077 else "UTC")
         directory = tmp_path / name
         clone = clone_of(FIXTURES / "conda_pip_section", directory / "clone")
