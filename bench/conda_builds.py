@@ -34,8 +34,9 @@ _PYBUILD, _RATTLER, _COMPILED = "pybuild", "rattler", "rattler and compileall"
 _PYTHON_PACKAGES, _MODULES = 40, 250
 _DATA_PACKAGES, _DATA_FILES = 20, 100
 _ADDED = "added"
+# It ends without the interpreter's own end, which rattler's threads may not survive.
 _RATTLER_PROGRAM = """
-import asyncio, sys
+import asyncio, os, sys
 from pathlib import Path
 from rattler import *
 channel, prefix, cache, *specs = sys.argv[1:]
@@ -50,6 +51,7 @@ async def main():
     )
     await install(records, prefix, cache_dir=Path(cache, "packages"), show_progress=False)
 asyncio.run(main())
+os._exit(0)
 """
 
 
