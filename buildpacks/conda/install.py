@@ -166,6 +166,10 @@ def _installed_paths(prefix: Path, package: LockedPackage) -> list[tuple[str, st
 
 def _check_link(prefix: Path, path: str, package: LockedPackage) -> None:
     """A link that leads out of the environment is another file in every image, and a way out for what writes through it."""
+    if not (prefix / path).is_symlink():
+        # rattler links packages side by side: another one came first.
+        problem = f"its link `{path}` is a directory or a file of another package"
+        raise UnusablePackage(package=str(package), url=package.url, problem=problem)
     target = (prefix / path).readlink().as_posix()
     led = posixpath.normpath(posixpath.join(prefix.as_posix(), posixpath.dirname(path), target))
     if led != prefix.as_posix() and not led.startswith(f"{prefix.as_posix()}/"):
