@@ -33,7 +33,7 @@ class ToolRun:
     found: RequirementSet
     cache_dir: Path
 
-    def uv(self, uv: Path, *arguments: str, quiet: bool = False) -> CommandResult:
+    def uv(self, uv: Path, *arguments: str, quiet: bool = False, echo: bool = True) -> CommandResult:
         """Return how `uv <arguments>` ended; its settings come from here and nowhere else."""
         options = [
             "--no-config",
@@ -41,7 +41,7 @@ class ToolRun:
             "--no-progress",
             f"--cache-dir={self.cache_dir / 'uv'}",
         ]
-        return self._run([str(uv), *arguments, *options], quiet=quiet)
+        return self._run([str(uv), *arguments, *options], quiet=quiet, echo=echo)
 
     def uv_options(self) -> list[str]:
         """Return the options of the requirement files for `uv pip compile` and `uv pip install`."""
@@ -71,8 +71,8 @@ class ToolRun:
         lines += [f"--trusted-host {host}" for host in self.found.options.indexes.trusted_hosts]
         return "".join(f"{line}\n" for line in lines)
 
-    def _run(self, argv: list[str], *, quiet: bool = False) -> CommandResult:
-        return self.context.run(argv, env=tool_environment(self.context.env), quiet=quiet)
+    def _run(self, argv: list[str], *, quiet: bool = False, echo: bool = True) -> CommandResult:
+        return self.context.run(argv, env=tool_environment(self.context.env), quiet=quiet, echo=echo)
 
 
 def tool_environment(env: Mapping[str, str]) -> Mapping[str, str]:

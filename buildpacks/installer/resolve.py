@@ -89,15 +89,18 @@ def _resolve_near(
     They are given as constraints. uv would also take an old lock as wishes, but those are looked up in each index apart,
     and one whose file is for another Python counts as a version that there is not.
     """
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         if not wanted:
             break
         constraints.write_text("".join(f"{entry.text}\n" for entry in wanted), encoding="utf-8")
-        done = run.uv(uv, *arguments, quiet=True)
+        done = run.uv(uv, *arguments, quiet=True, echo=attempt == 0)
         if done.status == 0:
             return True
         named = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", done.output)}
-        wanted = tuple(entry for entry in wanted if entry.name not in named)
+        fewer = tuple(entry for entry in wanted if entry.name not in named)
+        if fewer == wanted:
+            break
+        wanted = fewer
     return False
 
 
@@ -107,7 +110,7 @@ def _refusals(run: ToolRun, uv: Path, arguments: list[str], output: str) -> str:
         return ""
     strategy = "--index-strategy=first-index"
     again = [strategy if argument.startswith("--index-strategy=") else argument for argument in arguments]
-    hints = re.findall(r"^hint: An index URL .*$", run.uv(uv, *again, quiet=True).output, re.MULTILINE)
+    hints = re.findall(r"^hint: An index URL .*$", run.uv(uv, *again, quiet=True, echo=False).output, re.MULTILINE)
     return "".join(f"{hint}\n" for hint in hints)
 
 
