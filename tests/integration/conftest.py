@@ -81,8 +81,21 @@ def channel(conda_channels: Path) -> Iterator[ChannelServer]:
 
 @pytest.fixture
 def conda(offline_pybuild: Pybuild, channel: ChannelServer, tmp_path: Path) -> CondaBuilds:
-    """Builds with the test channel as mirror of conda-forge, and the test's own package index."""
-    return CondaBuilds(pybuild=offline_pybuild, server=channel, directory=tmp_path, settings=as_mirror(channel))
+    """Builds with the test channel as mirror of conda-forge, and the test's own package index.
+
+    What the machine's own configuration says of channels does not count: there is another home directory.
+    """
+    (tmp_path / "home").mkdir()
+    variables = (
+        "CONDARC",
+        "CONDA_CHANNEL_ALIAS",
+        "CONDA_SSL_VERIFY",
+        "PIXI_HOME",
+        "RATTLER_AUTH_FILE",
+        "XDG_CONFIG_HOME",
+    )
+    pybuild = offline_pybuild.with_env(**dict.fromkeys(variables), HOME=str(tmp_path / "home"))
+    return CondaBuilds(pybuild=pybuild, server=channel, directory=tmp_path, settings=as_mirror(channel))
 
 
 @pytest.fixture

@@ -87,6 +87,25 @@ def test_the_command_line_names_the_channel_alias(conda: CondaBuilds, private: C
     assert private.packages == ["tiny-data-1.0-0.conda"]
 
 
+_CONFIGURATIONS = {
+    "channel_alias": (".condarc", "channel_alias: {url}\n"),
+    "custom_channels": (".condarc", "custom_channels:\n  conda-forge: {url}\n"),
+    "mirrored_channels": (".condarc", "mirrored_channels:\n  conda-forge: [{url}/conda-forge]\n"),
+    "pixi": (".pixi/config.toml", '[mirrors]\n"https://conda.anaconda.org/conda-forge" = ["{url}/conda-forge"]\n'),
+}
+
+
+@pytest.mark.parametrize("name", _CONFIGURATIONS)
+def test_the_machine_s_own_configuration_counts(name: str, conda: CondaBuilds, repository: Path) -> None:
+    file, text = _CONFIGURATIONS[name]
+    path = Path(conda.pybuild.env["HOME"], file)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text.replace("{url}", conda.server.url))
+    conda.with_settings(BP_CONDA_MIRRORS=None).build(repository)
+    assert conda.server.packages == ["tiny-data-1.0-0.conda"]
+    assert conda.run("tiny-where") == f"{PREFIX}/share/tiny"
+
+
 def test_wrong_credentials_are_told_as_such(conda: CondaBuilds, private: ChannelServer, repository: Path) -> None:
     private.lock = _LOCKS["token"]
     message = _alias(conda, f"{private.url}/t/wrong-canary-77").fail(repository, private.host, "401")
