@@ -91,6 +91,7 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
                 log,
             )
         shared = SharedLayers(directory=environment.shared_layers)
+        shared.forget_damaged()
         is_first = cache.is_new
         with _kept(cache, environment, log):
             with clock.phase("build"):

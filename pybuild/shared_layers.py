@@ -42,11 +42,7 @@ class SharedLayers:
 
     def find(self, key: str) -> SharedLayer | None:
         """Return a layer that is whole, or `None`."""
-        try:
-            text = read_regular_file(self.directory / key, follow_links=False).decode()
-            found = self._parse(parse_json(text, source=key))
-        except (ConfigurationError, OciError, UnicodeDecodeError):
-            return None
+        found = self._read(key)
         if found is not None:
             mark_used(self.directory / key)
             mark_used(found.layer.path)
@@ -73,11 +69,24 @@ class SharedLayers:
         content = _render(layer.descriptor, layer.diff_id, facts.table(record.sha).values)
         write_atomically(self.directory / named.key, content.encode())
 
+    def forget_damaged(self) -> None:
+        """Remove keys without a whole layer: a buildpack that sees a key leaves the layer to us."""
+        for path in self.directory.glob("*"):
+            if path.is_file() and self._read(path.name) is None:
+                path.unlink(missing_ok=True)
+
     def forget_unused(self) -> None:
         """Remove what no build has made or taken for long."""
         for path in (*self.directory.glob("*"), *self.directory.glob("blobs/*")):
             if path.is_file() and time.time() - path.stat().st_mtime > _KEPT_S:
                 path.unlink(missing_ok=True)
+
+    def _read(self, key: str) -> SharedLayer | None:
+        try:
+            text = read_regular_file(self.directory / key, follow_links=False).decode()
+            return self._parse(parse_json(text, source=key))
+        except (ConfigurationError, OciError, UnicodeDecodeError):
+            return None
 
     def _blob(self, digest: Digest) -> Path:
         return self.directory / "blobs" / digest.hex

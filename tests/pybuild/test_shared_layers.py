@@ -106,6 +106,20 @@ def test_a_layer_that_is_not_whole_is_not_there(applications: Applications) -> N
     assert applications.shared.find(KEY) is None
 
 
+@pytest.mark.parametrize("what", ["key", "blob"])
+def test_a_key_without_a_whole_layer_is_forgotten(what: str, applications: Applications) -> None:
+    one, exported = applications.made()
+    applications.shared.share(NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported)
+    applications.shared.forget_damaged()
+    key = applications.shared.directory / KEY
+    assert key.is_file()
+    (blob,) = applications.shared.directory.glob("blobs/*")
+    (key if what == "key" else blob).write_bytes(b"{")
+    applications.shared.forget_damaged()
+    # A buildpack that sees the key makes nothing, and there would be nothing to take.
+    assert not key.exists()
+
+
 def test_what_nobody_takes_is_forgotten(applications: Applications) -> None:
     one, exported = applications.made()
     applications.shared.share(NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported)
