@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +29,8 @@ class Fault:
     """True: the connection ends in the middle of the body."""
     body: bytes | None = None
     """Answered instead of the file."""
+    pause_s: float = 0
+    """Nothing comes for that long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +161,7 @@ def _handler(server: ChannelServer) -> type[BaseHTTPRequestHandler]:
             if server.lock is not None and server.lock.token is not None:
                 path = path.removeprefix(f"/t/{server.lock.token}")
             fault = next((fault for ending, fault in server.faults.items() if path.endswith(ending)), Fault())
+            time.sleep(fault.pause_s)
             if fault.status != 200:
                 return self._refuse(fault.status)
             if fault.body is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -93,4 +94,24 @@ def test_a_link_script_cannot_change_the_package_cache(conda: CondaBuilds, tmp_p
     conda.build(write_environment(tmp_path / "repository", ["evil"]))
     assert conda.run("cat", f"{PREFIX}/share/good") == "evil"
     conda.build(write_environment(tmp_path / "repository", ["good"]))
+    assert conda.run("cat", f"{PREFIX}/share/good") == "good"
+
+
+@pytest.mark.parametrize("ending", [".zst", ".conda"])
+def test_an_interrupted_build_leaves_no_image_and_the_next_one_builds(
+    ending: str, conda: CondaBuilds, tmp_path: Path
+) -> None:
+    _serve(conda, tmp_path / "channel")
+    conda.server.faults[ending] = Fault(pause_s=30)
+    repository = write_environment(tmp_path / "repository", ["good"])
+    running = conda.pybuild.start("build", repository, "--output", conda.output, *conda.options())
+    running.wait_for("Solving" if ending == ".zst" else "Downloading")
+    running.send(signal.SIGINT)
+    finished = running.finish(20)
+    assert finished.status == 130
+    assert "Traceback" not in finished.stderr
+    assert not conda.layout.exists()
+    expect_no_processes(conda.pybuild.cache_home / "pybuild" / "apps")
+    conda.server.faults.clear()
+    conda.build(repository)
     assert conda.run("cat", f"{PREFIX}/share/good") == "good"

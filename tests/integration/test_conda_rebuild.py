@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import FIXTURES, Pybuild
+from tests.integration.command import FIXTURES, Pybuild, expect_success
 from tests.integration.conda_build import (
     PREFIX,
     CondaBuilds,
@@ -144,6 +144,43 @@ def test_equal_environments_of_two_repositories_are_one_layer_and_one_download(
     _, second = conda.build(other)
     assert environment_layer(first)["diffID"] == environment_layer(second)["diffID"]
     assert conda.server.packages == []
+
+
+def test_a_failed_build_keeps_what_it_has_downloaded(conda: CondaBuilds, tmp_path: Path) -> None:
+    repository = write_environment(tmp_path / "repository", ["python=3.10", "tiny-link-fails"])
+    conda.fail(repository, "tiny-link-fails")
+    assert any(name.startswith("python-3.10") for name in conda.server.packages)
+    conda.server.requests.clear()
+    write_environment(repository, ["python=3.10", "tiny-data"])
+    conda.build(repository)
+    assert conda.server.packages == ["tiny-data-1.0-0.conda"]
+
+
+def test_a_damaged_store_costs_time_and_nothing_else(conda: CondaBuilds, tmp_path: Path) -> None:
+    repository = write_environment(tmp_path / "repository", ["tiny-data", "tiny-activate"])
+    _, first = conda.build(repository)
+    store = conda.pybuild.cache_home / "pybuild"
+    damaged = [*store.glob("apps/*/image/blobs/*/*"), *store.glob("apps/*/cache/**/*.json")]
+    for path in [*damaged, *(store / "archives").rglob("*"), *(store / "layers").rglob("*")]:
+        if path.is_file() and not path.is_symlink():
+            path.write_bytes(b"{")
+    finished, second = conda.build(repository)
+    assert second["image"]["digest"] == first["image"]["digest"]
+    assert "Traceback" not in finished.stderr
+    assert conda.run("tiny-where") == f"{PREFIX}/share/tiny"
+
+
+def test_two_builds_at_the_same_time_share_a_store(conda: CondaBuilds, tmp_path: Path) -> None:
+    repositories = [write_environment(tmp_path / name, ["tiny-data", "tiny-tool"]) for name in ("one", "other")]
+    layouts = [tmp_path / f"{repository.name}-layout" for repository in repositories]
+    running = [
+        conda.pybuild.start("build", repository, "--output", f"oci:{layout}", *conda.options())
+        for repository, layout in zip(repositories, layouts, strict=True)
+    ]
+    for build in running:
+        expect_success(build.finish(300))
+    layers = [read_layout(layout).manifest["layers"] for layout in layouts]
+    assert layers[0] == layers[1]
 
 
 def test_two_cold_builds_are_equal_to_the_byte(
