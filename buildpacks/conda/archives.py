@@ -48,7 +48,7 @@ def fetch_archives(
     """Return where the archive of each package is: `<cache_dir>/archives/<sha256>.conda`, or in `shared_dir`; same order.
 
     `shared_dir` is the machine's store (`PYBUILD_ARCHIVES`), which is only read; what is found anywhere is verified again.
-    Packages without a hash of SHA-256 are fetched every time, and verified by MD5 where they have that.
+    Packages without a hash of SHA-256 are fetched, and verified by MD5 where they have that.
 
     Raises:
         BrokenArchive: what came is not the package.

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from buildpacks.conda.client import make_network
 from buildpacks.conda.detect import CONDA_ENVIRONMENT
+from buildpacks.conda.downloads import complete_hashes
 from buildpacks.conda.environment import PipSection, finish_environment, make_prefix
 from buildpacks.conda.fingerprint import conda_key, describe_conda, describe_environment, differences
 from buildpacks.conda.lock import LockedPackage, render_explicit
@@ -46,10 +47,10 @@ def _build(context: BuildContext) -> BuildResult:
     # Whatever happens next, what was downloaded stays.
     context.keep_on_failure(_CACHE)
     installer = _rattler_version()
-    packages = lock_packages(work, solver=installer)
+    packages = complete_hashes(work, lock_packages(work, solver=installer))
     conda = describe_conda(packages, platform=work.target.platform, installer=installer, prefix=work.prefix)
     key = conda_key(conda)
-    is_shared = _is_shared(work, packages, _env_layer(work, conda, None))
+    is_shared = _is_shared(work, _env_layer(work, conda, None))
     restored, is_made, pip_lock = context.restored(ENV_LAYER), False, None
     if pip is not None:
         pip = replace(pip, inputs=replace(pip.inputs, installed=key))
@@ -116,10 +117,10 @@ def _env_layer(work: Work, conda: Mapping[str, object], section: PipSection | No
     )
 
 
-def _is_shared(work: Work, packages: tuple[LockedPackage, ...], layer: Layer) -> bool:
+def _is_shared(work: Work, layer: Layer) -> bool:
     """Whether another application of this machine has made this environment. Nothing of the repository has run yet."""
-    # What pip builds, and packages without a strong hash, are not decided by the metadata.
-    if work.wanted.pip is not None or layer.types.build or not all(package.sha256 for package in packages):
+    # What pip builds is not decided by the metadata.
+    if work.wanted.pip is not None or layer.types.build:
         work.context.never_share(layer.name)
         return False
     return work.context.is_shared(layer)

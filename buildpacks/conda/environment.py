@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from buildpacks.conda.activation import activate
 from buildpacks.conda.bytecode import find_interpreter, settle_bytecode, settle_changes
+from buildpacks.conda.downloads import obtain_archives
 from buildpacks.conda.fingerprint import with_pip_changes
 from buildpacks.conda.kept_prefix import KeptPrefix
 from buildpacks.conda.link_scripts import run_link_scripts
@@ -22,7 +22,6 @@ from lifecycle.cnb.kit import Layer
 from lifecycle.cnb.toml import write_atomically
 
 # The machine's store of archives, which the platform mounts
-ARCHIVES_VARIABLE = "PYBUILD_ARCHIVES"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +74,10 @@ def finish_environment(work: Work, layer: Layer, section: PipSection | None, loc
 
 
 def _install(work: Work, packages: tuple[LockedPackage, ...]) -> None:
-    from buildpacks.conda.archives import fetch_archives  # loads rattler
-    from buildpacks.conda.install import drop_unused, install_packages
+    from buildpacks.conda.install import drop_unused, install_packages  # loads rattler
 
     context, prefix = work.context, work.prefix
-    shared = context.env.get(ARCHIVES_VARIABLE)
-    archives = fetch_archives(
-        packages,
-        network=work.network,
-        cache_dir=work.cache_dir,
-        shared_dir=Path(shared) if shared else None,
-        say=context.say,
-    )
+    archives = obtain_archives(work, packages)
     context.say(f"Installing {count(len(packages))}")
     install_packages(archives, prefix=prefix, cache_dir=work.cache_dir, platform=work.target.platform)
     drop_unused(work.cache_dir, archives)

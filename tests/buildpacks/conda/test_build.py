@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -222,3 +223,20 @@ def test_an_explicit_lock_is_installed_without_a_solve(bench: Workbench, channel
     assert "Installing what `conda-linux-64.lock` has locked, without a solve" in done.stdout
     assert not [path for path in channels.requests if "repodata" in path]
     assert tree(prefix(bench)).keys() == first.keys()
+
+
+def test_a_lock_without_hashes_gets_those_of_the_first_download(bench: Workbench, channels: Channels) -> None:
+    ask(bench, "beta")
+    bench.build()
+    lock = (prefix(bench) / "conda-explicit.lock").read_text()
+    bench.restore()
+    bench.write({"conda-linux-64.lock": re.sub(r"#sha256:\w+", "", lock)})
+    done = bench.build()
+    assert done.status == 0, done.stderr
+    assert "have no hash" in done.stdout
+    assert json.loads((bench.layers / "locks.json").read_text()) == {"conda-explicit.lock": lock}
+    bench.restore()
+    channels.requests.clear()
+    again = bench.build()
+    assert "Using the environment of the last build: nothing has changed" in again.stdout
+    assert channels.requests == []
