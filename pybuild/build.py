@@ -243,6 +243,8 @@ def _read_previous(application: Application, log: Log) -> Image | None:
         return read_image(f"oci:{application.image}:{_STORED_TAG}")
     except CnbError as err:
         log.notice(f"the image of the last build is damaged and not reused: {err.summary}")
+        # What is put into the layout now must not meet an index that says something else.
+        (application.image / "index.json").unlink(missing_ok=True)
         return None
 
 

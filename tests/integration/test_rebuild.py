@@ -91,13 +91,14 @@ def test_an_unchanged_build_asks_the_index_for_nothing(
     print(f"an unchanged build took {finished.seconds:.2f} s")
 
 
+@pytest.mark.parametrize("damaged", ["blobs/sha256/*", "index.json"])
 def test_a_damaged_store_costs_time_and_nothing_else(
-    offline_pybuild: Pybuild, repository: Path, tmp_path: Path
+    damaged: str, offline_pybuild: Pybuild, repository: Path, tmp_path: Path
 ) -> None:
     _, first = build_with_report(offline_pybuild, repository, tmp_path / "report.json")
     (apps,) = (offline_pybuild.cache_home / "pybuild" / "apps").iterdir()
-    for blob in (apps / "image" / "blobs" / "sha256").iterdir():
-        blob.write_bytes(b"damaged")
+    for path in (apps / "image").glob(damaged):
+        path.write_bytes(b"damaged")
     for document in (apps / "cache").rglob("*.json"):
         document.write_text("{")
     finished, report = build_with_report(
