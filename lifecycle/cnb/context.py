@@ -1,0 +1,219 @@
+"""What a function of a buildpack is given, and what it gives back."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lifecycle.cnb.command import CommandResult, run_command
+from lifecycle.cnb.launch import Label, Process, Slice
+from lifecycle.cnb.layer import (
+    LayerFile,
+    LayerTypes,
+    is_layer_name,
+    is_real_directory,
+    read_layer_file,
+    remove_tree,
+    write_layer_file,
+)
+from lifecycle.cnb.mask import mask_credentials
+from lifecycle.cnb.plan import PlanEntry
+from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, layer_key, render_key_line
+from lifecycle.cnb.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectContext:
+    """What a detect function is given. `env` holds the user's and the operator's variables."""
+
+    app_dir: Path
+    platform_dir: Path
+    buildpack_dir: Path
+    env: Mapping[str, str]
+    target: Target
+
+    def say(self, line: str) -> None:
+        """Write one line to stdout; it is shown when detection fails or is asked for in detail."""
+        say(line)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixContext:
+    """What a fix function is given; it changes files below `app_dir`, a copy that nothing is built from."""
+
+    app_dir: Path
+    platform_dir: Path
+    buildpack_dir: Path
+    env: Mapping[str, str]
+    target: Target
+
+    def say(self, line: str) -> None:
+        """Write one line to stdout."""
+        say(line)
+
+    def notice(self, line: str) -> None:
+        """Write a line about something that is left for the user to do."""
+        say(f"notice: {line}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoredLayer:
+    """What the last build left of a layer. `path` is `None` when only its metadata came back: its files are then in the
+    previous image, which reuses them if the layer is returned again without a directory.
+    """
+
+    metadata: Mapping[str, object]
+    path: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A layer that the build function leaves. Without a directory it stands for the one in the previous image.
+
+    The keys of the three environments are file names such as `PATH.prepend` or `PATH.delim`; in `launch_env` also
+    `<process type>/NAME`. They replace what the directory held of that kind.
+    """
+
+    name: str
+    types: LayerTypes
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    launch_env: Mapping[str, str] = field(default_factory=dict)
+    build_env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """What a build function returns. `unmet` names plan entries that are left to other buildpacks; `store` `None` keeps
+    what was stored before; `locks` are files by their names, for the report of the build.
+    """
+
+    layers: tuple[Layer, ...] = ()
+    processes: tuple[Process, ...] = ()
+    labels: tuple[Label, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    unmet: tuple[str, ...] = ()
+    store: Mapping[str, object] | None = None
+    locks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContext:
+    """What a build function is given. `layers_dir` is this buildpack's own directory of layers."""
+
+    app_dir: Path
+    layers_dir: Path
+    platform_dir: Path
+    buildpack_dir: Path
+    env: Mapping[str, str]
+    target: Target
+    plan: tuple[PlanEntry, ...]
+    store: Mapping[str, object]
+
+    def restored(self, layer: str) -> RestoredLayer | None:
+        """Return what the last build left of `layer`, or `None`."""
+        file = self.layers_dir / f"{layer}.toml"
+        if not file.is_file():
+            return None
+        path = self.layers_dir / layer
+        return RestoredLayer(metadata=read_layer_file(file).metadata, path=path if is_real_directory(path) else None)
+
+    def layer_dir(self, layer: str, *, keep: bool = False) -> Path:
+        """Return the layer's directory: empty, or with what was restored when `keep` is true."""
+        if not is_layer_name(layer):
+            raise ValueError(f"{layer!r} cannot be the name of a layer")
+        path = self.layers_dir / layer
+        if not keep:
+            remove_tree(path)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def is_shared(self, layer: Layer) -> bool:
+        """Whether the platform has a layer with this metadata from another application: then return it without a directory.
+
+        Else the platform may share the one that is made now. So ask only if the metadata decides everything that
+        runs from here on, and before anything of the repository or of a package has run (`lifecycle.cnb.shared`).
+        """
+        key = layer_key(self.layers_dir / layer.name, layer.metadata)
+        return self._name_key(NamedKey(layer=layer.name, key=key)) and (self._shared_layers / key).is_file()
+
+    def never_share(self, layer: str) -> None:
+        """Say that a layer of `shared-layers` cannot be shared, before anything of the repository or of a package runs."""
+        self._name_key(NamedKey(layer=layer, key=None))
+
+    def keep_on_failure(self, layer: Layer) -> None:
+        """Declare a cache layer before the build function is through, so that it outlives a failure of what comes next.
+
+        Its directory must be usable in whatever state the failure leaves it, as a download cache is.
+        """
+        write_layer(self.layers_dir, layer, outlives_failure=True)
+
+    @property
+    def _shared_layers(self) -> Path:
+        return Path(self.env.get(DIRECTORY_VARIABLE, ""))
+
+    def _name_key(self, named: NamedKey) -> bool:
+        """Whether the platform wants to know."""
+        wants = DIRECTORY_VARIABLE in self.env
+        if wants:
+            say(render_key_line(named))
+        return wants
+
+    def say(self, line: str) -> None:
+        """Write one line to stdout."""
+        say(line)
+
+    def notice(self, line: str) -> None:
+        """Write a line that the user should act on some day."""
+        say(f"notice: {line}")
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        echo: bool = True,
+        quiet: bool = False,
+    ) -> CommandResult:
+        """Return how `argv` ended; a status other than 0 is the caller's to judge. Secrets in URLs are never shown.
+
+        `env` replaces the context's; `cwd` is the app directory unless given; `echo` shows the command first; `quiet` keeps
+        its output to the result. Raises `CommandNotStarted`.
+        """
+        if echo:
+            say(f"Running `{mask_credentials(shlex.join(argv))}`")
+        return run_command(
+            argv,
+            env=self.env if env is None else env,
+            cwd=self.app_dir if cwd is None else cwd,
+            on_line=None if quiet else lambda line: say(f"  {mask_credentials(line)}"),
+        )
+
+
+def write_layer(layers_dir: Path, layer: Layer, *, outlives_failure: bool = False) -> None:
+    """Write what is declared of a layer; its environments only if it has a directory."""
+    if not is_layer_name(layer.name):
+        raise ValueError(f"{layer.name!r} cannot be the name of a layer")
+    path = layers_dir / layer.name
+    if is_real_directory(path):
+        environments = (("env", layer.env), ("env.launch", layer.launch_env), ("env.build", layer.build_env))
+        for kind, files in environments:
+            remove_tree(path / kind)
+            for name, content in files.items():
+                file = path / kind / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(os.fsencode(content))
+    description = LayerFile(types=layer.types, metadata=layer.metadata, outlives_failure=outlives_failure)
+    write_layer_file(layers_dir / f"{layer.name}.toml", description)
+
+
+def say(line: str) -> None:
+    """Write one line to stdout."""
+    # One write a line: concurrent buildpacks and their tools share the stream. Any text goes, whatever the locale.
+    sys.stdout.buffer.write(f"{line}\n".encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
