@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from lifecycle.analyze import PreviousImage, RunImage, analyze
 from lifecycle.cache import Cache
 from lifecycle.cnb.analyzed import Analyzed, write_analyzed
 from lifecycle.cnb.buildpack import Descriptor
-from lifecycle.cnb.command import CommandTimeout
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.locks import read_locks
@@ -27,17 +25,16 @@ from lifecycle.oci.layout_writer import open_layout
 from lifecycle.restore import RestoreRequest, restore
 from pybuild.archives import keep_archives, share_archives
 from pybuild.builder import Builder, ensure_builder, read_definition
+from pybuild.clock import Clock
 from pybuild.environment import LAYERS, BuildEnvironment
-from pybuild.errors import DetectTimeLimitReached, TimeLimitReached
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.host import read_host_settings
 from pybuild.log import Log
-from pybuild.report import BuildReport, PhaseTime
+from pybuild.report import BuildReport
 from pybuild.shared_layers import SharedLayers
 from pybuild.source import Source, fetch_source, source_identity
 from pybuild.store import Application, open_application
 
-_BEFORE_BUILD = frozenset({"source", "analyze", "detect"})
 _STORED_TAG = "latest"
 
 
@@ -75,8 +72,8 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
         lifecycle.cnb.errors.CnbError: the build failed; no output was touched.
     """
     check_outputs(request.outputs)
-    clock = _Clock(log=log, limit_s=request.timeout_s)
-    builder = clock.make_builder(request, store)
+    clock = Clock(log=log, limit_s=request.timeout_s)
+    builder = _make_builder(request, store, clock)
     with _open(request, builder, store, host_env, clock) as (application, environment):
         with clock.phase("source"):
             source = _fetch(request, environment, log)
@@ -96,11 +93,9 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
         with _kept(cache, environment, log):
             with clock.phase("build"):
                 named = environment.run_build(log)
-                share_archives(environment.layers_dir, environment.archives)
+                locks = _share_archives(environment, group)
             with clock.phase("export"):
                 stages = _Stages(previous=previous, analyzed=analyzed, group=group, find_shared=shared.find)
-                locks = _read_locks(environment, group)
-                keep_archives(environment.archives, (text for one in locks.values() for text in one.values()))
                 exported = _export(environment, application, source, stages, log)
                 if named is not None and is_first:
                     shared.share(named, _first_buildpack(builder, group), LAYERS, exported)
@@ -124,8 +119,8 @@ def detect_repository(request: BuildRequest, store: Path, host_env: Mapping[str,
     Raises:
         lifecycle.cnb.errors.CnbError: it could not be found out.
     """
-    clock = _Clock(log=log, limit_s=request.timeout_s)
-    builder = clock.make_builder(request, store)
+    clock = Clock(log=log, limit_s=request.timeout_s)
+    builder = _make_builder(request, store, clock)
     with _open(request, builder, store, host_env, clock) as (application, environment):
         with clock.phase("source"):
             _fetch(request, environment, log)
@@ -142,8 +137,8 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
         lifecycle.cnb.errors.CnbError: there is no such directory, nothing would build it, or a buildpack could not.
     """
     repository = check_directory(request.repository)
-    clock = _Clock(log=log, limit_s=request.timeout_s)
-    builder = clock.make_builder(request, store)
+    clock = Clock(log=log, limit_s=request.timeout_s)
+    builder = _make_builder(request, store, clock)
     with _open(request, builder, store, host_env, clock) as (application, environment):
         with clock.phase("source"):
             since_ns = time.time_ns()
@@ -158,39 +153,17 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
             return read_fixes(repository, environment.app_dir, before, since_ns=since_ns)
 
 
-class _Clock:
-    """Times the phases of a build, and ends the one in which the time limit is reached."""
-
-    def __init__(self, *, log: Log, limit_s: float) -> None:
-        self.log = log
-        self._limit_s = limit_s
-        self.deadline = float("inf")
-        self.times: list[PhaseTime] = []
-
-    def make_builder(self, request: BuildRequest, store: Path) -> Builder:
-        """The builder; making it the first time does not count towards the time limit."""
-        with self.phase("builder"):
-            builder = ensure_builder(read_definition(request.builder), store, self.log)
-        self.deadline = time.monotonic() + self._limit_s
-        return builder
-
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        since = time.monotonic()
-        kind = DetectTimeLimitReached if name in _BEFORE_BUILD else TimeLimitReached
-        if since > self.deadline:
-            raise kind(name, self._limit_s)
-        try:
-            with self.log.phase(name.upper()):
-                yield
-        except CommandTimeout as err:
-            raise kind(name, self._limit_s) from err
-        self.times.append(PhaseTime(name=name, seconds=time.monotonic() - since))
+def _make_builder(request: BuildRequest, store: Path, clock: Clock) -> Builder:
+    """The builder; making it the first time does not count towards the time limit."""
+    with clock.phase("builder"):
+        builder = ensure_builder(read_definition(request.builder), store, clock.log)
+    clock.start()
+    return builder
 
 
 @contextlib.contextmanager
 def _open(
-    request: BuildRequest, builder: Builder, store: Path, host_env: Mapping[str, str], clock: _Clock
+    request: BuildRequest, builder: Builder, store: Path, host_env: Mapping[str, str], clock: Clock
 ) -> Iterator[tuple[Application, BuildEnvironment]]:
     with open_application(store, source_identity(request.repository), clock.log) as application:
         environment = BuildEnvironment(
@@ -274,9 +247,13 @@ def _first_buildpack(builder: Builder, group: Group) -> Descriptor:
     return next(one for one in builder.buildpacks if (one.id, one.version) == (first.id, first.version))
 
 
-def _read_locks(environment: BuildEnvironment, group: Group) -> Mapping[str, Mapping[str, str]]:
+def _share_archives(environment: BuildEnvironment, group: Group) -> Mapping[str, Mapping[str, str]]:
+    """The locks of the build, by buildpack, after what it downloaded was made known to other applications."""
+    share_archives(environment.layers_dir, environment.archives)
     found = {str(one.id): read_locks(environment.layers_dir / one.id.directory_name) for one in group.elements}
-    return {buildpack: locks for buildpack, locks in found.items() if locks}
+    locks = {buildpack: files for buildpack, files in found.items() if files}
+    keep_archives(environment.archives, (text for files in locks.values() for text in files.values()))
+    return locks
 
 
 def _export(
