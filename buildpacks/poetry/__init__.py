@@ -1,0 +1,1 @@
+"""pyproject.toml, as Poetry reads it."""

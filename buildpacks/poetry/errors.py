@@ -1,0 +1,97 @@
+"""What can go wrong before Poetry is asked, for the person who can put it right.
+
+kit.BuildpackError
+  InvalidProject           pyproject.toml cannot be used as it is; all that is wrong with it at once, before anything is downloaded
+
+`buildpacks.installer.errors` has those of the settings and of the installation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lifecycle.cnb.kit import BuildpackError
+
+PYPROJECT = "pyproject.toml"
+
+# What kind of mistake a problem is, for reports and tests; the message says it to people.
+ProblemKind = Literal[
+    "file",
+    "encoding",
+    "toml",
+    "type",
+    # what Poetry's own check says
+    "missing-key",
+    "unknown-key",
+    "invalid",
+    "constraint",
+    "python",
+    "dependency",
+    "extra",
+    "group",
+    "script",
+    "source",
+    "outside",
+    # what only Poetry 2 reads
+    "needs-newer-poetry",
+    # what a package must have
+    "no-package",
+    "no-readme",
+]
+
+# A file that is wrong throughout is not made clearer by all its lines.
+_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A line of a file. `file` is relative to the app directory."""
+
+    file: str = PYPROJECT
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something to change in pyproject.toml."""
+
+    origin: Origin
+    kind: ProblemKind
+    message: str
+    """What is wrong, in one line."""
+    change: str
+    """What to do, in one line."""
+
+
+@dataclass(eq=False, kw_only=True)
+class InvalidProject(BuildpackError):
+    """A pyproject.toml cannot be used as it is. `problems` is not empty, in the order of the lines."""
+
+    problems: tuple[Problem, ...]
+
+    @property
+    def summary(self) -> str:
+        """The problem, or how many there are."""
+        if len(self.problems) == 1:
+            return f"{self.problems[0].origin}: {self.problems[0].message}"
+        return f"{len(self.problems)} problems in `{self.problems[0].origin.file}`"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Every problem by its place, with what to do; nothing for one alone, which the summary names."""
+        if len(self.problems) == 1:
+            return ()
+        shown = tuple(
+            (f"{problem.origin}:", f"{problem.message}: {problem.change}") for problem in self.problems[:_SHOWN]
+        )
+        hidden = len(self.problems) - len(shown)
+        return (*shown, ("", f"and {hidden} more")) if hidden else shown
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about the only problem."""
+        return self.problems[0].change if len(self.problems) == 1 else None
