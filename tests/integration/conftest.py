@@ -10,13 +10,16 @@ import pytest
 
 from lifecycle.cnb.layer import remove_tree
 from pybuild.store import store_directory
+from tests.integration.builds import Builds
 from tests.integration.command import FIXTURES, Pybuild, expect_success, ordinary_environment
 from tests.integration.conda_build import CondaBuilds, as_mirror
 from tests.integration.conda_channel import CONDA_FORGE, DEFAULTS, SMUGGLED, machine_channels
 from tests.integration.conda_server import ChannelServer
 from tests.integration.data_science import DataScience, build_data_science
 from tests.integration.engine import DockerEngine, docker_engine
+from tests.integration.git_server import GitServer
 from tests.integration.package_index import PackageIndex, write_wheel
+from tests.integration.real_poetry import RealPoetry, real_poetry
 from tests.integration.workplace import clone_of, share_builder
 
 
@@ -96,6 +99,30 @@ def conda(offline_pybuild: Pybuild, channel: ChannelServer, tmp_path: Path) -> C
     )
     pybuild = offline_pybuild.with_env(**dict.fromkeys(variables), HOME=str(tmp_path / "home"))
     return CondaBuilds(pybuild=pybuild, server=channel, directory=tmp_path, settings=as_mirror(channel))
+
+
+@pytest.fixture
+def poetry_builds(pybuild: Pybuild, tmp_path: Path) -> Builds:
+    """Builds with the machine's own package index."""
+    return Builds(pybuild=pybuild, directory=tmp_path)
+
+
+@pytest.fixture
+def poetry(poetry_builds: Builds) -> RealPoetry:
+    """Poetry outside of pybuild, with the same package index."""
+    return real_poetry(poetry_builds.directory / "poetry", poetry_builds.pybuild.env)
+
+
+@pytest.fixture
+def greetings(tmp_path: Path) -> Iterator[GitServer]:
+    """A git server with the project `greeting`, which needs nothing, under the tag v1.0."""
+    project = (
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "greeting"\nversion = "1.0"\n'
+    )
+    with GitServer(tmp_path / "git") as server:
+        server.commit("greeting", {"pyproject.toml": project, "greeting.py": "TEXT = 'hello'\n"}, tag="v1.0")
+        yield server
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conda_build import PREFIX, CondaBuilds, as_mirror, files_that_hold, write_environment
+from tests.integration.builds import files_that_hold
+from tests.integration.conda_build import PREFIX, CondaBuilds, as_mirror, write_environment
 from tests.integration.conda_channel import CONDA_FORGE
 from tests.integration.conda_server import ChannelServer, Fault, Lock, make_certificates
 

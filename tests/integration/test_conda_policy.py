@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.builds import BUILDPACK_FAILED
 from tests.integration.command import FIXTURES, expect_success
-from tests.integration.conda_build import BUILDPACK_FAILED, PREFIX, PUBLIC, CondaBuilds, write_environment
+from tests.integration.conda_build import PREFIX, PUBLIC, CondaBuilds, write_environment
 from tests.integration.conda_channel import DEFAULTS, SMUGGLED
 from tests.integration.workplace import clone_of
 

@@ -8,14 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.builds import layer_digests
 from tests.integration.command import FIXTURES, Pybuild, expect_success
-from tests.integration.conda_build import (
-    PREFIX,
-    CondaBuilds,
-    environment_layer,
-    layer_digests,
-    write_environment,
-)
+from tests.integration.conda_build import PREFIX, CondaBuilds, environment_layer, write_environment
 from tests.integration.conda_channel import CONDA_FORGE, make_channel
 from tests.integration.conda_packages import CondaPackage
 from tests.integration.conda_server import without_proxies

@@ -1,0 +1,68 @@
+"""Repositories of Poetry for builds, and what is in the images of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.integration.builds import Builds
+from tests.integration.command import FIXTURES
+from tests.integration.image_files import LayoutImage, iterate_files
+from tests.integration.real_poetry import LIST_PROGRAM, Distribution, RealPoetry, builder_python, parse_distributions
+
+VENV = "/layers/pybuild_poetry/venv"
+"""Where the environment is in every image."""
+# The port that stands in fixtures whose server is the test's own.
+_PLACE = "127.0.0.1:1/"
+
+
+def copy_of(fixture: str, directory: Path, *, host: str | None = None) -> Path:
+    """A copy of a fixture below `directory`, with `host` (and port) of a server where the fixture leaves a place for it."""
+    repository = directory / fixture
+    shutil.copytree(FIXTURES / fixture, repository)
+    if host is not None:
+        project = repository / "pyproject.toml"
+        text = project.read_text()
+        assert _PLACE in text
+        project.write_text(text.replace(_PLACE, f"{host}/"))
+    return repository
+
+
+def distributions(builds: Builds) -> set[Distribution]:
+    """What is installed in the image of the last build, without pip, which every image has."""
+    found = parse_distributions(builds.run("python", "-I", "-c", LIST_PROGRAM))
+    assert {entry.name for entry in found} >= {"pip"}
+    return {entry for entry in found if entry.name != "pip"}
+
+
+def names(builds: Builds) -> set[str]:
+    """Names of what is installed, without pip."""
+    return {entry.name for entry in distributions(builds)}
+
+
+def poetry_distributions(
+    poetry: RealPoetry, builds: Builds, repository: Path, store: Path, *options: str
+) -> set[Distribution]:
+    """What Poetry installs of `repository` for the very interpreter that the image of the last build has."""
+    version = builds.run("python", "-c", "import platform; print(platform.python_version())")
+    python = builder_python(store, version, builds.directory / "interpreters")
+    return {entry for entry in poetry.install(repository, python, *options) if entry.name != "pip"}
+
+
+def kept_lock(image: LayoutImage) -> str:
+    """The only poetry.lock outside of /workspace in an image."""
+    (found,) = [
+        file.content.decode()
+        for file in iterate_files(image)
+        if file.name.endswith("/poetry.lock") and not file.name.startswith("workspace/")
+    ]
+    return found
+
+
+def write_project(directory: Path, files: Mapping[str, str]) -> Path:
+    """A repository of `files`; returns `directory`."""
+    for path, text in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text)
+    return directory
