@@ -1,0 +1,87 @@
+"""Images of Poetry repositories in a Docker engine: every way into a container finds the project and its dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lifecycle.cnb.layer import remove_tree
+from tests.integration.builds import Builds
+from tests.integration.command import FIXTURES, Pybuild, ordinary_environment
+from tests.integration.engine import DockerEngine
+from tests.integration.package_index import PackageIndex, write_wheel
+from tests.integration.poetry_build import VENV
+from tests.integration.workplace import share_builder
+
+pytestmark = pytest.mark.engine
+
+_TABLE = ["first", "1", "second", "2"]
+
+
+@pytest.fixture(scope="module")
+def builds(machine_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
+    """Builds that several tests share."""
+    directory = tmp_path_factory.mktemp("poetry-docker")
+    pybuild = Pybuild(env=ordinary_environment(share_builder(machine_store, directory / "cache-home")))
+    yield Builds(pybuild=pybuild, directory=directory)
+    remove_tree(directory)
+
+
+def _loaded(builds: Builds, engine: DockerEngine, fixture: str) -> str:
+    archive = builds.directory / f"{fixture}.tar"
+    builds.build(FIXTURES / fixture, "--output", f"docker-archive:{archive}", "--tag", fixture.replace("_", "-"))
+    return engine.load(archive)
+
+
+@pytest.fixture(scope="module")
+def package(builds: Builds, engine: DockerEngine) -> str:
+    """Id of the image of fixtures/poetry_package."""
+    return _loaded(builds, engine, "poetry_package")
+
+
+@pytest.mark.parametrize(
+    ("fixture", "command", "expected"),
+    [
+        ("poetry_no_package", ["python", "main.py"], "colorama None"),
+        ("poetry_unlocked", ["python", "-c", "import six; print(six.__name__)"], "six"),
+        ("poetry_groups", ["python", "-c", "import six; print(six.__version__)"], "1.17.0"),
+        ("poetry_extras", ["python", "-c", "import extras; print(extras.__file__)"], "/workspace/extras.py"),
+        ("poetry_paths", ["python", "main.py"], "/workspace/libraries/linked/linked.py"),
+        ("poetry_url", ["python", "-c", "import six; print(six.__version__)"], "1.17.0"),
+        ("poetry_python_range", ["python", "-c", "import sys; print(sys.version_info >= (3, 12))"], "True"),
+    ],
+)
+def test_a_fixture_runs(fixture: str, command: list[str], expected: str, builds: Builds, engine: DockerEngine) -> None:
+    image = _loaded(builds, engine, fixture)
+    assert expected in engine("run", "--rm", image, *command)
+    assert expected in builds.run(*command)
+
+
+def test_docker_run_finds_the_script_of_the_project(package: str, engine: DockerEngine) -> None:
+    assert engine("run", "--rm", package, "thesis").split() == _TABLE
+
+
+def test_a_login_shell_and_another_user_find_it(package: str, engine: DockerEngine) -> None:
+    assert engine("run", "--rm", "--entrypoint", "bash", package, "-lc", "thesis").split() == _TABLE
+    assert engine("run", "--rm", "--user", "54321:0", package, "thesis").split() == _TABLE
+
+
+def test_code_that_is_mounted_over_the_project_runs(package: str, engine: DockerEngine, tmp_path: Path) -> None:
+    code = tmp_path / "report.py"
+    code.write_text("def main():\n    print('mounted')\n")
+    place = "/workspace/src/thesis/report.py"
+    assert engine("run", "--rm", "--volume", f"{code}:{place}:ro", package, "thesis").strip() == "mounted"
+
+
+def test_pip_installs_as_the_user_of_the_image(package: str, engine: DockerEngine, tmp_path: Path) -> None:
+    started = engine("run", "--detach", "--network", "host", package, "sleep", "600").strip()
+    try:
+        with PackageIndex(tmp_path / "index") as index:
+            write_wheel(index.directory, "alpha", "1.0")
+            engine("exec", started, "pip", "install", "--quiet", "--index-url", index.url, "alpha")
+        imported = engine("exec", started, "python", "-c", "import alpha; print(alpha.__file__)")
+        assert imported.startswith(VENV)
+    finally:
+        engine("rm", "--force", started)
