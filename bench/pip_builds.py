@@ -10,20 +10,19 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import uv
 
 from bench.measure import Times, print_phases, render_table, seconds_of
-from bench.preparation import BASE, load_base, remote_environment, run_quietly, unpacked_interpreter
+from bench.preparation import BASE, load_base, optional_engine, remote_environment, run_quietly, unpacked_interpreter
 from lifecycle.cnb.layer import remove_tree
 from pybuild.host import read_host_settings
 from pybuild.store import store_directory
 from tests.integration.command import FIXTURES, Pybuild, expect_success
-from tests.integration.engine import DockerEngine, docker_engine
+from tests.integration.engine import DockerEngine
 from tests.integration.workplace import share_builder
 
 CASES = ("cold", "unchanged", "code changed", "dependency added")
@@ -177,7 +176,7 @@ def main() -> None:
     expect_success(machine("builder", "create"))
     scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
     try:
-        with unpacked_interpreter(store, scratch) as python, _engine(wanted=not arguments.no_docker) as engine:
+        with unpacked_interpreter(store, scratch) as python, optional_engine(wanted=not arguments.no_docker) as engine:
             if engine is not None:
                 empty = share_builder(store, scratch / "base-cache")
                 load_base(engine, Pybuild(env={**env, "XDG_CACHE_HOME": str(empty)}), settings, env, scratch)
@@ -201,15 +200,6 @@ def main() -> None:
     )
     print("A ratio is the time over pybuild's in the same row: above 1, pybuild is faster.\n")
     print("\n".join(render_table(rounds, (_PYBUILD, _DOCKER, _UV, _PIP), CASES)))
-
-
-@contextmanager
-def _engine(*, wanted: bool) -> Iterator[DockerEngine | None]:
-    if not wanted:
-        yield None
-        return
-    with docker_engine() as engine:
-        yield engine
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pybuild.host import HostSettings
 from tests.integration.command import Pybuild, expect_success, ordinary_environment
-from tests.integration.engine import DockerEngine
+from tests.integration.engine import DockerEngine, docker_engine
 
 BASE = "bench-base"
 """Name of the base image in the engine."""
@@ -57,26 +57,46 @@ def unpacked_interpreter(store: Path, scratch: Path) -> Iterator[Path]:
     yield next(directory.rglob("bin/python3.10"))
 
 
+@contextmanager
+def optional_engine(*, wanted: bool) -> Iterator[DockerEngine | None]:
+    """A Docker engine, or none."""
+    if not wanted:
+        yield None
+        return
+    with docker_engine() as engine:
+        yield engine
+
+
 def load_base(
-    engine: DockerEngine, pybuild: Pybuild, settings: HostSettings, env: Mapping[str, str], scratch: Path
+    engine: DockerEngine,
+    pybuild: Pybuild,
+    settings: HostSettings,
+    env: Mapping[str, str],
+    scratch: Path,
+    *,
+    empty_project: tuple[str, str] = ("requirements.txt", ""),
 ) -> None:
     """Give the engine what `FROM python:3.10` would be: our run image with the interpreter and pip, without packages.
 
-    The machine's certificates and indexes are put on top, for BuildKit has no other way to learn of them.
+    It is built from the one file of `empty_project`. The machine's certificates and indexes are put on top, for BuildKit has no
+    other way to learn of them.
     """
     repository = scratch / "empty"
     repository.mkdir()
-    (repository / "requirements.txt").write_text("")
+    name, text = empty_project
+    (repository / name).write_text(text)
     archive = scratch / "base.tar"
     expect_success(pybuild("build", repository, "--output", f"docker-archive:{archive}", "--tag", "bench-empty"))
     engine.load(archive)
     context = scratch / "base"
     context.mkdir()
-    variables = {name: value for name, value in env.items() if name.startswith("PIP_") and name != "PIP_CERT"}
+    kept = ("PIP_", "POETRY_")
+    variables = {name: value for name, value in env.items() if name.startswith(kept) and name != "PIP_CERT"}
     variables |= settings.proxies
     lines = ["FROM bench-empty", *(f'ENV {name}="{value}"' for name, value in variables.items())]
     if settings.ca_bundle is not None:
         shutil.copyfile(settings.ca_bundle, context / "ca.crt")
-        lines += ["COPY ca.crt /etc/ssl/certs/ca-certificates.crt", "ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt"]
+        target = "/etc/ssl/certs/ca-certificates.crt"
+        lines += [f"COPY ca.crt {target}", f"ENV PIP_CERT={target} REQUESTS_CA_BUNDLE={target}"]
     (context / "Dockerfile").write_text("\n".join(lines) + "\n")
     engine("build", "--quiet", "--tag", BASE, str(context))

@@ -45,9 +45,14 @@ def poetry_distributions(
     poetry: RealPoetry, builds: Builds, repository: Path, store: Path, *options: str
 ) -> set[Distribution]:
     """What Poetry installs of `repository` for the very interpreter that the image of the last build has."""
+    found = poetry.install(repository, image_python(builds, store), *options)
+    return {entry for entry in found if entry.name != "pip"}
+
+
+def image_python(builds: Builds, store: Path) -> Path:
+    """The interpreter that the image of the last build has, from the builder and outside of an image."""
     version = builds.run("python", "-c", "import platform; print(platform.python_version())")
-    python = builder_python(store, version, builds.directory / "interpreters")
-    return {entry for entry in poetry.install(repository, python, *options) if entry.name != "pip"}
+    return builder_python(store, version, builds.directory / "interpreters")
 
 
 def kept_lock(image: LayoutImage) -> str:

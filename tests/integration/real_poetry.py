@@ -22,8 +22,11 @@ from pybuild.builder.kept import make_directory
 from pybuild.host import read_host_settings
 
 POETRY_VERSION = "1.8.3"
+"""The version that builders have."""
 # An index that has no JSON form of its pages stops Poetry 1.8 (`Expecting value: line 1 column 1`); the plugin reads HTML.
-_PACKAGES = (f"poetry=={POETRY_VERSION}", "poetry-plugin-pypi-mirror==0.4.2")
+MIRROR_PLUGIN = "poetry-plugin-pypi-mirror==0.4.2"
+_PACKAGES = (f"poetry=={POETRY_VERSION}", MIRROR_PLUGIN)
+_MIRROR_VARIABLE = "POETRY_PYPI_MIRROR_URL"
 _PYPI = "https://pypi.org/simple/"
 
 # Prints what is installed. `distributions` finds a package twice where two directories of the path have it.
@@ -78,6 +81,11 @@ class RealPoetry:
         assert result.returncode == 0, f"poetry {' '.join(arguments)} ended with {result.returncode}:\n{said}"
         return said
 
+    @property
+    def index_settings(self) -> dict[str, str]:
+        """What tells Poetry of the index that stands for PyPI."""
+        return {_MIRROR_VARIABLE: self.env[_MIRROR_VARIABLE]}
+
     def lock(self, project: Path, python: Path) -> None:
         """Write poetry.lock of a project."""
         self(project, "lock", environment=self.new_environment(python))
@@ -108,7 +116,7 @@ def real_poetry(directory: Path, env: Mapping[str, str]) -> RealPoetry:
         "POETRY_CACHE_DIR": str(directory / "cache"),
         # What a desktop keeps of passwords is no part of a test.
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-        "POETRY_PYPI_MIRROR_URL": settings.indexes.get("PIP_INDEX_URL", _PYPI),
+        _MIRROR_VARIABLE: settings.indexes.get("PIP_INDEX_URL", _PYPI),
     }
     if settings.ca_bundle is not None:
         own |= {"SSL_CERT_FILE": str(settings.ca_bundle), "REQUESTS_CA_BUNDLE": str(settings.ca_bundle)}

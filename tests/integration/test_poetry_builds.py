@@ -121,6 +121,8 @@ def test_a_missing_package_is_an_error_that_names_package_mode(poetry_builds: Bu
         ({}, {"six"}),
         ({"BP_POETRY_WITH": "docs"}, {"six", "idna"}),
         ({"BP_POETRY_WITH": "dev,docs"}, {"six", "iniconfig", "idna"}),
+        # Once something is left out, the rest is what Poetry installs by itself.
+        ({"BP_POETRY_WITHOUT": "dev"}, {"six", "tabulate"}),
     ],
 )
 def test_groups_are_installed_as_asked_for(settings: dict[str, str], expected: set[str], poetry_builds: Builds) -> None:

@@ -36,6 +36,7 @@ PROJECTS = {
         ("poetry_no_package", {}, _ONLY_MAIN),
         ("poetry_groups", {}, _ONLY_MAIN),
         ("poetry_groups", {"BP_POETRY_WITH": "plots,docs"}, ("--only", "main,plots,docs")),
+        ("poetry_groups", {"BP_POETRY_WITHOUT": "dev"}, ("--without", "dev")),
         ("poetry_extras", {}, _ONLY_MAIN),
         ("poetry_extras", {"BP_POETRY_EXTRAS": "tables"}, (*_ONLY_MAIN, "--extras", "tables")),
         ("poetry_extras", {"BP_POETRY_EXTRAS": "all"}, (*_ONLY_MAIN, "--extras", "all")),
