@@ -11,8 +11,9 @@ from lifecycle.cnb.layer import remove_tree
 from tests.integration.builds import Builds
 from tests.integration.command import FIXTURES, Pybuild, ordinary_environment
 from tests.integration.engine import DockerEngine
+from tests.integration.git_server import GitServer
 from tests.integration.package_index import PackageIndex, write_wheel
-from tests.integration.poetry_build import VENV
+from tests.integration.poetry_build import VENV, copy_of
 from tests.integration.workplace import share_builder
 
 pytestmark = pytest.mark.engine
@@ -29,16 +30,16 @@ def builds(machine_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     remove_tree(directory)
 
 
-def _loaded(builds: Builds, engine: DockerEngine, fixture: str) -> str:
-    archive = builds.directory / f"{fixture}.tar"
-    builds.build(FIXTURES / fixture, "--output", f"docker-archive:{archive}", "--tag", fixture.replace("_", "-"))
+def _loaded(builds: Builds, engine: DockerEngine, repository: Path) -> str:
+    archive = builds.directory / f"{repository.name}.tar"
+    builds.build(repository, "--output", f"docker-archive:{archive}", "--tag", repository.name.replace("_", "-"))
     return engine.load(archive)
 
 
 @pytest.fixture(scope="module")
 def package(builds: Builds, engine: DockerEngine) -> str:
     """Id of the image of fixtures/poetry_package."""
-    return _loaded(builds, engine, "poetry_package")
+    return _loaded(builds, engine, FIXTURES / "poetry_package")
 
 
 @pytest.mark.parametrize(
@@ -54,9 +55,39 @@ def package(builds: Builds, engine: DockerEngine) -> str:
     ],
 )
 def test_a_fixture_runs(fixture: str, command: list[str], expected: str, builds: Builds, engine: DockerEngine) -> None:
-    image = _loaded(builds, engine, fixture)
+    image = _loaded(builds, engine, FIXTURES / fixture)
     assert expected in engine("run", "--rm", image, *command)
     assert expected in builds.run(*command)
+
+
+def test_a_dependency_from_git_runs(builds: Builds, engine: DockerEngine, greetings: GitServer, tmp_path: Path) -> None:
+    image = _loaded(builds, engine, copy_of("poetry_git", tmp_path, host=greetings.host))
+    command = ["python", "-c", "import greeting; print(greeting.TEXT)"]
+    assert engine("run", "--rm", image, *command).strip() == builds.run(*command) == "hello"
+
+
+def test_a_package_of_a_private_index_runs(builds: Builds, engine: DockerEngine, tmp_path: Path) -> None:
+    with PackageIndex(tmp_path / "lab", credentials=("reader", "secret-of-the-lab")) as lab:
+        write_wheel(lab.directory, "alpha", "1.5")
+        variables = {"USERNAME": "reader", "PASSWORD": "secret-of-the-lab"}
+        settings = {f"POETRY_HTTP_BASIC_LAB_INDEX_{name}": value for name, value in variables.items()}
+        repository = copy_of("poetry_private_index", tmp_path, host=lab.host)
+        image = _loaded(builds.with_settings(**settings), engine, repository)
+    command = ["python", "-c", "import alpha; print(alpha.VERSION)"]
+    assert engine("run", "--rm", image, *command).strip() == builds.run(*command) == "1.5"
+    assert "secret-of-the-lab" not in engine("image", "inspect", image)
+
+
+@pytest.mark.parametrize(
+    ("fixture", "settings"),
+    [("poetry_stale_lock", {"BP_POETRY_RELOCK": "1"}), ("poetry_newer_lock", {"BP_POETRY_VERSION": "2.1.4"})],
+)
+def test_a_lock_that_is_made_anew_or_read_by_another_poetry_runs(
+    fixture: str, settings: dict[str, str], builds: Builds, engine: DockerEngine
+) -> None:
+    image = _loaded(builds.with_settings(**settings), engine, FIXTURES / fixture)
+    command = ["python", "-c", "import six; print(six.__name__)"]
+    assert engine("run", "--rm", image, *command).strip() == builds.run(*command) == "six"
 
 
 def test_docker_run_finds_the_script_of_the_project(package: str, engine: DockerEngine) -> None:
