@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from buildpacks.installer.inputs import render_options
 from buildpacks.installer.reader import RequirementSet
@@ -32,6 +33,8 @@ class ToolRun:
     context: BuildContext
     found: RequirementSet
     cache_dir: Path
+    index_strategy: Literal["unsafe-best-match", "first-index"] = "unsafe-best-match"
+    """How uv chooses among several indexes. pip knows no priority among them: the best version of all."""
 
     def uv(self, uv: Path, *arguments: str, quiet: bool = False, echo: bool = True) -> CommandResult:
         """Return how `uv <arguments>` ended; its settings come from here and nowhere else."""
@@ -46,8 +49,7 @@ class ToolRun:
     def uv_options(self) -> list[str]:
         """Return the options of the requirement files for `uv pip compile` and `uv pip install`."""
         options = self.found.options
-        # pip knows no priority among indexes: the best version of all of them.
-        arguments = ["--index-strategy=unsafe-best-match"]
+        arguments = [f"--index-strategy={self.index_strategy}"]
         arguments += [f"--allow-insecure-host={host}" for host in options.indexes.trusted_hosts]
         arguments += [f"--no-binary={name}" for name in options.no_binary]
         arguments += [f"--only-binary={name}" for name in options.only_binary]

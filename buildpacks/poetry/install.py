@@ -1,0 +1,106 @@
+"""Makes the environment: uv installs what Poetry wants, Poetry installs the project itself, and where it must, everything."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from buildpacks.installer.bytecode import compile_modules
+from buildpacks.installer.commands import ToolRun
+from buildpacks.installer.errors import InstallationFailed
+from buildpacks.installer.install import clean, install_lock, make_environment
+from buildpacks.installer.tools import Python, Tools
+from buildpacks.poetry.errors import PYPROJECT
+from buildpacks.poetry.explanation import WRONG_HASH, explain, explain_credentials
+from buildpacks.poetry.failures import PoetryFailed
+from buildpacks.poetry.kept import Answer
+from buildpacks.poetry.locking import placed_lock
+from buildpacks.poetry.packages import Packages, for_source
+from buildpacks.poetry.poetry_tool import find_poetry
+from buildpacks.poetry.project import LOCK
+from buildpacks.poetry.settings import Installer
+from buildpacks.poetry.work import Work
+from lifecycle.cnb.kit import BuildpackError
+from lifecycle.cnb.toml import write_atomically
+
+# Poetry 1.8 only warns, and leaves the project out.
+_ROOT_LEFT_OUT = re.compile(r"current project could not be installed: ([^\n]+)")
+
+
+def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, installer: Installer, venv: Path) -> None:
+    """Make the environment in the empty directory `venv`, with its lock in it.
+
+    Raises `InstallationFailed`, `PoetryFailed` and `MissingTool`.
+    """
+    run = ToolRun(context=work.context, found=packages.found, cache_dir=work.cache_dir)
+    inside = make_environment(run, tools, work.python, venv)
+    match installer:
+        case "uv":
+            _install_with_uv(work, run, tools, inside, packages)
+            if work.project.package_mode:
+                _run_install(work, answer, venv, "--only-root", doing="install the project")
+        case "poetry":
+            options = [f"--only={','.join(work.groups)}", *(f"--extras={extra}" for extra in work.extras)]
+            _run_install(work, answer, venv, *options, doing="install the packages")
+            _install_pip(run, tools, inside, packages)
+    clean(venv, packages.lock, tools.pip)
+    if answer.lock is not None:
+        write_atomically(venv / LOCK, answer.lock.encode())
+    work.context.say("Compiling to bytecode")
+    library = venv / "lib" / f"python{work.python.minor}" / "site-packages"
+    compiled = compile_modules(work.context, library, store=work.cache_dir / "bytecode", python=inside)
+    work.context.say(f"Bytecode: {compiled.compiled} files compiled, {compiled.reused} from the cache")
+
+
+def _install_with_uv(work: Work, run: ToolRun, tools: Tools, inside: Python, packages: Packages) -> None:
+    has_pip = any(entry.name == "pip" for entry in packages.lock.entries)
+    try:
+        install_lock(run, tools, inside, packages.only(None), has_pip=has_pip)
+        for name in packages.source_urls:
+            # The index of the source before the default one, which is there for what builds of its packages need.
+            from_source = replace(run, found=for_source(work, packages, name), index_strategy="first-index")
+            install_lock(from_source, tools, inside, packages.only(name), has_pip=True)
+    except InstallationFailed as err:
+        raise _in_words_of_poetry(err, work) from err
+
+
+def _install_pip(run: ToolRun, tools: Tools, inside: Python, packages: Packages) -> None:
+    has_pip = any(entry.name == "pip" for entry in packages.lock.entries)
+    install_lock(run, tools, inside, replace(packages.lock, entries=()), has_pip=has_pip)
+
+
+def _run_install(work: Work, answer: Answer, venv: Path, *options: str, doing: str) -> None:
+    poetry = find_poetry(work.context, work.settings, cache_dir=work.cache_dir)
+    with placed_lock(work.context.app_dir, answer.lock):
+        done = poetry.run("install", *options, venv=venv)
+    if done.status != 0:
+        raise explain(done.output, work.project, doing=doing)
+    left_out = _ROOT_LEFT_OUT.search(done.output)
+    if left_out is not None and work.project.package_mode:
+        raise PoetryFailed(
+            problem=f"{PYPROJECT}: the project itself cannot be installed: {left_out[1]}",
+            change="if it is no package, write `package-mode = false` into `[tool.poetry]`; else add what is missing",
+        )
+
+
+def _in_words_of_poetry(error: InstallationFailed, work: Work) -> BuildpackError:
+    """The error with what a user of Poetry would change: the installer speaks of requirement files."""
+    if "does not have the hash" in error.problem:
+        return replace(error, change=WRONG_HASH)
+    refused = re.search(
+        r"package index `(\S+)` does not accept|`(\S+)` cannot be read: it wants other credentials", error.problem
+    )
+    if refused is not None:
+        return explain_credentials(refused[1] or refused[2], work.project)
+    if re.search(r"there is no (?:package|version)", error.problem):
+        return replace(
+            error,
+            change="the index no longer has what the lock names, or never had: `poetry lock` finds versions that are there",
+        )
+    if "needs Python" in error.problem or "has no file for" in error.problem:
+        return replace(
+            error,
+            change="narrow `python` in `[tool.poetry.dependencies]`, or choose another version of the package, and lock again",
+        )
+    return error
