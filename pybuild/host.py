@@ -90,6 +90,30 @@ def read_host_settings(env: Mapping[str, str], home: Path) -> HostSettings:
     )
 
 
+def read_uv_environment(env: Mapping[str, str], home: Path) -> dict[str, str]:
+    """`env` for a uv that runs on this machine itself and takes packages from where pip takes them.
+
+    uv reads its own files and `.netrc`; what it does not are pip's files and variables
+    (https://docs.astral.sh/uv/pip/compatibility/#configuration-files-and-environment-variables).
+    """
+    pip, own = _pip_settings(env, home), _uv_settings(env, home)
+    conda = read_conda_config(env, home)
+    named = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX"}
+    from_pip = {
+        "UV_DEFAULT_INDEX": pip.get("PIP_INDEX_URL"),
+        "UV_INDEX": pip.get("PIP_EXTRA_INDEX_URL"),
+        # uv separates these by commas
+        "UV_FIND_LINKS": ",".join(pip.get("PIP_FIND_LINKS", "").split()),
+        "UV_NO_INDEX": pip.get("PIP_NO_INDEX"),
+        "UV_INSECURE_HOST": pip.get("PIP_TRUSTED_HOST"),
+    }
+    # Who has told uv where packages are meant uv.
+    found = {} if named & own.keys() else {name: value for name, value in from_pip.items() if value}
+    bundle = _ca_bundle(env, conda)
+    certificates = {} if bundle is None else {"SSL_CERT_FILE": str(bundle)}
+    return {**certificates, **_proxies(env, conda), **found, **env}
+
+
 def _channels(conda: CondaConfig, paths: _LocalPaths) -> dict[str, str]:
     found = {}
     if conda.channel_alias is not None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from lifecycle.cnb.identifier import BuildpackId, parse_version
 from lifecycle.cnb.target import Target
 from lifecycle.cnb.toml import Table, read_table
+from pybuild.builder.poetry import known_poetry_versions
 
 # Debian's rules for names: https://www.debian.org/doc/debian-policy/ch-controlfields.html#source
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+", re.ASCII)
@@ -121,8 +122,10 @@ class Definition:
     """At least one, the default first."""
     user: User = field(default_factory=User)
     cpython_versions: tuple[str, ...] = ()
-    """`3.10` stands for the newest 3.10 there is; unique."""
+    """`3.10` stands for the newest 3.10 there is; unique, the default first."""
     pip_version: str
+    poetry_version: str | None = None
+    """None: a builder without Poetry."""
 
 
 def default_definition_path() -> Path:
@@ -166,7 +169,8 @@ def read_definition(path: Path) -> Definition:
         run_images=run_images,
         user=_parse_user(own.table("user")),
         cpython_versions=_parse_interpreters(own.table("interpreters")),
-        pip_version=_parse_tools(own.table("tools")),
+        pip_version=_parse_pip(own.table("tools")),
+        poetry_version=_parse_poetry(own.table("tools")),
     )
 
 
@@ -314,9 +318,17 @@ def _parse_interpreters(table: Table) -> tuple[str, ...]:
     return tuple(dict.fromkeys(versions))
 
 
-def _parse_tools(table: Table) -> str:
-    table.reject_unknown(frozenset({"pip"}))
+def _parse_pip(table: Table) -> str:
+    table.reject_unknown(frozenset({"pip", "poetry"}))
     version = table.string("pip")
     if _RELEASE.fullmatch(version) is None:
         raise table.error(f"`{version}` is not a version such as 26.3", key="pip")
+    return version
+
+
+def _parse_poetry(table: Table) -> str | None:
+    version = table.optional_string("poetry")
+    if version is not None and version not in known_poetry_versions():
+        known = ", ".join(known_poetry_versions())
+        raise table.error(f"`{version}` is not a version that pybuild knows all packages of: {known}", key="poetry")
     return version

@@ -7,7 +7,7 @@ CnbError
     ├── SubordinateIdsMissing 4   an ordinary user has no ids to assemble a base with
     ├── InterpreterMissing    4   a CPython version can be had neither from the network nor from the machine
     ├── InterpreterUnusable   4   an interpreter does not run on the run base
-    ├── ToolUnavailable       4   uv or pip cannot be had
+    ├── ToolUnavailable       4   uv, pip or Poetry cannot be had
     └── PackagingFailed       4   a part of the builder could not be put together
 """
 
@@ -78,7 +78,7 @@ class InterpreterUnusable(BuilderError):
 
 
 class ToolUnavailable(BuilderError):
-    """uv or pip cannot be had."""
+    """uv, pip or Poetry cannot be had."""
 
 
 class PackagingFailed(BuilderError):

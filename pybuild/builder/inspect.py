@@ -38,6 +38,7 @@ class Description(TypedDict):
     buildpacks: list[dict[str, str]]
     order: list[list[dict[str, object]]]
     interpreters: list[dict[str, str]]
+    left_out_interpreters: dict[str, str]
     tools: dict[str, str]
     directory: str
     size: int
@@ -72,6 +73,7 @@ def describe_builder(builder: Builder) -> Description:
             for group in builder.order.groups
         ],
         interpreters=[asdict(interpreter) for interpreter in builder.interpreters],
+        left_out_interpreters=dict(builder.left_out),
         tools=dict(builder.tools),
         directory=str(builder.directory),
         size=_disk_usage(builder.directory),
@@ -95,6 +97,8 @@ def _render(description: Description) -> Iterator[str]:
         is_packed = interpreter["origin"] == MACHINE
         origin = "packed from one that was on the machine" if is_packed else f"from {interpreter['origin']}"
         yield f"  CPython {interpreter['version']} linux/{interpreter['arch']}, {origin}"
+    for version, reason in description["left_out_interpreters"].items():
+        yield f"  CPython {version}: could be had nowhere ({reason})"
     yield "Buildpacks"
     for buildpack in description["buildpacks"]:
         yield f"  {buildpack['id']} {buildpack['version']}, Buildpack API {buildpack['api']}"

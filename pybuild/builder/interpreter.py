@@ -3,7 +3,7 @@
 They are python-build-standalone's (https://github.com/astral-sh/python-build-standalone), installed by uv, whose settings for
 mirrors hold. Where that host cannot be reached, an interpreter of this machine is packed into the same form.
 
-Store: `interpreters/<key>/`, with the archive and `interpreter.json`.
+Store: `interpreters/<key>/`, with the archive and `interpreter.json`, or with `absent.txt`, the reason why there is none.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from lifecycle.oci.blob import write_layer_blob
 from pybuild.builder import inside
 from pybuild.builder.crew import Crew
 from pybuild.builder.errors import InterpreterMissing, InterpreterUnusable
-from pybuild.builder.installed import MACHINE, STANDALONE, InstalledPython, find_installed
+from pybuild.builder.installed import STANDALONE, InstalledPython, find_installed
 from pybuild.builder.kept import content_key, make_directory
 from pybuild.builder.relocate import INTERPRETER_LAYER, copy_interpreter, drop_modules, rewrite_paths
 from pybuild.builder.tools import find_uv
 from pybuild.builder.value import Interpreter
-from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
-from pybuild.log import Log
+from pybuild.engines.sandbox import Mount, Sandbox, bubblewrap_command
 
 # Another number when the same interpreter would be packed into other bytes.
 _FORMAT = 2
@@ -40,6 +39,7 @@ _NEEDED_MODULES = frozenset(
     {"_bz2", "_ctypes", "_hashlib", "_lzma", "_socket", "_sqlite3", "_ssl", "_uuid", "readline", "zlib"}
 )
 _SCRIPTS = PurePosixPath("/platform")
+_ABSENCE = "absent.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,23 @@ def read_interpreter(directory: Path) -> Interpreter | None:
     return Interpreter(**values)
 
 
+def read_absence(directory: Path) -> str | None:
+    """Why the store has no interpreter in `directory` although it was looked for; None where it was not."""
+    try:
+        return (directory / _ABSENCE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def note_absence(directory: Path, reason: str) -> None:
+    """Remember that what belongs into `directory` can be had nowhere."""
+
+    def write(making: Path) -> None:
+        (making / _ABSENCE).write_text(reason, encoding="utf-8")
+
+    make_directory(directory, write)
+
+
 def fetch_standalone(requested: str, directory: Path, crew: Crew) -> Fetched:
     """python-build-standalone's newest `requested`, installed below `directory` by uv.
 
@@ -98,8 +115,10 @@ def fetch_standalone(requested: str, directory: Path, crew: Crew) -> Fetched:
     return Fetched(prefix=None, reason=causes[-1].removeprefix("cause: ") if causes else "uv says nothing")
 
 
-def make_interpreter(requested: str, fetched: Fetched, workplace: Workplace, store: Path, log: Log) -> None:
-    """Put the interpreter for `requested` into the store: what was fetched, else one of this machine.
+def make_interpreter(
+    requested: str, fetched: Fetched, workplace: Workplace, store: Path, crew: Crew
+) -> InstalledPython:
+    """Put the interpreter for `requested` into the store, and return what it was: what was fetched, else one of this machine.
 
     Raises:
         InterpreterMissing: there is none, or none that runs on the run base.
@@ -113,24 +132,20 @@ def make_interpreter(requested: str, fetched: Fetched, workplace: Workplace, sto
         try:
             make_directory(
                 interpreter_directory(requested, store),
-                lambda directory, found=candidate: _pack(found, workplace, directory),  # type: ignore[misc]
+                lambda directory, found=candidate: _pack(found, workplace, directory, crew),  # type: ignore[misc]
             )
         except InterpreterUnusable as err:
             failures.append((str(candidate.prefix), err.summary))
             continue
-        if candidate.origin == MACHINE:
-            log.warning(
-                f"CPython {requested} of python-build-standalone cannot be fetched ({fetched.reason}); "
-                f"CPython {candidate.version} of this machine is packed instead"
-            )
-        return
+        return candidate
     raise InterpreterMissing(f"CPython {requested} cannot be had", tuple(failures), _STANDALONE_SOURCE_HINT)
 
 
-def _pack(found: InstalledPython, workplace: Workplace, directory: Path) -> None:
+def _pack(found: InstalledPython, workplace: Workplace, directory: Path, crew: Crew) -> None:
     """Write the archive and `interpreter.json` of an installed interpreter."""
     with tempfile.TemporaryDirectory(prefix="interpreter-", dir=workplace.scratch) as scratch:
-        bench = _Bench(tree=Path(scratch, "layers", *INTERPRETER_LAYER.parts[2:]), scratch=Path(scratch))
+        tree = Path(scratch, "layers", *INTERPRETER_LAYER.parts[2:])
+        bench = _Bench(tree=tree, scratch=Path(scratch), crew=crew)
         copy_interpreter(found.prefix, found.minor, bench.tree)
         rewrite_paths(bench.tree, found.prefix, found.minor)
         if found.origin != STANDALONE:
@@ -195,6 +210,7 @@ class _Bench:
 
     tree: Path
     scratch: Path
+    crew: Crew
 
     def run(self, rootfs: Path, argv: list[str], purpose: str) -> str:
         """Output of `argv`. Raises `InterpreterUnusable`."""
@@ -210,7 +226,7 @@ class _Bench:
             network=False,
             cwd=PurePosixPath("/"),
         )
-        result = run_sandboxed(sandbox, argv)
+        result = self.crew.run(bubblewrap_command(sandbox, argv), env=sandbox.env)
         if result.status != 0:
             said = result.output.strip().splitlines()[-3:] or [f"status {result.status}"]
             raise InterpreterUnusable(f"cannot {purpose} it: {' / '.join(said)}")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,3 +64,19 @@ def forget_unused(parent: Path, older_than_s: float) -> None:
     for path in parent.glob("*"):
         if path.is_dir() and time.time() - path.stat().st_mtime > older_than_s:
             remove_tree(path)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Make `target` a copy of `source` whose files take no space of their own, where the file system can do that.
+
+    Whoever changes a file afterwards, changes it in both.
+    """
+    shutil.copytree(source, target, symlinks=True, copy_function=link_file)
+
+
+def link_file(source: str | Path, target: str | Path) -> None:
+    """Make `target` the same file as `source`, or a copy on another file system."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)

@@ -26,13 +26,14 @@ from pybuild.builder import inside
 from pybuild.builder.contents import Contents
 from pybuild.builder.definition import Definition
 from pybuild.builder.errors import PackagingFailed
-from pybuild.builder.kept import content_key
+from pybuild.builder.kept import content_key, link_file
+from pybuild.builder.poetry import put_poetry
 from pybuild.builder.tools import copy_tools
 from pybuild.builder.value import Interpreter
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 
 # Another number when the same parts would be put together differently.
-_FORMAT = 4
+_FORMAT = 5
 OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
 # -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
@@ -65,6 +66,8 @@ class Parts:
     """In the same order."""
     uv: Path
     pip_wheel: Path
+    poetry: Path | None
+    """Where the store has it; its name says what is in it."""
 
     def key(self) -> str:
         """Name of the builder: another one as soon as anything in it is different."""
@@ -75,6 +78,7 @@ class Parts:
             [asdict(interpreter) for interpreter in self.interpreters],
             [(name, importlib.metadata.version(name)) for name in _DISTRIBUTIONS],
             self.pip_wheel.name,
+            None if self.poetry is None else self.poetry.name,
             [_tree_hash(path) for path in (_package_directory("lifecycle"), Path(inside.__file__).parent)],
             [_tree_hash(path) for buildpack in self.contents.buildpacks for path in _sources(buildpack)],
             repr(self.contents.order),
@@ -105,7 +109,9 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
         _write_metadata("py-rattler", opt / "python")
         _compile(rootfs, cnb, opt, Path(stage))
         _write_programs(library, cnb / "lifecycle")
-    _copy_interpreters(parts, opt / "interpreters")
+    _put_interpreters(parts, opt / "interpreters")
+    if parts.poetry is not None and parts.definition.poetry_version is not None:
+        put_poetry(parts.definition.poetry_version, parts.poetry, opt)
     for path in (*cnb.rglob("*"), *opt.rglob("*"), cnb, opt):
         if not path.is_symlink():
             is_program = path.is_dir() or path.stat().st_mode & 0o100
@@ -279,10 +285,10 @@ def _zip_members(library: Path) -> Iterator[tuple[Path, str]]:
             yield path, (relative.parent.parent / f"{module}.pyc").as_posix()
 
 
-def _copy_interpreters(parts: Parts, directory: Path) -> None:
+def _put_interpreters(parts: Parts, directory: Path) -> None:
     directory.mkdir()
     for interpreter, archive in zip(parts.interpreters, parts.interpreter_archives, strict=True):
-        shutil.copyfile(archive, directory / interpreter.file)
+        link_file(archive, directory / interpreter.file)
     listed = [asdict(interpreter) for interpreter in parts.interpreters]
     (directory / "interpreters.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
 

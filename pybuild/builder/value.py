@@ -78,5 +78,7 @@ class Builder:
     """In the order of builder.toml; their directories are the machine's, below `directory`."""
     interpreters: tuple[Interpreter, ...]
     """Newest first."""
+    left_out: Mapping[str, str]
+    """Versions of CPython that were asked for and could be had nowhere, and why."""
     tools: Mapping[str, str]
-    """Name and version of `uv` and `pip`."""
+    """Names and versions of `uv`, `pip` and the like."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pybuild.host import INDEXES_IN_BUILD, read_host_settings
+from pybuild.host import INDEXES_IN_BUILD, read_host_settings, read_uv_environment
 
 
 @pytest.fixture
@@ -129,3 +129,24 @@ def test_nothing_else_of_the_environment_gets_in(home: Path) -> None:
         home,
     )
     assert settings.indexes == {}
+
+
+def test_a_uv_of_this_machine_takes_packages_from_where_pip_takes_them(home: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.crt"
+    bundle.touch()
+    lines = ("index-url = https://pypi.example.org/simple", "find-links = /wheels https://x.example.org/")
+    write_pip_conf(home, "\n".join(("[global]", *lines)))
+    env = isolated(home, PIP_CERT=str(bundle), https_proxy="http://proxy.example.org:3128", PATH="/bin")
+    assert read_uv_environment(env, home) == {
+        **env,
+        "UV_DEFAULT_INDEX": "https://pypi.example.org/simple",
+        "UV_FIND_LINKS": "/wheels,https://x.example.org/",
+        "SSL_CERT_FILE": str(bundle),
+        "HTTPS_PROXY": "http://proxy.example.org:3128",
+    }
+
+
+def test_what_uv_is_told_itself_is_not_mixed_with_what_pip_is_told(home: Path) -> None:
+    write_pip_conf(home, "[global]\nindex-url = https://pypi.example.org/simple\n")
+    env = isolated(home, UV_INDEX="https://uv.example.org/simple")
+    assert "UV_DEFAULT_INDEX" not in read_uv_environment(env, home)

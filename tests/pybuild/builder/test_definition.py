@@ -71,7 +71,8 @@ def test_the_default_builder_is_valid() -> None:
     ]
     assert isinstance(definition.build_base, PackageBase)
     assert isinstance(definition.run_base, PackageBase)
-    assert definition.cpython_versions == ("3.10",)
+    assert definition.cpython_versions[0] == "3.10"
+    assert definition.poetry_version == "1.8.3"
     # What the interpreter was checked with must be there when it runs in a build.
     libraries = {name for name in definition.run_base.packages if name.startswith("lib")}
     assert libraries - set(definition.build_base.packages) <= {
@@ -89,6 +90,7 @@ def test_values_of_a_builder(tmp_path: Path) -> None:
     assert definition.run_base == ImageBase(location=f"oci:{tmp_path}/bases/run:tag")
     assert definition.run_images[0].mirrors == ("mirror.example/run",)
     assert definition.cpython_versions == ("3.10", "3.12.1")
+    assert definition.poetry_version is None
     assert [buildpack.directory for buildpack in definition.buildpacks] == [tmp_path / "one", tmp_path / "two"]
 
 
@@ -110,6 +112,7 @@ def test_without_a_table_of_ours_bases_come_from_the_registry(tmp_path: Path) ->
         ('"oci:bases/run:tag"', '"bases/run"', "`pybuild.run.image` must start with one of"),
         ('"3.12.1"', '"2.7"', "`pybuild.interpreters.cpython[1]`"),
         ('pip = "26.3"', 'pip = "latest"', "`pybuild.tools.pip`"),
+        ('pip = "26.3"', 'pip = "26.3"\npoetry = "0.9"', "`pybuild.tools.poetry` `0.9` is not a version that"),
         ('id = "test/one"', "", "`order[0].group[0].id` is required"),
         (
             "[build]",

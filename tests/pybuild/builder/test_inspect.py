@@ -25,6 +25,7 @@ def test_everything_that_is_in_it_is_named() -> None:
             interpreters=[
                 {"version": "3.10.13", "arch": "amd64", "file": "x.tar.gz", "sha256": "0" * 64, "origin": "machine"}
             ],
+            left_out_interpreters={"3.13": "python-build-standalone: no route to host"},
             tools={"uv": "0.9.0", "pip": "26.3"},
             directory="/store/builders/0123456789abcdef",
             size=58_000_000,
@@ -38,6 +39,7 @@ def test_everything_that_is_in_it_is_named() -> None:
         "  kept in       /store/builders/0123456789abcdef (58 MB)\n"
         "Interpreters\n"
         "  CPython 3.10.13 linux/amd64, packed from one that was on the machine\n"
+        "  CPython 3.13: could be had nowhere (python-build-standalone: no route to host)\n"
         "Buildpacks\n"
         "  test/one 1.0.0, Buildpack API 0.12\n"
         "Order\n"

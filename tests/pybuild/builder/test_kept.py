@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from pybuild.builder.kept import content_key, forget_unused, make_directory
+from pybuild.builder.kept import content_key, forget_unused, link_file, link_tree, make_directory
 
 
 def names(directory: Path) -> list[str]:
@@ -73,3 +74,22 @@ def test_what_nobody_uses_is_forgotten(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (time.time() - age_s, time.time() - age_s))
     forget_unused(tmp_path, 100)
     assert names(tmp_path) == ["used"]
+
+
+def test_a_linked_tree_takes_no_space_of_its_own_and_outlives_the_first(tmp_path: Path) -> None:
+    (tmp_path / "first" / "below").mkdir(parents=True)
+    (tmp_path / "first" / "below" / "file").write_text("content")
+    (tmp_path / "first" / "link").symlink_to("below/file")
+    link_tree(tmp_path / "first", tmp_path / "second")
+    assert (tmp_path / "second" / "below" / "file").samefile(tmp_path / "first" / "below" / "file")
+    assert os.readlink(tmp_path / "second" / "link") == "below/file"
+    (tmp_path / "first" / "below" / "file").unlink()
+    assert (tmp_path / "second" / "link").read_text() == "content"
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a second file system")
+def test_a_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        link_file(tmp_path / "file", Path(elsewhere, "file"))
+        assert Path(elsewhere, "file").read_text() == "content"

@@ -1,0 +1,175 @@
+"""A builder as its definition asks for it, and where the store has its parts: what is there already, and what must be made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.cnb.buildpack import read_descriptor
+from lifecycle.cnb.order import read_order
+from lifecycle.cnb.target import Target, host_architecture
+from pybuild.builder.bases import WantedBase, read_base, read_run_image
+from pybuild.builder.contents import Contents, read_contents
+from pybuild.builder.definition import Definition
+from pybuild.builder.interpreter import interpreter_directory, read_absence, read_interpreter
+from pybuild.builder.kept import mark_used
+from pybuild.builder.package import CNB, OPT, Parts
+from pybuild.builder.poetry import is_poetry_made, poetry_directory
+from pybuild.builder.tools import find_uv, pip_wheel_path
+from pybuild.builder.value import Builder, Interpreter, KeptBase
+from pybuild.engines.sandbox import Mount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A builder that is asked for."""
+
+    definition: Definition
+    contents: Contents
+    store: Path
+    build_base: WantedBase
+    run_base: WantedBase
+
+    @staticmethod
+    def of(definition: Definition, store: Path) -> Wanted:
+        """What `definition` asks for. Raises `ConfigurationError` where its buildpacks and order do not agree."""
+        return Wanted(
+            definition=definition,
+            contents=read_contents(definition),
+            store=store,
+            build_base=WantedBase(
+                base=definition.build_base,
+                user=definition.user,
+                image_name=definition.build_image_name,
+                is_run=False,
+            ),
+            run_base=WantedBase(
+                base=definition.run_base, user=definition.user, image_name=definition.run_images[0].image, is_run=True
+            ),
+        )
+
+    @property
+    def bases(self) -> tuple[WantedBase, WantedBase]:
+        """The build base and the run base."""
+        return self.build_base, self.run_base
+
+    def kept_bases(self) -> tuple[KeptBase, KeptBase] | None:
+        """The same, as the store has them; None while one is missing."""
+        build, run = (read_base(wanted.directory(self.store)) for wanted in self.bases)
+        return None if build is None or run is None else (build, run)
+
+    @property
+    def pip_wheel(self) -> Path:
+        """Where the store has pip, made or not."""
+        return pip_wheel_path(self.definition.pip_version, self.store)
+
+    def interpreter_directories(self) -> Mapping[str, Path]:
+        """Where the store has the interpreters, made or not, by the versions that are asked for, the default first."""
+        return {version: interpreter_directory(version, self.store) for version in self.definition.cpython_versions}
+
+    def poetry_directory(self, build: KeptBase) -> Path | None:
+        """Where the store has Poetry, made or not; None where none is asked for."""
+        version = self.definition.poetry_version
+        return None if version is None else poetry_directory(version, build.identity, self.store)
+
+    def interpreters(self) -> tuple[tuple[Interpreter, Path], ...] | None:
+        """Those of the builder with their directories, newest first; None while one has not been looked for."""
+        if self.unmade_interpreters():
+            return None
+        found = [(read_interpreter(directory), directory) for directory in self.interpreter_directories().values()]
+        # 3.10 and 3.10.13 may both be asked for, and be the same.
+        distinct = {interpreter.version: (interpreter, directory) for interpreter, directory in found if interpreter}
+        return tuple(sorted(distinct.values(), key=lambda pair: _release(pair[0].version), reverse=True))
+
+    def unmade_interpreters(self) -> tuple[str, ...]:
+        """Versions of CPython that have not been looked for; the default is looked for until it is found."""
+        directories = list(self.interpreter_directories().items())
+        return tuple(
+            version
+            for number, (version, directory) in enumerate(directories)
+            if read_interpreter(directory) is None and (number == 0 or read_absence(directory) is None)
+        )
+
+    def left_out(self) -> Mapping[str, str]:
+        """Versions of CPython that could be had nowhere, and why."""
+        reasons = {version: read_absence(directory) for version, directory in self.interpreter_directories().items()}
+        return {version: reason for version, reason in reasons.items() if reason is not None}
+
+    def parts(self) -> Parts | None:
+        """What the builder is put together from; None while something is missing."""
+        bases, interpreters = self.kept_bases(), self.interpreters()
+        if bases is None or interpreters is None or not self.pip_wheel.is_file():
+            return None
+        build, run = bases
+        poetry = self.poetry_directory(build)
+        if poetry is not None and not is_poetry_made(poetry):
+            return None
+        return Parts(
+            definition=self.definition,
+            contents=self.contents,
+            base_identities=(build.identity, run.identity),
+            interpreters=tuple(interpreter for interpreter, _ in interpreters),
+            interpreter_archives=tuple(directory / interpreter.file for interpreter, directory in interpreters),
+            uv=find_uv(),
+            pip_wheel=self.pip_wheel,
+            poetry=poetry,
+        )
+
+    def open(self) -> Builder | None:
+        """The builder, if the store has it whole."""
+        parts, bases = self.parts(), self.kept_bases()
+        if parts is None or bases is None:
+            return None
+        directory = self.store / "builders" / parts.key()
+        try:
+            facts = json.loads((directory / "builder.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        build, run = bases
+        poetry = () if parts.poetry is None else (parts.poetry,)
+        interpreters = self.interpreter_directories().values()
+        for path in (directory, build.directory, run.directory, self.pip_wheel.parent, *poetry, *interpreters):
+            mark_used(path)
+        image = read_run_image(run)
+        user = self.definition.user
+        cnb = directory / "cnb"
+        return Builder(
+            key=directory.name,
+            directory=directory,
+            description=self.definition.description,
+            rootfs=build.directory / "rootfs",
+            mounts=(Mount(source=cnb, target=CNB), Mount(source=directory / "opt", target=OPT)),
+            env={
+                **build.env,
+                "PATH": f"{OPT}/bin:{build.env['PATH']}",
+                "CNB_USER_ID": str(user.id),
+                "CNB_GROUP_ID": str(user.group_id),
+            },
+            user_id=user.id,
+            group_id=user.group_id,
+            target=Target(
+                os="linux",
+                arch=host_architecture(),
+                distro_name=image.config.labels.get("io.buildpacks.base.distro.name"),
+                distro_version=image.config.labels.get("io.buildpacks.base.distro.version"),
+            ),
+            build_base=build,
+            build_image_name=self.definition.build_image_name,
+            run_base=run,
+            run_image=image,
+            run_image_name=self.definition.run_images[0].image,
+            order=read_order(cnb / "order.toml"),
+            buildpacks=tuple(
+                read_descriptor(cnb / "buildpacks" / buildpack.id.directory_name / buildpack.version)
+                for buildpack in self.contents.buildpacks
+            ),
+            interpreters=parts.interpreters,
+            left_out=self.left_out(),
+            tools=facts["tools"],
+        )
+
+
+def _release(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
