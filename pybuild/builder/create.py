@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.layer import remove_tree
@@ -148,17 +149,20 @@ def _make_on_bases(
 
         return pack
 
-    with unpacked_run_base(run, scratch) as run_rootfs:
-        workplace = Workplace(build=rootfs, run=run_rootfs, scratch=scratch)
-        tasks = [task_of_interpreter(version, workplace) for version in versions]
-        titles = [f"CPython {', '.join(versions)}"] if versions else []
-        if poetry is not None and not is_poetry_made(poetry):
-            version = wanted.definition.poetry_version or ""
-            tasks.append(lambda: make_poetry(version, rootfs, poetry, crew))
-            titles.append(f"Poetry {version}")
-        if tasks:
-            with log.step(f"packing {' and '.join(titles)}"):
-                run_side_by_side(crew, tasks)
+    titles = [f"CPython {', '.join(versions)}"] if versions else []
+    tasks: list[Callable[[], None]] = []
+    if poetry is not None and not is_poetry_made(poetry):
+        version = wanted.definition.poetry_version or ""
+        tasks.append(lambda: make_poetry(version, rootfs, poetry, crew))
+        titles.append(f"Poetry {version}")
+    if not titles:
+        return
+    with log.step(f"packing {' and '.join(titles)}"), ExitStack() as stack:
+        if versions:
+            run_rootfs = stack.enter_context(unpacked_run_base(run, scratch))
+            workplace = Workplace(build=rootfs, run=run_rootfs, scratch=scratch)
+            tasks += [task_of_interpreter(version, workplace) for version in versions]
+        run_side_by_side(crew, tasks)
     _warn_of_machine_interpreters(packed, fetched, log)
     _leave_out(wanted, missing, log)
 
