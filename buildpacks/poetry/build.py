@@ -18,7 +18,8 @@ from buildpacks.poetry.install import install
 from buildpacks.poetry.kept import Answer
 from buildpacks.poetry.locking import ask_poetry
 from buildpacks.poetry.packages import needs_poetry, read_packages
-from buildpacks.poetry.project import LOCK, read_project
+from buildpacks.poetry.project import LOCK
+from buildpacks.poetry.reading import read_project
 from buildpacks.poetry.root_project import hash_root
 from buildpacks.poetry.selection import select_extras, select_groups
 from buildpacks.poetry.settings import CONSTRAINTS_VARIABLE, Installer, read_settings

@@ -8,6 +8,7 @@ kit.BuildpackError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +40,13 @@ ProblemKind = Literal[
     "no-package",
     "no-readme",
 ]
+
+# What mends problems of a kind all together; what a problem itself says to do is the other way.
+_REMEDIES: Mapping[ProblemKind, str] = {
+    "needs-newer-poetry": "build with Poetry 2, which reads it: `BP_POETRY_VERSION=2.x`",
+    "no-package": "set `package-mode = false` in `[tool.poetry]` if only the dependencies are wanted",
+    "no-readme": "set `package-mode = false` in `[tool.poetry]` if only the dependencies are wanted",
+}
 
 # A file that is wrong throughout is not made clearer by all its lines.
 _SHOWN = 30
@@ -93,5 +101,8 @@ class InvalidProject(BuildpackError):
 
     @property
     def hint(self) -> str | None:
-        """What to do about the only problem."""
-        return self.problems[0].change if len(self.problems) == 1 else None
+        """What mends several problems at once, and what to do about the only one."""
+        remedies = list(dict.fromkeys(_REMEDIES[item.kind] for item in self.problems if item.kind in _REMEDIES))
+        if len(self.problems) == 1:
+            remedies.append(f"or {self.problems[0].change}" if remedies else self.problems[0].change)
+        return "\n".join(remedies) or None

@@ -1,4 +1,4 @@
-"""pyproject.toml as a value: what the buildpack needs of a project that Poetry can use.
+"""A Poetry project as a value: what the buildpack needs to know of one that Poetry can use (`buildpacks.poetry.reading`).
 
 https://python-poetry.org/docs/1.8/pyproject/
 """
@@ -6,11 +6,9 @@ https://python-poetry.org/docs/1.8/pyproject/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from buildpacks.poetry.errors import Origin
-from buildpacks.poetry.settings import Settings
 
 LOCK = "poetry.lock"
 # Poetry's name for `[tool.poetry.dependencies]`.
@@ -40,6 +38,8 @@ class Dependency:
     kind: DependencyKind
     location: str | None
     """The repository, path or URL of those that are not from an index; may hold credentials: mask them."""
+    reference: str | None
+    """The branch, tag or revision of git."""
     develop: bool
     optional: bool
     source: str | None
@@ -88,8 +88,3 @@ class PoetryProject:
     has_lock: bool
     notices: tuple[str, ...]
     """What the user should know, though the project can be used."""
-
-
-def read_project(app_dir: Path, settings: Settings) -> PoetryProject:
-    """Return the project in `app_dir`. Raises `InvalidProject` with all that is wrong with it."""
-    raise NotImplementedError
