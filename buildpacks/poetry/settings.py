@@ -21,7 +21,7 @@ RELOCK_VARIABLE = "BP_POETRY_RELOCK"
 INSTALLER_VARIABLE = "BP_POETRY_INSTALLER"
 REFRESH_VARIABLE = "BP_REFRESH"
 CONSTRAINTS_VARIABLE = "BP_PIP_CONSTRAINTS"
-# Where the builder keeps Poetry, one directory a version. For tests and for developers.
+# Another directory of the packages of Poetry 1.8.3 than the builder's. For tests and for developers.
 DIRECTORY_VARIABLE = "PYBUILD_POETRY"
 DEFAULT_DIRECTORY = Path("/opt/pybuild/poetry")
 DEFAULT_VERSION = "1.8.3"
@@ -94,7 +94,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
 
 def tool_directory(env: Mapping[str, str], version: str = DEFAULT_VERSION) -> Path:
     """Return the directory of packages that has this version of Poetry in the builder; it need not exist."""
-    return Path(env.get(DIRECTORY_VARIABLE) or DEFAULT_DIRECTORY) / version
+    named = env.get(DIRECTORY_VARIABLE) if version == DEFAULT_VERSION else None
+    return Path(named) if named else DEFAULT_DIRECTORY / version
 
 
 def _read_version(env: Mapping[str, str]) -> PoetryVersion:
