@@ -195,8 +195,11 @@ def _unreachable(case: _Case) -> PoetryFailed | None:
         (r"timed? ?out", "it does not answer in time"),
     )
     reason = next((words for pattern, words in reasons if re.search(pattern, case.text)), "it does not answer")
+    sources = [source for source in case.project.sources if source.url and host in source.url]
+    places = [one.origin for one in case.project.dependencies if one.location and host in one.location]
+    place = next((f"{origin}: " for origin in (*(source.origin for source in sources), *places)), "")
     return PoetryFailed(
-        problem=f"`{mask_credentials(host)}` cannot be reached: {reason}",
+        problem=f"{place}`{mask_credentials(host)}` cannot be reached: {reason}",
         change="check the network, proxy and certificates of this machine, and the sources; then build again",
     )
 
