@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
+from packaging.version import Version
+
 from buildpacks.python.detect import PYTHON
 from buildpacks.python.errors import BrokenInterpreter, DiskFull
 from buildpacks.python.interpreters import (
@@ -15,7 +17,7 @@ from buildpacks.python.interpreters import (
     interpreters_directory,
     read_interpreters,
 )
-from buildpacks.python.request import VARIABLE, read_requests
+from buildpacks.python.request import VARIABLE, Requirements, read_requests, read_requirements
 from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes
 
 LAYER = "cpython"
@@ -29,7 +31,7 @@ _END_OF_LIFE = {
     "3.13": datetime.date(2029, 10, 31),
     "3.14": datetime.date(2030, 10, 31),
 }
-# Where to go when the builder has nothing newer: years of support left, and packages have caught up with it.
+# Where to go: years of support left, and packages have caught up with it.
 _ADVISED = "3.12"
 # What programs in a container are expected to do: show a line when it is written, not when a buffer is full.
 _LAUNCH_ENV = {"PYTHONUNBUFFERED.default": "1"}
@@ -37,14 +39,10 @@ _LAUNCH_ENV = {"PYTHONUNBUFFERED.default": "1"}
 
 def build(context: BuildContext) -> BuildResult:
     """Return the layer with the interpreter. Raises the errors of `buildpacks.python.errors`."""
-    required = tuple(
-        str(entry.metadata["version"])
-        for entry in context.plan
-        if entry.name == PYTHON and entry.metadata.get("version")
-    )
+    required = read_requirements([entry.metadata for entry in context.plan if entry.name == PYTHON])
     available = read_interpreters(interpreters_directory(context.env), context.target.arch)
-    choice = choose_interpreter(read_requests(context.app_dir, context.env, required), available)
-    _explain(context, choice, available)
+    choice = choose_interpreter(read_requests(context.app_dir, context.env, required), required.ranges, available)
+    _explain(context, choice, required, available)
     metadata = _metadata(choice.interpreter)
     if not _is_restored(context, metadata):
         _unpack(context, choice.interpreter)
@@ -52,23 +50,36 @@ def build(context: BuildContext) -> BuildResult:
     return BuildResult(layers=(Layer(name=LAYER, types=types, metadata=metadata, launch_env=_LAUNCH_ENV),))
 
 
-def _explain(context: BuildContext, choice: Choice, available: tuple[Interpreter, ...]) -> None:
+def _explain(context: BuildContext, choice: Choice, required: Requirements, available: tuple[Interpreter, ...]) -> None:
     version, request = choice.interpreter.version, choice.request
     context.say(f"Python {version}, from {request.origin}")
-    if not request.specifier.contains(version):
+    if not request.allows(version):
         context.notice(
             f"{request.origin} asks for Python {request.text}; the builder's patch release of {request.minor} is {version}"
         )
-    minor = f"{version.major}.{version.minor}"
+    minor = _minor(version)
     end = _END_OF_LIFE.get(minor)
     if end is not None and datetime.datetime.now(datetime.timezone.utc).date() > end:
-        newer = next((known.version for known in available if known.version > version), None)
-        wanted = f"{newer.major}.{newer.minor}" if newer else _ADVISED
-        builder = "" if newer else f', after adding "{wanted}" to `cpython` in builder.toml'
         context.notice(
             f"Python {minor} is past its end of life ({end:%B %Y}) and gets no security fixes; "
-            f"to move on, write `{wanted}` into `.python-version`, or set `{VARIABLE}={wanted}`{builder}"
+            f"to move on, {_way_to_newer(version, required, available)}"
         )
+
+
+def _way_to_newer(version: Version, required: Requirements, available: tuple[Interpreter, ...]) -> str:
+    """What to change so that a build gets a newer Python than `version`."""
+    newer = [interpreter.version for interpreter in available if interpreter.version > version]
+    allowed = [found for found in newer if all(limit.allows(found) for limit in required.ranges)]
+    minors = [_minor(found) for found in allowed or newer]
+    # The newest of all is not what the most packages are there for.
+    wanted = _ADVISED if _ADVISED in minors or not minors else minors[0]
+    builder = "" if minors else f', after adding "{wanted}" to `cpython` in builder.toml'
+    limits = "" if allowed or not required.ranges else f"allow it in {required.ranges[0].origin} and "
+    return f"{limits}write `{wanted}` into `.python-version`, or set `{VARIABLE}={wanted}`{builder}"
+
+
+def _minor(version: Version) -> str:
+    return f"{version.major}.{version.minor}"
 
 
 def _metadata(interpreter: Interpreter) -> dict[str, object]:

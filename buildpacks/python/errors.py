@@ -2,6 +2,7 @@
 
 kit.BuildpackError
   UnreadableVersion      a file or variable does not name a version of CPython
+  OutsideRange           the version that is asked for is none of those that the repository allows elsewhere
   NoSuchInterpreter      no interpreter of the builder fits the version that is asked for
   DiskFull               there is no space for the interpreter
   BrokenInterpreter      the builder's archive is not there, not what its list says, or cannot be unpacked
@@ -34,6 +35,33 @@ class UnreadableVersion(BuildpackError):
 
 
 @dataclass(eq=False, kw_only=True)
+class OutsideRange(BuildpackError):
+    """Two places of the repository, or of the build's settings, contradict each other."""
+
+    origin: str
+    wanted: str
+    range_origin: str
+    range: str
+    available: tuple[str, ...]
+    """Versions that the builder has and the range allows, newest first."""
+
+    @property
+    def summary(self) -> str:
+        """Both versions and both places."""
+        return f"{self.origin} asks for Python {self.wanted}, which {self.range_origin} does not allow: `{self.range}`"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What would fit."""
+        return (("available and allowed", ", ".join(self.available) or "none"),)
+
+    @property
+    def hint(self) -> str | None:
+        """What to change."""
+        return f"change one of the two; without {self.origin} the newest that the range allows is taken"
+
+
+@dataclass(eq=False, kw_only=True)
 class NoSuchInterpreter(BuildpackError):
     """The builder has interpreters, and none of them fits."""
 
@@ -41,6 +69,8 @@ class NoSuchInterpreter(BuildpackError):
     wanted: str
     available: tuple[str, ...]
     """Newest first."""
+    limits: tuple[tuple[str, str], ...] = ()
+    """Ranges that it must be in as well, and where they stand."""
 
     @property
     def summary(self) -> str:
@@ -49,8 +79,9 @@ class NoSuchInterpreter(BuildpackError):
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """What there is."""
-        return (("available", ", ".join(self.available) or "none"),)
+        """What there is, and what else must hold."""
+        limits = (("allowed", f"{text} ({origin})") for text, origin in self.limits)
+        return (*limits, ("available", ", ".join(self.available) or "none"))
 
     @property
     def hint(self) -> str | None:

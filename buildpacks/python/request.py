@@ -1,17 +1,19 @@
-"""Which version of Python the repository asks for, and where it says so.
+"""Which version of Python the repository asks for, which ones it allows, and where it says so.
 
-Reads `.python-version` (https://github.com/pyenv/pyenv#understanding-python-version-selection, and uv's forms of it) and
-`runtime.txt` (Heroku's: `python-3.10.13`).
+Reads the requirements of other buildpacks, `.python-version`
+(https://github.com/pyenv/pyenv#understanding-python-version-selection, and uv's forms of it) and `runtime.txt` (Heroku's:
+`python-3.10.13`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
 
 from buildpacks.python.errors import UnreadableVersion
 
@@ -23,24 +25,55 @@ _VERSION = re.compile(r"\d+(?:\.\d+){0,2}(?:\.[*xX])?")
 _OTHER = re.compile(
     r"(pypy|graalpy|jython|ironpython|stackless|micropython|anaconda|miniconda|miniforge|mambaforge)", re.I
 )
+# Between alternatives of a range that a buildpack requires, as Poetry writes it.
+_OR = "||"
 _MAX_SIZE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRequest:
-    """A version that is asked for. `origin` is where: a file with its line, a variable, a buildpack, or the default."""
+    """Versions that are asked for. `origin` is where: a file with its line, a variable, a buildpack, or the default."""
 
     text: str
-    specifier: SpecifierSet
+    alternatives: tuple[SpecifierSet, ...]
+    """A version fits one of them; never empty."""
     origin: str
     minor: str | None = None
     """`3.10` where a file names an exact patch release of it: another one may do."""
 
+    def allows(self, version: Version) -> bool:
+        """Return whether `version` is one of those that are asked for."""
+        return any(specifier.contains(version) for specifier in self.alternatives)
 
-def read_requests(app_dir: Path, env: Mapping[str, str], required: tuple[str, ...]) -> tuple[VersionRequest, ...]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """What other buildpacks require."""
+
+    ranges: tuple[VersionRequest, ...] = ()
+    """What the repository allows: the interpreter must be in each of them."""
+    wishes: tuple[VersionRequest, ...] = ()
+    """What counts where the repository itself says nothing, in the order of the plan."""
+
+
+def read_requirements(metadata: Sequence[Mapping[str, object]]) -> Requirements:
+    """Return what the metadata of the plan's entries for Python ask for: `version`, and where the repository says so in
+    `version-origin`. Raises `UnreadableVersion`.
+    """
+    ranges, wishes = [], []
+    for entry in metadata:
+        text, origin = entry.get("version"), entry.get("version-origin")
+        if text and origin:
+            ranges.append(_parse_range(str(text), origin=str(origin)))
+        elif text:
+            wishes.append(_parse_range(str(text), origin="a buildpack"))
+    return Requirements(ranges=tuple(ranges), wishes=tuple(wishes))
+
+
+def read_requests(app_dir: Path, env: Mapping[str, str], required: Requirements) -> tuple[VersionRequest, ...]:
     """Return what the first source that says anything asks for: several alternatives in order of preference, never none.
 
-    The sources: the variable, `.python-version`, `runtime.txt`, `required` by other buildpacks, the default. Raises
+    The sources: the variable, `.python-version`, `runtime.txt`, what other buildpacks require, the default. Raises
     `UnreadableVersion`.
     """
     variable = env.get(VARIABLE, "").strip()
@@ -50,9 +83,13 @@ def read_requests(app_dir: Path, env: Mapping[str, str], required: tuple[str, ..
         found = read(name, _lines(app_dir / name, name))
         if found:
             return found
-    if required:
-        return (_parse(required[0], origin="a buildpack", is_file=False),)
-    return (_parse(DEFAULT, origin="the default", is_file=False),)
+    return required.ranges[:1] or required.wishes[:1] or (_parse(DEFAULT, origin="the default", is_file=False),)
+
+
+def _parse_range(text: str, *, origin: str) -> VersionRequest:
+    parsed = [_parse(part, origin=origin, is_file=False) for part in map(str.strip, text.split(_OR))]
+    alternatives = tuple(specifier for request in parsed for specifier in request.alternatives)
+    return VersionRequest(text=text, alternatives=alternatives, origin=origin)
 
 
 def _read_python_version(name: str, lines: tuple[tuple[int, str], ...]) -> tuple[VersionRequest, ...]:
@@ -94,13 +131,13 @@ def _parse(text: str, *, origin: str, is_file: bool) -> VersionRequest:
         plain = ".".join(parts)
         return VersionRequest(
             text=plain,
-            specifier=SpecifierSet(f"=={plain}" if is_exact else f"=={plain}.*"),
+            alternatives=(SpecifierSet(f"=={plain}" if is_exact else f"=={plain}.*"),),
             origin=origin,
             minor=".".join(parts[:2]) if is_exact and is_file else None,
         )
     if re.match(r"[<>=~!]", version):
         try:
-            return VersionRequest(text=version, specifier=SpecifierSet(version), origin=origin)
+            return VersionRequest(text=version, alternatives=(SpecifierSet(version),), origin=origin)
         except InvalidSpecifier:
             pass
     raise _unreadable(text, origin)

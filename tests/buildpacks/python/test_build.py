@@ -91,6 +91,76 @@ def test_a_version_that_is_not_there_is_an_error_with_its_place(bench: Workbench
     )
 
 
+def require(text: str) -> tuple[PlanEntry, ...]:
+    """What the poetry buildpack requires of a project with this range."""
+    metadata = {"version": text, "version-origin": "pyproject.toml:9", "build": True, "launch": True}
+    return (PlanEntry(name="python", metadata=metadata),)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        (">=3", "3.13.0"),
+        (">=3.10,<4.0", "3.13.0"),
+        (">=3.10,<3.13", "3.12.1"),
+        (">=3.9,<3.11 || >=3.12.5,<3.13", "3.10.13"),
+        (">=3.8,<3.9 || >=3.12,<3.13", "3.12.1"),
+    ],
+)
+def test_the_newest_in_the_range_is_taken(bench: Workbench, tmp_path: Path, text: str, version: str) -> None:
+    add_interpreters(tmp_path / "interpreters", "3.10.13", "3.11.7", "3.12.1", "3.13.0")
+    run = bench.build(require(text))
+    assert bench.layer("cpython").metadata["version"] == version
+    assert f"Python {version}, from pyproject.toml:9" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [(".python-version", "3.10.2\n"), ("runtime.txt", "python-3.10\n"), (None, "3.10")]
+)
+def test_the_repository_and_the_user_choose_within_the_range(bench: Workbench, name: str | None, content: str) -> None:
+    if name is None:
+        bench.env["BP_CPYTHON_VERSION"] = content
+    else:
+        bench.write({name: content})
+    assert bench.build(require(">=3.8")).status == 0
+    assert bench.layer("cpython").metadata["version"] == "3.10.13"
+
+
+@pytest.mark.parametrize("asked", ["3.10", "3.9"])
+def test_a_choice_outside_of_the_range_is_an_error_that_names_both(bench: Workbench, asked: str) -> None:
+    bench.write({".python-version": f"{asked}\n"})
+    run = bench.build(require(">=3.11,<4.0"))
+    assert run.status == 1
+    assert run.stderr == (
+        f"error: .python-version:1 asks for Python {asked}, which pyproject.toml:9 does not allow: `>=3.11,<4.0`\n"
+        "  available and allowed  3.12.1\n"
+        "hint: change one of the two; without .python-version:1 the newest that the range allows is taken\n"
+    )
+
+
+def test_a_choice_in_the_range_that_is_not_there_is_an_error_with_both(bench: Workbench) -> None:
+    bench.write({".python-version": "3.11\n"})
+    run = bench.build(require(">=3.11,<4.0"))
+    assert run.stderr.startswith(
+        "error: .python-version:1: the builder has no Python 3.11\n"
+        "  allowed    >=3.11,<4.0 (pyproject.toml:9)\n"
+        "  available  3.12.1, 3.10.13\n"
+    )
+
+
+def test_a_range_that_no_interpreter_is_in_is_an_error_with_its_line(bench: Workbench) -> None:
+    run = bench.build(require(">=3.14,<4.0"))
+    assert run.status == 1
+    assert run.stderr.startswith(
+        "error: pyproject.toml:9: the builder has no Python >=3.14,<4.0\n  available  3.12.1, 3.10.13\n"
+    )
+
+
+def test_the_way_to_a_newer_python_goes_through_the_range(bench: Workbench) -> None:
+    out = bench.build(require(">=3.10,<3.11")).stdout
+    assert "to move on, allow it in pyproject.toml:9 and write `3.12` into `.python-version`" in out
+
+
 def test_an_unchanged_interpreter_is_used_again(bench: Workbench) -> None:
     bench.build()
     bench.restore()

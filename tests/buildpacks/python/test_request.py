@@ -3,17 +3,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from buildpacks.python.errors import UnreadableVersion
-from buildpacks.python.request import VersionRequest, read_requests
+from buildpacks.python.request import VersionRequest, read_requests, read_requirements
+
+WISH: dict[str, object] = {"version": "3.11", "launch": True}
+RANGE: dict[str, object] = {"version": ">=3.9,<3.11 || >=3.12", "version-origin": "pyproject.toml:9"}
 
 
 def requests(
-    app_dir: Path, files: dict[str, str], env: dict[str, str] | None = None, required: tuple[str, ...] = ()
+    app_dir: Path,
+    files: dict[str, str],
+    env: dict[str, str] | None = None,
+    required: tuple[dict[str, object], ...] = (),
 ) -> tuple[VersionRequest, ...]:
     for name, content in files.items():
         (app_dir / name).write_text(content, encoding="utf-8")
-    return read_requests(app_dir, env or {}, required)
+    return read_requests(app_dir, env or {}, read_requirements(required))
 
 
 def test_the_sources_have_an_order(tmp_path: Path) -> None:
@@ -22,8 +29,9 @@ def test_the_sources_have_an_order(tmp_path: Path) -> None:
         return found.text, found.origin
 
     assert first(files={}) == ("3.10", "the default")
-    assert first(files={}, required=("3.11",)) == ("3.11", "a buildpack")
-    assert first(files={"runtime.txt": "python-3.12.1\n"}, required=("3.11",)) == ("3.12.1", "runtime.txt:1")
+    assert first(files={}, required=(WISH,)) == ("3.11", "a buildpack")
+    assert first(files={}, required=(WISH, RANGE)) == (">=3.9,<3.11 || >=3.12", "pyproject.toml:9")
+    assert first(files={"runtime.txt": "python-3.12.1\n"}, required=(RANGE,)) == ("3.12.1", "runtime.txt:1")
     assert first(files={".python-version": "3.13\n"}) == ("3.13", ".python-version:1")
     assert first(files={}, env={"BP_CPYTHON_VERSION": "3.9"}) == ("3.9", "`BP_CPYTHON_VERSION`")
 
@@ -46,7 +54,7 @@ def test_the_sources_have_an_order(tmp_path: Path) -> None:
 )
 def test_forms_of_a_version(tmp_path: Path, line: str, specifier: str) -> None:
     (found,) = requests(tmp_path, {".python-version": f"# comment\n\n{line}\n"})
-    assert (str(found.specifier), found.origin) == (specifier, ".python-version:3")
+    assert (", ".join(map(str, found.alternatives)), found.origin) == (specifier, ".python-version:3")
 
 
 def test_several_versions_are_alternatives_and_names_beside_them_are_passed_over(tmp_path: Path) -> None:
@@ -76,3 +84,21 @@ def test_a_runtime_of_another_language_says_nothing(tmp_path: Path) -> None:
 
 def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
     assert requests(tmp_path, {".python-version": "# nothing\n"})[0].origin == "the default"
+
+
+@pytest.mark.parametrize(
+    ("version", "is_allowed"), [("3.8.18", False), ("3.10.13", True), ("3.11.0", False), ("3.13.0", True)]
+)
+def test_a_range_has_alternatives(version: str, is_allowed: bool) -> None:
+    (found,) = read_requirements([RANGE]).ranges
+    assert found.allows(Version(version)) is is_allowed
+
+
+def test_a_range_that_is_none_is_named_by_its_place() -> None:
+    with pytest.raises(UnreadableVersion) as caught:
+        read_requirements([{"version": ">=3.9 || ^3.12", "version-origin": "pyproject.toml:9"}])
+    assert (caught.value.origin, caught.value.text) == ("pyproject.toml:9", "^3.12")
+
+
+def test_entries_without_a_version_ask_for_nothing() -> None:
+    assert read_requirements([{"build": True}, {}]) == read_requirements([])
