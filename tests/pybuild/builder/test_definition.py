@@ -68,6 +68,7 @@ def test_the_default_builder_is_valid() -> None:
         "pybuild/conda",
         "pybuild/python",
         "pybuild/pip",
+        "pybuild/poetry",
     ]
     assert isinstance(definition.build_base, PackageBase)
     assert isinstance(definition.run_base, PackageBase)
