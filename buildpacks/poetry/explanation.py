@@ -213,6 +213,16 @@ def _no_json(case: _Case) -> PoetryFailed | None:
     )
 
 
+def _no_file(case: _Case) -> PoetryFailed | None:
+    found = re.search(rf"Unable to find installation candidates for {_NAME} \(([^)]*)\)", case.text)
+    if found is None:
+        return None
+    return PoetryFailed(
+        problem=f"{place_of(found[1], case.project)}the index has no file of `{found[1]}` {found[2]} for this Python and machine",
+        change="choose another version of the package, or another Python, and lock again",
+    )
+
+
 def _wrong_hash(case: _Case) -> PoetryFailed | None:
     found = re.search(
         rf"Hash for {_NAME} \(([^)]*)\) from archive (\S+) not found in known hashes \(was: (\S+)\)", case.text
@@ -269,6 +279,7 @@ _RULES: tuple[_Rule, ...] = (
     _no_such_package,
     _conflict,
     _path,
+    _no_file,
     _unreachable,
     _no_json,
     _build,

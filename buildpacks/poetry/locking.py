@@ -18,6 +18,7 @@ from buildpacks.installer.lock import describe_age
 from buildpacks.installer.projects import hash_metadata, list_files, remove_leftovers
 from buildpacks.installer.reader import RequirementSet
 from buildpacks.installer.tools import find_uv
+from buildpacks.poetry.errors import PYPROJECT
 from buildpacks.poetry.explanation import explain
 from buildpacks.poetry.export import local_paths, parse_export
 from buildpacks.poetry.failures import PoetryFailed, StaleLock, UnusableLock
@@ -32,6 +33,8 @@ from lifecycle.cnb.toml import write_atomically
 _STALE = re.compile(r"(pyproject\.toml|poetry\.lock).*(changed significantly|is not up to date|is not consistent)")
 # What Poetry's check finds wrong and Poetry installs all the same: words for PyPI, and a readme where there is no package.
 _HARMLESS = re.compile(r"Unrecognized classifiers|Declared README file does not exist")
+# Poetry 2 says so of nearly every key of a project that was written for Poetry 1.
+_DEPRECATED = re.compile(r"\[tool\.poetry\.[\w-]+\] is (deprecated|set but)")
 
 
 def ask_poetry(work: Work) -> Answer:
@@ -157,7 +160,8 @@ def _judge(work: Work, poetry: Poetry, lock: LockFile) -> tuple[str | None, list
 
 def _check(work: Work, poetry: Poetry, *options: str) -> tuple[list[str], bool]:
     """What the user should know, and whether the lock is stale. Raises `PoetryFailed` for what else Poetry finds wrong."""
-    done = poetry.run("check", *options)
+    # What it says is told below, in the build that it was asked in and in those that keep the answer.
+    done = poetry.run("check", *options, quiet=True)
     said = [line.strip() for line in done.output.splitlines()]
     errors = [line.removeprefix("Error: ") for line in said if line.startswith("Error: ")]
     warnings = [line.removeprefix("Warning: ") for line in said if line.startswith("Warning: ")]
@@ -168,11 +172,12 @@ def _check(work: Work, poetry: Poetry, *options: str) -> tuple[list[str], bool]:
         raise _invalid(done.output, work)
     if fatal:
         raise PoetryFailed(
-            problem=f"pyproject.toml: {fatal[0]}" if len(fatal) == 1 else f"{len(fatal)} problems in `pyproject.toml`",
+            problem=f"{PYPROJECT}: {fatal[0]}" if len(fatal) == 1 else f"{len(fatal)} problems in `{PYPROJECT}`",
             details=tuple(("poetry check", line) for line in fatal) if len(fatal) > 1 else (),
             change=f"correct it; `poetry check` of Poetry {poetry.version} says the same",
         )
-    return [f"pyproject.toml: {line}" for line in (*warnings, *harmless)], bool(stale)
+    notices = [line for line in (*warnings, *harmless) if not _DEPRECATED.search(line)]
+    return [f"{PYPROJECT}: {line}" for line in notices], bool(stale)
 
 
 def _invalid(output: str, work: Work) -> Exception:
@@ -181,7 +186,7 @@ def _invalid(output: str, work: Work) -> Exception:
     if "configuration is invalid" not in output or not listed:
         return explain(output, work.project, doing="check the project")
     return PoetryFailed(
-        problem=f"pyproject.toml: {listed[0]}" if len(listed) == 1 else f"{len(listed)} problems in `pyproject.toml`",
+        problem=f"{PYPROJECT}: {listed[0]}" if len(listed) == 1 else f"{len(listed)} problems in `{PYPROJECT}`",
         details=tuple(("poetry check", line) for line in listed) if len(listed) > 1 else (),
         change="correct it; https://python-poetry.org/docs/1.8/pyproject/ describes every key",
     )

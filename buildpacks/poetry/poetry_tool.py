@@ -34,8 +34,9 @@ _PLUGINS = ("poetry-plugin-export", "poetry-plugin-pypi-mirror")
 _START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from poetry.console.application import main; sys.exit(main())"
 )
-# Said by the JSON decoder when an index answers PyPI's JSON API with a web page, as mirrors of the simple API do.
-_NO_JSON_API = "Expecting value: line 1 column 1"
+# What Poetry says when an index has web pages where PyPI has JSON, as mirrors of the simple API do: while it looks for versions
+# the first, while it looks for the files of one the second.
+_NO_JSON_API = re.compile(r"Expecting value: line 1 column 1|Unable to find installation candidates")
 _ALLOWED = re.compile(r"POETRY_(HTTP_BASIC|PYPI_TOKEN|CERTIFICATES|REPOSITORIES|REQUESTS)_|POETRY_PYPI_MIRROR_URL$")
 
 
@@ -57,7 +58,7 @@ class Poetry:
         """
         mirror = self._mirror()
         result = self._run(arguments, venv=venv, quiet=quiet, mirror=mirror)
-        if result.status == 0 or mirror is not None or _NO_JSON_API not in result.output:
+        if result.status == 0 or mirror is not None or _NO_JSON_API.search(result.output) is None:
             return result
         self.context.say(f"PyPI's JSON API does not answer here; Poetry is told to use {PYPI}")
         return self._run(arguments, venv=venv, quiet=quiet, mirror=PYPI)
