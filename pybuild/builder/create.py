@@ -18,7 +18,7 @@ from pybuild.builder.bases import WantedBase, make_base, read_base, unpacked_run
 from pybuild.builder.crew import Crew, run_side_by_side
 from pybuild.builder.debian import check_debian_tools
 from pybuild.builder.definition import Definition, PackageBase
-from pybuild.builder.errors import InterpreterMissing
+from pybuild.builder.errors import InterpreterMissing, PackagingFailed
 from pybuild.builder.installed import MACHINE, InstalledPython
 from pybuild.builder.interpreter import (
     Fetched,
@@ -86,8 +86,7 @@ def _make(wanted: Wanted, log: Log, *, refresh: bool) -> Builder:
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=store) as scratch:
         fetched = _make_bases_and_fetch(wanted, bases, versions, Path(scratch), crew, log)
         _make_on_bases(wanted, versions, fetched, Path(scratch), crew, log)
-    _put_together(wanted, crew, log)
-    builder = wanted.open()
+    builder = wanted.open(_put_together(wanted, crew, log))
     if builder is None:
         raise AssertionError("the builder was made and is not there")
     return builder
@@ -193,7 +192,8 @@ def _leave_out(wanted: Wanted, missing: Mapping[str, InterpreterMissing], log: L
         )
 
 
-def _put_together(wanted: Wanted, crew: Crew, log: Log) -> None:
+def _put_together(wanted: Wanted, crew: Crew, log: Log) -> str:
+    """The key of the builder, which is now in the store. Raises `PackagingFailed`."""
     parts, bases = wanted.parts(), wanted.kept_bases()
     if parts is None or bases is None:
         raise AssertionError("the parts of the builder were made and are not there")
@@ -204,10 +204,17 @@ def _put_together(wanted: Wanted, crew: Crew, log: Log) -> None:
     }
     if wanted.definition.poetry_version is not None:
         tools["poetry"] = wanted.definition.poetry_version
+    key = parts.key()
 
     def put(directory: Path) -> None:
         put_together(parts, bases[0].directory / "rootfs", directory)
         (directory / "builder.json").write_text(json.dumps({"tools": tools}, indent=1), encoding="utf-8")
+        if parts.key() != key:
+            raise PackagingFailed(
+                "files of the buildpacks or of pybuild have changed while the builder was put together",
+                advice="run the command again",
+            )
 
     with log.step("putting the builder together"):
-        make_directory(wanted.store / "builders" / parts.key(), put)
+        make_directory(wanted.store / "builders" / key, put)
+    return key

@@ -117,12 +117,12 @@ class Wanted:
             poetry=poetry,
         )
 
-    def open(self) -> Builder | None:
-        """The builder, if the store has it whole."""
+    def open(self, key: str | None = None) -> Builder | None:
+        """The builder, if the store has it whole; `key`, where it is known, is not computed again."""
         parts, bases = self.parts(), self.kept_bases()
         if parts is None or bases is None:
             return None
-        directory = self.store / "builders" / parts.key()
+        directory = self.store / "builders" / (key or parts.key())
         try:
             facts = json.loads((directory / "builder.json").read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -21,8 +21,10 @@ from pybuild.builder import Builder, default_definition_path, describe_builder, 
 from pybuild.builder.bases import unpacked_run_base
 from pybuild.builder.crew import Crew
 from pybuild.builder.definition import Definition, ImageBase, PackageBase
-from pybuild.builder.errors import AssemblyFailed, InterpreterMissing
+from pybuild.builder.errors import AssemblyFailed, InterpreterMissing, ToolUnavailable
+from pybuild.builder.inspect import render_description
 from pybuild.builder.interpreter import Workplace, fetch_standalone, make_interpreter, read_interpreter
+from pybuild.builder.poetry import make_poetry
 from pybuild.builder.relocate import INTERPRETER_LAYER
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from tests.pybuild.recording_log import RecordingLog
@@ -100,27 +102,45 @@ def test_buildpacks_find_their_library(builder: Builder, tmp_path: Path) -> None
     assert "pybuild/pip" in (tmp_path / "layers" / "group.toml").read_text()
 
 
-def test_the_interpreter_works_where_layers_are(builder: Builder, tmp_path: Path) -> None:
-    tree = tmp_path / "layers" / INTERPRETER_LAYER.relative_to("/layers")
-    tree.mkdir(parents=True)
-    interpreter = builder.interpreters[0]
-    archive = builder.directory / "opt" / "interpreters" / interpreter.file
-    assert hashlib.sha256(archive.read_bytes()).hexdigest() == interpreter.sha256
-    subprocess.run(["tar", "xf", archive, "-C", tree], check=True)
+def test_every_interpreter_works_where_layers_are(builder: Builder, tmp_path: Path) -> None:
     script = (
-        "import ssl, sqlite3, ctypes, lzma, bz2, zlib, readline, uuid, sys, json; print(sys.prefix, json.__cached__)"
+        "import ssl, sqlite3, ctypes, lzma, bz2, zlib, readline, uuid, sys, json, platform; "
+        "print(sys.prefix, json.__cached__, platform.python_version())"
     )
-    prefix, cached = run(builder, tmp_path, f"{INTERPRETER_LAYER}/bin/python", "-c", script).split()
-    assert prefix == str(INTERPRETER_LAYER)
-    assert (tmp_path / cached.lstrip("/")).is_file()
+    (tmp_path / "workspace").mkdir()
     source = tmp_path / "workspace" / "fast.c"
     source.write_text("#include <Python.h>\nPyMODINIT_FUNC PyInit_fast(void) { return PyLong_FromLong(1); }\n")
-    setup = (
-        "from distutils.core import setup, Extension; setup(name='fast', ext_modules=[Extension('fast', ['fast.c'])])"
+    for interpreter in builder.interpreters:
+        tree = tmp_path / "layers" / INTERPRETER_LAYER.relative_to("/layers")
+        tree.mkdir(parents=True)
+        archive = builder.directory / "opt" / "interpreters" / interpreter.file
+        assert hashlib.sha256(archive.read_bytes()).hexdigest() == interpreter.sha256
+        subprocess.run(["tar", "xf", archive, "-C", tree], check=True)
+        prefix, cached, version = run(builder, tmp_path, f"{INTERPRETER_LAYER}/bin/python", "-c", script).split()
+        assert (prefix, version) == (str(INTERPRETER_LAYER), interpreter.version)
+        assert (tmp_path / cached.lstrip("/")).is_file()
+        compiler = f"cc -shared -fPIC $({INTERPRETER_LAYER}/bin/python3-config --includes) -o fast.so fast.c"
+        run(builder, tmp_path, "sh", "-c", f"{compiler} && {INTERPRETER_LAYER}/bin/python -c 'import fast'")
+        remove_tree(tmp_path / "layers")
+
+
+def test_poetry_runs_in_the_build_image_with_its_plugins(builder: Builder, tmp_path: Path) -> None:
+    assert "1.8.3" in run(builder, tmp_path, "poetry-1.8.3", "--version")
+    assert "--with-credentials" in run(builder, tmp_path, "poetry-1.8.3", "export", "--help")
+    script = "import sys; sys.path.insert(0, '/opt/pybuild/poetry/1.8.3'); import poetry_plugin_pypi_mirror"
+    run(builder, tmp_path, "/usr/bin/python3", "-I", "-c", script)
+
+
+def test_poetry_starts_from_bytecode(builder: Builder, tmp_path: Path) -> None:
+    packages = builder.directory / "opt" / "poetry" / "1.8.3" / "poetry"
+    sources = list(packages.rglob("*.py"))
+    assert len(list(packages.rglob("*.pyc"))) == len(sources) > 100
+    # Bytecode that does not fit its Python would not be used, without a word.
+    script = (
+        "import sys; sys.path.insert(0, '/opt/pybuild/poetry/1.8.3')\n"
+        "import importlib.util as u, poetry.factory as f; print(open(f.__cached__, 'rb').read(4) == u.MAGIC_NUMBER)"
     )
-    options = ("build_ext", "--inplace")
-    run(builder, tmp_path, f"{INTERPRETER_LAYER}/bin/python", "-W", "ignore", "-c", setup, *options)
-    assert list((tmp_path / "workspace").glob("fast.*.so"))
+    assert run(builder, tmp_path, "/usr/bin/python3", "-I", "-c", script).strip() == "True"
 
 
 def test_the_run_base_has_a_user_a_shell_and_certificates(builder: Builder, tmp_path: Path) -> None:
@@ -153,7 +173,8 @@ def test_the_description_is_complete(builder: Builder) -> None:
     description = json.loads(json.dumps(describe_builder(builder)))
     assert {"bash", "libssl3"} <= {package["name"] for package in description["run"]["packages"]}
     assert {"git", "gcc"} <= {package["name"] for package in description["build"]["packages"]}
-    assert description["interpreters"][0]["version"].startswith("3.10.")
+    assert description["interpreters"][-1]["version"].startswith("3.10.")
+    assert description["tools"]["poetry"] == "1.8.3"
 
 
 def test_what_is_there_is_not_made_again(builder: Builder, definition: Definition, store: Path) -> None:
@@ -183,7 +204,65 @@ def test_the_run_base_and_the_interpreter_are_the_same_when_made_again(
     assert made.run_image.digest == builder.run_image.digest
     assert made.interpreters == builder.interpreters
     assert made.key == builder.key
+    assert contents(made.directory / "opt" / "poetry") == contents(builder.directory / "opt" / "poetry")
     remove_tree(again)
+
+
+def contents(directory: Path) -> dict[str, str]:
+    """Hashes of the files of a tree."""
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that does not reach python-build-standalone."""
+    (tmp_path / "none.json").write_text("{}")
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS_JSON_URL", (tmp_path / "none.json").as_uri())
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_an_interpreter_that_can_be_had_nowhere_is_left_out_with_one_warning(
+    builder: Builder, definition: Definition, store: Path
+) -> None:
+    log = RecordingLog()
+    wanted = replace(definition, cpython_versions=("3.10", "3.98", "3.99"))
+    made = ensure_builder(wanted, store, log)
+    assert [interpreter.version for interpreter in made.interpreters] == [builder.interpreters[-1].version]
+    assert set(made.left_out) == {"3.98", "3.99"}
+    warnings = [line for line in log.lines if line.startswith("warning ")]
+    assert len(warnings) == 1
+    assert "the builder has no CPython 3.98, 3.99" in warnings[0]
+    assert "CPython 3.99: could be had nowhere (python-build-standalone: " in render_description(describe_builder(made))
+    # It is not looked for again, until that is asked for.
+    log = RecordingLog()
+    assert ensure_builder(wanted, store, log) == made
+    assert log.lines == []
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_the_default_interpreter_must_be_there(builder: Builder, definition: Definition, store: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(InterpreterMissing, match=r"CPython 3\.97 cannot be had"):
+            ensure_builder(replace(definition, cpython_versions=("3.97", "3.10")), store, RecordingLog())
+
+
+def test_poetry_that_cannot_be_downloaded_is_an_error_that_names_the_index(
+    builder: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    with pytest.raises(ToolUnavailable, match=r"Poetry 1\.8\.3 cannot be downloaded") as caught:
+        make_poetry("1.8.3", builder.rootfs, tmp_path / "store" / "poetry", Crew())
+    assert caught.value.facts
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_a_builder_can_do_without_poetry(builder: Builder, definition: Definition, store: Path) -> None:
+    made = ensure_builder(replace(definition, poetry_version=None), store, RecordingLog())
+    assert "poetry" not in made.tools
+    assert not (made.directory / "opt" / "poetry").exists()
 
 
 def test_an_image_can_be_a_run_base(builder: Builder, definition: Definition, store: Path) -> None:
@@ -255,12 +334,10 @@ def test_a_standalone_interpreter_is_fetched_from_a_mirror(
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS_JSON_URL", mirror.as_uri())
     fetched = fetch_standalone("3.10", tmp_path / "fetched", Crew())
     assert fetched.prefix is not None
-    log = RecordingLog()
-    make_interpreter("3.10", fetched, workplace, tmp_path / "store", log)
+    assert make_interpreter("3.10", fetched, workplace, tmp_path / "store", Crew()).prefix == fetched.prefix
     interpreter = read_interpreter(next((tmp_path / "store" / "interpreters").iterdir()))
     assert interpreter is not None
     assert interpreter.origin == "python-build-standalone"
-    assert log.lines == []
 
 
 def test_a_download_that_is_not_what_it_should_be_is_refused(
@@ -275,13 +352,11 @@ def test_a_download_that_is_not_what_it_should_be_is_refused(
 
 
 def test_a_version_that_nobody_has_is_an_error_with_every_attempt(
-    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workplace: Workplace, tmp_path: Path, unreachable: None
 ) -> None:
-    monkeypatch.setenv("UV_PYTHON_DOWNLOADS_JSON_URL", (tmp_path / "none.json").as_uri())
-    (tmp_path / "none.json").write_text("{}")
     fetched = fetch_standalone("3.99", tmp_path / "fetched", Crew())
     with pytest.raises(InterpreterMissing) as caught:
-        make_interpreter("3.99", fetched, workplace, tmp_path / "store", RecordingLog())
+        make_interpreter("3.99", fetched, workplace, tmp_path / "store", Crew())
     assert [label for label, _ in caught.value.facts] == ["python-build-standalone"]
     assert "UV_PYTHON_INSTALL_MIRROR" in (caught.value.hint or "")
 
