@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Highest first: a module may import what is on its own level or below.
 LEVELS = ("pybuild", "lifecycle", "lifecycle.exporters", "lifecycle.oci", "lifecycle.cnb")
 # What the build image has beside its own Python, for code that runs there.
-IN_BUILD_IMAGE = {"packaging", "poetry", "rattler", "tomli", "tomli_w", "yaml"}
+IN_BUILD_IMAGE = {"fastjsonschema", "packaging", "poetry", "rattler", "tomli", "tomli_w", "yaml"}
 # The only one that is no buildpack, but what several share.
 LIBRARY = "buildpacks.installer"
 

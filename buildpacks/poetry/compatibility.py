@@ -103,10 +103,9 @@ def _only_in_project(document: Document) -> Iterator[Problem]:
         )
     missing = [name for name in project_dependencies(document) if canonicalize_name(name) not in own]
     if missing:
-        names = _listed(missing)
-        kept = "dependency is" if len(missing) == 1 else "dependencies are"
-        message = f"{len(missing)} {kept} only in `[project]` ({names})"
-        yield _project_problem(document, "dependencies", message, "write them in `[tool.poetry.dependencies]`")
+        are, them = ("dependency is", "it") if len(missing) == 1 else ("dependencies are", "them")
+        message = f"{len(missing)} {are} only in `[project]` ({_listed(missing)})"
+        yield _project_problem(document, "dependencies", message, f"write {them} in `[tool.poetry.dependencies]`")
 
 
 def _project_problem(document: Document, key: str, message: str, change: str) -> Problem:

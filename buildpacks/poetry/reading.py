@@ -71,16 +71,15 @@ def read_python(document: Document) -> PythonRange:
 
 
 def _parse_python(value: object, origin: Origin, key: str) -> PythonRange:
-    change = f'write a range such as `{key} = ">=3.10,<4.0"`'
-    # Of a table Poetry 1.8 does not take the version, without a word.
-    message = "must be a string" if not isinstance(value, str) else ""
     if isinstance(value, str):
         try:
             return PythonRange(text=value, alternatives=python_alternatives(value), origin=origin)
         except UnreadableConstraint as err:
-            message = f'= "{value}"` {err}'
-    shown = f"`{key} {message}" if isinstance(value, str) else f"`{key}` {message}"
-    raise InvalidProject(problems=(Problem(origin=origin, kind="python", message=shown, change=change),))
+            message = f'`{key} = "{value}"` {err}'
+    else:
+        message = f"`{key}` must be a string: Poetry passes over the range of anything else"
+    change = f'write a range such as `{key} = ">=3.10,<4.0"`'
+    raise InvalidProject(problems=(Problem(origin=origin, kind="python", message=message, change=change),))
 
 
 def _raise(problems: list[Problem]) -> None:

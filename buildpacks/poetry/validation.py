@@ -6,8 +6,10 @@ Poetry's validation stops at the first error of its schema. Where there is one, 
 from __future__ import annotations
 
 import difflib
+import functools
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -66,6 +68,15 @@ def dependency_tables(document: Document) -> Iterator[tuple[str, KeyPath, Mappin
 
 def _missing_keys(document: Document) -> Iterator[Problem]:
     poetry, project = document.poetry, document.project or {}
+    dependencies = poetry.get("dependencies")
+    # Poetry installs such a project, but its check dies of it: `'python'`.
+    if isinstance(dependencies, Mapping) and "python" not in dependencies and "requires-python" not in project:
+        yield Problem(
+            origin=document.origin("tool", "poetry", "dependencies"),
+            kind="missing-key",
+            message="`[tool.poetry.dependencies]` has no `python`, without which Poetry cannot check the project",
+            change='add the versions that it works with, such as `python = ">=3.10,<4.0"`',
+        )
     # A value of another type is a problem of the schema.
     if poetry.get("package-mode", True) is not True:
         return
@@ -94,23 +105,43 @@ def _unknown_keys(document: Document) -> Iterator[Problem]:
 
 
 def _schema_problems(document: Document) -> Iterator[Problem]:
-    from poetry.core.json import validate_object
-
     known = {key: value for key, value in document.poetry.items() if key in KNOWN_KEYS and key != "package-mode"}
     if "package-mode" in document.poetry and not isinstance(document.poetry["package-mode"], bool):
         yield _problem(document, ("tool", "poetry", "package-mode"), "invalid", "must be `true` or `false`")
-    # Which keys must be there is asked elsewhere.
-    if not validate_object({**known, "package-mode": False}, "poetry-schema"):
+    if not _schema_error(known):
         return
     for key, value in known.items():
-        pieces = tuple(_pieces(key, value)) or (((key,), value),)
-        for path, piece in pieces:
+        if not _schema_error({key: value}):
+            continue
+        for path, piece in tuple(_pieces(key, value)) or (((key,), value),):
             nested: object = piece
             for name in reversed(path):
                 nested = {name: nested}
-            errors = validate_object({**_mapping(nested), "package-mode": False}, "poetry-schema")
-            for error in errors:
+            error = _schema_error(nested)
+            if error is not None:
                 yield _schema_problem(document, path, piece, error)
+
+
+def _schema_error(table: object) -> str | None:
+    """The first error of the schema, without those keys that must be there: they are asked for elsewhere."""
+    # A part of poetry-core, which puts its own copy on the path.
+    from fastjsonschema import JsonSchemaException
+    from poetry.core.json import SCHEMA_DIR
+
+    try:
+        _schema(SCHEMA_DIR / "poetry-schema.json")({**_mapping(table), "package-mode": False})
+    except JsonSchemaException as err:
+        return str(err)
+    return None
+
+
+@functools.cache
+def _schema(path: Path) -> Callable[[object], object]:
+    """Compiled once: that takes longer than all the questions to it."""
+    import fastjsonschema
+
+    validate: Callable[[object], object] = fastjsonschema.compile(json.loads(path.read_text(encoding="utf-8")))
+    return validate
 
 
 def _pieces(key: str, value: object) -> Iterator[tuple[KeyPath, object]]:
