@@ -31,8 +31,12 @@ from buildpacks.poetry.work import Work
 from lifecycle.cnb.toml import write_atomically
 
 _STALE = re.compile(r"(pyproject\.toml|poetry\.lock).*(changed significantly|is not up to date|is not consistent)")
-# What Poetry's check finds wrong and Poetry installs all the same: words for PyPI, and a readme where there is no package.
-_HARMLESS = re.compile(r"Unrecognized classifiers|Declared README file does not exist")
+# What Poetry's check finds wrong and Poetry installs all the same: words for PyPI, readmes (that of a package is looked for
+# before), and extras that name what is no dependency.
+_HARMLESS = re.compile(
+    r"Unrecognized classifiers|Declared README files? (does not exist|must be)|Cannot find dependency .* for extra|"
+    r"requires extra .* which is not defined"
+)
 # Poetry 2 says so of nearly every key of a project that was written for Poetry 1.
 _DEPRECATED = re.compile(r"\[tool\.poetry\.[\w-]+\] is (deprecated|set but)")
 
