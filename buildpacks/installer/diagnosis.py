@@ -20,6 +20,9 @@ from buildpacks.installer.reader import RequirementLine, RequirementSet
 from buildpacks.installer.tools import Python
 from lifecycle.cnb.kit import mask_credentials
 
+# What an error ends with when no rule fits, and when no versions fit all requirements.
+UNEXPLAINED = "the requirements could not be installed"
+CONTRADICTION = "the requirements contradict each other"
 _NAME = r"([A-Za-z0-9][A-Za-z0-9._-]*)"
 # Modules that are not called like the package that has them.
 _PACKAGE_OF_MODULE = {
@@ -59,7 +62,7 @@ def diagnose(output: str, found: RequirementSet, python: Python) -> Installation
             return error
     failed_build = explain_build_failure(output, lambda name, built: _place_of_build(name, built, found))
     return failed_build or _failure(
-        "the requirements could not be installed",
+        UNEXPLAINED,
         change="the message of the installer is above; nothing was kept of it",
     )
 
@@ -243,7 +246,7 @@ def _conflict(case: _Case) -> InstallationFailed | None:
     details = ((("because", re.sub(r"\s+", " ", reason[1])[:400]),) if reason else ()) + places
     first = f"{named[0].origin}: " if named else ""
     return _failure(
-        f"{first}the requirements contradict each other",
+        f"{first}{CONTRADICTION}",
         details=details,
         change="loosen or remove one of these lines, so that one version of each package fits all of them",
     )

@@ -17,12 +17,12 @@ from buildpacks.poetry.detect import SITE_PACKAGES
 from buildpacks.poetry.install import install
 from buildpacks.poetry.kept import Answer
 from buildpacks.poetry.locking import ask_poetry
-from buildpacks.poetry.packages import needs_poetry, read_packages
+from buildpacks.poetry.packages import read_packages
 from buildpacks.poetry.project import LOCK
 from buildpacks.poetry.reading import read_project
 from buildpacks.poetry.root_project import hash_root
 from buildpacks.poetry.selection import select_extras, select_groups
-from buildpacks.poetry.settings import CONSTRAINTS_VARIABLE, Installer, read_settings
+from buildpacks.poetry.settings import CONSTRAINTS_VARIABLE, read_settings
 from buildpacks.poetry.work import Work
 from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes
 
@@ -52,12 +52,11 @@ def _build(context: BuildContext) -> BuildResult:
     packages = read_packages(work, answer)
     if not packages.lock.entries:
         context.notice("pyproject.toml: nothing to install; the environment has pip and no other package")
-    installer = _choose_installer(work, needs_poetry(work, packages))
     tools = find_tools(context, "uv")
     fingerprint = {
         **make_fingerprint(packages.lock, packages.found, installer=_describe(work, tools.version), pip=tools.pip),
         **describe_python(work.python),
-        "the way of installing": installer,
+        "the way of installing": work.settings.installer,
         "the project": hash_root(context.app_dir, work.project),
         LOCK: "" if answer.lock is None else hashlib.sha256(answer.lock.encode()).hexdigest(),
     }
@@ -65,7 +64,7 @@ def _build(context: BuildContext) -> BuildResult:
     if not _is_unchanged(context, venv):
         projects = _written_projects(work, packages.found.local_projects)
         before = list_files(projects)
-        install(work, tools, answer, packages, installer=installer, venv=context.layer_dir(VENV_LAYER))
+        install(work, tools, answer, packages, venv=context.layer_dir(VENV_LAYER))
         remove_leftovers(projects, before)
         changes = changes_of_projects(context, before, list_files(projects))
         venv = _venv_layer(context, {**fingerprint, **changes})
@@ -88,13 +87,6 @@ def _read(context: BuildContext) -> Work:
         python=find_python(context),
         cache_dir=context.layer_dir(CACHE_LAYER, keep=True),
     )
-
-
-def _choose_installer(work: Work, reason: str | None) -> Installer:
-    if work.settings.installer == "uv" and reason is not None:
-        work.context.notice(f"{reason}: Poetry installs instead of uv")
-        return "poetry"
-    return work.settings.installer
 
 
 def _describe(work: Work, uv: str) -> str:

@@ -19,6 +19,8 @@ from buildpacks.poetry.kept import ExportedLine
 from buildpacks.poetry.lock_file import LockedPackage, LockFile
 from buildpacks.poetry.project import LOCK, PoetryProject
 
+# `git@host:path`, which Poetry exports with the colon that no URL can have there.
+_SSH = re.compile(r"(git\+ssh://[^/\s:]+):(?!\d+/)")
 _FILE_URL = re.compile(r"(?:-e |\S+ @ )(file://\S+)")
 
 
@@ -30,7 +32,7 @@ def parse_export(
     `origin` is the lock, or `None` where the repository has none: then they stand on the lines of `pyproject.toml`.
     """
     lines = []
-    for entry in parse_entries(text):
+    for entry in parse_entries(_SSH.sub(r"\1/", text)):
         path = _path(entry)
         package = _package_at(path, lock, app_dir) if path is not None and entry.name is None else None
         if package is None and entry.name is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from buildpacks.installer.bytecode import compile_modules
 from buildpacks.installer.commands import ToolRun
+from buildpacks.installer.diagnosis import CONTRADICTION, UNEXPLAINED
 from buildpacks.installer.errors import InstallationFailed
 from buildpacks.installer.install import clean, install_lock, make_environment
 from buildpacks.installer.tools import Python, Tools
@@ -19,7 +20,6 @@ from buildpacks.poetry.locking import placed_lock
 from buildpacks.poetry.packages import Packages, for_source
 from buildpacks.poetry.poetry_tool import find_poetry
 from buildpacks.poetry.project import LOCK
-from buildpacks.poetry.settings import Installer
 from buildpacks.poetry.work import Work
 from lifecycle.cnb.kit import BuildpackError
 from lifecycle.cnb.toml import write_atomically
@@ -28,22 +28,19 @@ from lifecycle.cnb.toml import write_atomically
 _ROOT_LEFT_OUT = re.compile(r"current project could not be installed: ([^\n]+)")
 
 
-def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, installer: Installer, venv: Path) -> None:
+def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, venv: Path) -> None:
     """Make the environment in the empty directory `venv`, with its lock in it.
 
     Raises `InstallationFailed`, `PoetryFailed` and `MissingTool`.
     """
     run = ToolRun(context=work.context, found=packages.found, cache_dir=work.cache_dir)
     inside = make_environment(run, tools, work.python, venv)
-    match installer:
-        case "uv":
-            _install_with_uv(work, run, tools, inside, packages)
-            if work.project.package_mode:
-                _run_install(work, answer, venv, "--only-root", doing="install the project")
-        case "poetry":
-            options = [f"--only={','.join(work.groups)}", *(f"--extras={extra}" for extra in work.extras)]
-            _run_install(work, answer, venv, *options, doing="install the packages")
-            _install_pip(run, tools, inside, packages)
+    if work.settings.installer == "poetry" or not _is_installed_by_uv(work, run, tools, inside, packages):
+        options = [f"--only={','.join(work.groups)}", *(f"--extras={extra}" for extra in work.extras)]
+        _run_install(work, answer, venv, *options, doing="install the packages")
+        install_lock(run, tools, inside, replace(packages.lock, entries=()), has_pip=_has_pip(packages))
+    elif work.project.package_mode:
+        _run_install(work, answer, venv, "--only-root", doing="install the project")
     clean(venv, packages.lock, tools.pip)
     if answer.lock is not None:
         write_atomically(venv / LOCK, answer.lock.encode())
@@ -53,21 +50,25 @@ def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, ins
     work.context.say(f"Bytecode: {compiled.compiled} files compiled, {compiled.reused} from the cache")
 
 
-def _install_with_uv(work: Work, run: ToolRun, tools: Tools, inside: Python, packages: Packages) -> None:
-    has_pip = any(entry.name == "pip" for entry in packages.lock.entries)
+def _is_installed_by_uv(work: Work, run: ToolRun, tools: Tools, inside: Python, packages: Packages) -> bool:
+    """Whether uv has installed all packages. It may refuse a file that Poetry takes: then Poetry goes on from there."""
     try:
-        install_lock(run, tools, inside, packages.only(None), has_pip=has_pip)
+        install_lock(run, tools, inside, packages.only(None), has_pip=_has_pip(packages))
         for name in packages.source_urls:
             # The index of the source before the default one, which is there for what builds of its packages need.
             from_source = replace(run, found=for_source(work, packages, name), index_strategy="first-index")
             install_lock(from_source, tools, inside, packages.only(name), has_pip=True)
     except InstallationFailed as err:
-        raise _in_words_of_poetry(err, work) from err
+        # A lock has one version of each package: what uv calls a contradiction is metadata that it cannot read.
+        if not err.problem.endswith((UNEXPLAINED, CONTRADICTION)):
+            raise _in_words_of_poetry(err, work) from err
+        work.context.notice("uv cannot install what the lock names, for the reason above: Poetry installs instead")
+        return False
+    return True
 
 
-def _install_pip(run: ToolRun, tools: Tools, inside: Python, packages: Packages) -> None:
-    has_pip = any(entry.name == "pip" for entry in packages.lock.entries)
-    install_lock(run, tools, inside, replace(packages.lock, entries=()), has_pip=has_pip)
+def _has_pip(packages: Packages) -> bool:
+    return any(entry.name == "pip" for entry in packages.lock.entries)
 
 
 def _run_install(work: Work, answer: Answer, venv: Path, *options: str, doing: str) -> None:

@@ -87,21 +87,6 @@ def for_source(work: Work, packages: Packages, name: str) -> RequirementSet:
     return replace(packages.found, options=replace(packages.found.options, indexes=indexes))
 
 
-def needs_poetry(work: Work, packages: Packages) -> str | None:
-    """Return why uv cannot install the packages as Poetry does, or `None`."""
-    for line in packages.found.requirements:
-        path = line.requirement.path
-        if path is None or not path.is_dir():
-            continue
-        file = path / "pyproject.toml"
-        values = read_toml(file) if file.is_file() else {}
-        tool = values.get("tool")
-        if isinstance(tool, Mapping) and "poetry" in tool and "build-system" not in values:
-            shown = path.relative_to(work.context.app_dir.resolve())
-            return f"{shown}/pyproject.toml names no `[build-system]`, without which only Poetry can install it"
-    return None
-
-
 def _source_name(line: ExportedLine) -> str | None:
     """A source without a name in the lock is known by its URL."""
     return line.source_name or line.source_url if line.source_url else None
