@@ -21,7 +21,6 @@ ProblemKind = Literal[
     "file",
     "encoding",
     "toml",
-    "type",
     # what Poetry's own check says
     "missing-key",
     "unknown-key",
@@ -29,7 +28,6 @@ ProblemKind = Literal[
     "constraint",
     "python",
     "dependency",
-    "extra",
     "group",
     "script",
     "source",
