@@ -72,7 +72,7 @@ def build(
     request = selection.request(outputs=tuple(_output(text, tags) for text in outputs), refresh=refresh)
     result = build_image(request, session.store, selection.host_env, session.log)
     if report is not None:
-        write_atomically(report, (json.dumps(result.to_json(), indent=2) + "\n").encode())
+        _write_report(report, (json.dumps(result.to_json(), indent=2) + "\n").encode())
     for line in render_report(result):
         session.log.info(line)
     for output in result.outputs:
@@ -203,6 +203,14 @@ def completion(shell: str) -> None:
     if shell_class is None:
         raise UsageError(f"there is no completion for `{shell}`")
     _print(shell_class(cli, {}, "pybuild", "_PYBUILD_COMPLETE").source())
+
+
+def _write_report(path: Path, content: bytes) -> None:
+    if path.exists() and not path.is_file():
+        # A pipe or a device, such as /dev/stdout, is written to; a file beside it must not take its place.
+        path.write_bytes(content)
+    else:
+        write_atomically(path, content)
 
 
 def _output(text: str, tags: tuple[str, ...]) -> Output:

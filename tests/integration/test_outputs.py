@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -99,3 +101,13 @@ def test_an_output_that_cannot_be_written_is_named(offline_pybuild: Pybuild, rep
 
 def test_an_output_without_a_transport_is_a_usage_error(offline_pybuild: Pybuild, repository: Path) -> None:
     expect_error(offline_pybuild("build", repository, "--output", "image.tar"), 2, "oci:")
+
+
+def test_a_report_can_be_read_through_a_pipe(offline_pybuild: Pybuild, repository: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "report"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        expect_success(offline_pybuild("build", repository, "--report", pipe))
+        read, _ = reader.communicate(timeout=30)
+    assert json.loads(read)["image"]["digest"].startswith("sha256:")
+    assert pipe.is_fifo()
