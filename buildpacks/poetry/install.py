@@ -12,6 +12,7 @@ from buildpacks.installer.diagnosis import CONTRADICTION, UNEXPLAINED
 from buildpacks.installer.errors import InstallationFailed
 from buildpacks.installer.install import clean, install_lock, make_environment
 from buildpacks.installer.tools import Python, Tools
+from buildpacks.poetry.credentials import with_secrets
 from buildpacks.poetry.errors import PYPROJECT
 from buildpacks.poetry.explanation import WRONG_HASH, explain, explain_credentials
 from buildpacks.poetry.failures import PoetryFailed
@@ -20,6 +21,7 @@ from buildpacks.poetry.locking import placed_lock
 from buildpacks.poetry.packages import Packages, for_source
 from buildpacks.poetry.poetry_tool import find_poetry
 from buildpacks.poetry.project import LOCK
+from buildpacks.poetry.root_project import remove_secrets
 from buildpacks.poetry.work import Work
 from lifecycle.cnb.kit import BuildpackError
 from lifecycle.cnb.toml import write_atomically
@@ -41,6 +43,7 @@ def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, ven
         install_lock(run, tools, inside, replace(packages.lock, entries=()), has_pip=_has_pip(packages))
     elif work.project.package_mode:
         _run_install(work, answer, venv, "--only-root", doing="install the project")
+    remove_secrets(venv, work.project)
     clean(venv, packages.lock, tools.pip)
     if answer.lock is not None:
         write_atomically(venv / LOCK, answer.lock.encode())
@@ -73,7 +76,8 @@ def _has_pip(packages: Packages) -> bool:
 
 def _run_install(work: Work, answer: Answer, venv: Path, *options: str, doing: str) -> None:
     poetry = find_poetry(work.context, work.settings, cache_dir=work.cache_dir)
-    with placed_lock(work.context.app_dir, answer.lock):
+    lock = None if answer.lock is None else with_secrets(answer.lock, work.project)
+    with placed_lock(work.context.app_dir, lock):
         done = poetry.run("install", *options, venv=venv)
     if done.status != 0:
         raise explain(done.output, work.project, doing=doing)

@@ -45,7 +45,7 @@ class Answer:
     origin: str
     """The file whose lines the packages stand on: poetry.lock if the repository has one, else pyproject.toml."""
     lock: str | None
-    """The text of the lock that was made because the repository has none that is fresh."""
+    """The text of the lock that was made because the repository has none that is fresh; no credentials."""
     projects: Mapping[str, str]
     """Hashes of what in local projects decides the lock that was made, by their paths."""
     notices: tuple[str, ...]

@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from buildpacks.installer.commands import ToolRun, private_directory
+from buildpacks.installer.credentials import without_credentials
 from buildpacks.installer.lock import describe_age
 from buildpacks.installer.projects import hash_metadata, list_files, remove_leftovers
 from buildpacks.installer.reader import RequirementSet
 from buildpacks.installer.tools import find_uv
+from buildpacks.poetry.credentials import with_secrets
 from buildpacks.poetry.errors import PYPROJECT
 from buildpacks.poetry.explanation import explain
 from buildpacks.poetry.export import local_paths, parse_export
@@ -117,7 +119,8 @@ def _ask(work: Work, old: Answer | None, inputs: Mapping[str, str]) -> Answer:
         notices = [f"`{RELOCK_VARIABLE}`: {LOCK} could not be used, and was made anew for this build: {_commit()}"]
     else:
         notices, _ = _check(work, poetry)
-        start = None if old is None or work.settings.refresh else old.lock
+        kept = None if old is None or work.settings.refresh else old.lock
+        start = None if kept is None else with_secrets(kept, work.project)
         made = _make_lock(work, poetry, start=start, update=start is None)
         notices = [*notices, f"no {LOCK} in the repository: the build is not pinned; {_commit()}"]
     lock = committed if made is None else parse_lock(made.encode())
@@ -128,7 +131,7 @@ def _ask(work: Work, old: Answer | None, inputs: Mapping[str, str]) -> Answer:
         inputs=inputs,
         lines=lines,
         origin=origin,
-        lock=made,
+        lock=None if made is None else without_credentials(made),
         projects={} if made is None else {str(path): hash_metadata(path) for path in local_paths(lines)},
         notices=tuple(notices),
         made=now(),

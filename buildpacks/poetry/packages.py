@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from buildpacks.installer.credentials import read_credentials, with_credentials, without_credentials
+from buildpacks.installer.credentials import with_credentials, without_credentials
 from buildpacks.installer.indexes import IndexSettings, read_index_settings
 from buildpacks.installer.inputs import make_inputs, render_line
 from buildpacks.installer.lock import Lock, LockEntry, new_lock
 from buildpacks.installer.reader import EmbeddedLines, RequirementSet, read_requirements
 from buildpacks.installer.remote import fetch_url
-from buildpacks.poetry.credentials import with_source_credentials
+from buildpacks.poetry.credentials import read_secrets, with_source_credentials
 from buildpacks.poetry.kept import Answer, ExportedLine
 from buildpacks.poetry.project import PoetryProject
 from buildpacks.poetry.work import Work
@@ -44,7 +44,7 @@ class Packages:
 def read_packages(work: Work, answer: Answer) -> Packages:
     """Return what `answer` wants. Raises `InvalidRequirements` for what no image can be built with, as a path outside of it."""
     context, project = work.context, work.project
-    secrets = read_credentials(one.location for one in project.dependencies if one.location is not None)
+    secrets = read_secrets(project)
     lines = tuple((line.line, with_credentials(line.text, secrets)) for line in answer.lines)
     found = read_requirements(
         (),
@@ -97,7 +97,7 @@ def _with_credentials(url: str, name: str, project: PoetryProject, env: Mapping[
     if found != url:
         return found
     # Some write them into pyproject.toml.
-    return with_credentials(url, read_credentials(one.url for one in project.sources if one.url is not None))
+    return with_credentials(url, read_secrets(project))
 
 
 def _no_binary(app_dir: Path) -> tuple[str, ...]:

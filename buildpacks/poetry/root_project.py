@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
+from buildpacks.installer.credentials import without_credentials
 from buildpacks.installer.projects import hash_editable
+from buildpacks.poetry.credentials import read_secrets
 from buildpacks.poetry.errors import PYPROJECT
 from buildpacks.poetry.project import PoetryProject
-from lifecycle.cnb.toml import read_toml
+from lifecycle.cnb.toml import read_toml, write_atomically
 
 
 def hash_root(app_dir: Path, project: PoetryProject) -> str:
@@ -38,3 +41,18 @@ def hash_root(app_dir: Path, project: PoetryProject) -> str:
         digest.update(script.read_bytes() if script.is_file() else b"")
         digest.update(hash_editable(app_dir).encode())
     return digest.hexdigest()
+
+
+def remove_secrets(venv: Path, project: PoetryProject) -> None:
+    """Remove the credentials of pyproject.toml from the project's metadata, which repeats the URLs of its dependencies."""
+    users = set(read_secrets(project).values())
+    for metadata in sorted(venv.glob("lib/python*/site-packages/*.dist-info/METADATA")) if users else ():
+        text = metadata.read_text(encoding="utf-8", errors="surrogateescape")
+        if not any(f"//{user}@" in text for user in users):
+            continue
+        write_atomically(metadata, without_credentials(text).encode(errors="surrogateescape"))
+        record = metadata.with_name("RECORD")
+        if record.is_file():
+            # An entry need not have a hash.
+            lines = re.sub(r"(?m)^(.*\.dist-info/METADATA),.*$", r"\1,,", record.read_text(encoding="utf-8"))
+            write_atomically(record, lines.encode())

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from buildpacks.installer.credentials import without_credentials
+from buildpacks.poetry.credentials import with_secrets
 from buildpacks.poetry.export import local_paths, parse_export
 from buildpacks.poetry.kept import Answer, hash_inputs, now, read_answer, write_answer
 from buildpacks.poetry.lock_file import parse_lock
+from buildpacks.poetry.root_project import remove_secrets
 from tests.buildpacks.poetry.projects import NO_PACKAGE, read, write
 
 LOCK = b"""\
@@ -84,6 +87,25 @@ def test_an_answer_is_kept_without_credentials_and_holds_while_its_files_do(tmp_
     assert not replace(answer, projects={str(tmp_path / "gone"): ""}).is_for(inputs)
     (tmp_path / "poetry.toml").write_text("[installer]\n")
     assert not answer.is_for(hash_inputs(tmp_path, groups="main"))
+
+
+def test_a_lock_is_kept_without_the_credentials_of_pyproject_and_gets_them_back(tmp_path: Path) -> None:
+    write(tmp_path, NO_PACKAGE + 'tool = { git = "https://ada:s3cr3t@git.example.org/tool.git" }\n')
+    lock = '[package.source]\ntype = "git"\nurl = "https://ada:s3cr3t@git.example.org/tool.git"\n'
+    kept = without_credentials(lock)
+    assert "s3cr3t" not in kept
+    assert with_secrets(kept, read(tmp_path)) == lock
+
+
+def test_the_metadata_of_the_project_repeats_no_credentials(tmp_path: Path) -> None:
+    write(tmp_path, NO_PACKAGE + 'tool = { git = "https://ada:s3cr3t@git.example.org/tool.git" }\n')
+    info = tmp_path / "venv/lib/python3.10/site-packages/thesis-0.1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Requires-Dist: tool @ git+https://ada:s3cr3t@git.example.org/tool.git\n")
+    (info / "RECORD").write_text(f"{info}/METADATA,sha256=0,70\n{info}/INSTALLER,sha256=1,6\n")
+    remove_secrets(tmp_path / "venv", read(tmp_path))
+    assert (info / "METADATA").read_text() == "Requires-Dist: tool @ git+https://git.example.org/tool.git\n"
+    assert (info / "RECORD").read_text() == f"{info}/METADATA,,\n{info}/INSTALLER,sha256=1,6\n"
 
 
 def test_an_answer_that_cannot_be_read_is_none(tmp_path: Path) -> None:
