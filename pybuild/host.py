@@ -94,7 +94,8 @@ def read_uv_environment(env: Mapping[str, str], home: Path) -> dict[str, str]:
     """`env` for a uv that runs on this machine itself and takes packages from where pip takes them.
 
     uv reads its own files and `.netrc`; what it does not are pip's files and variables
-    (https://docs.astral.sh/uv/pip/compatibility/#configuration-files-and-environment-variables).
+    (https://docs.astral.sh/uv/pip/compatibility/#configuration-files-and-environment-variables). `UV_NO_INDEX` stands for an
+    option that uv itself has no variable for.
     """
     pip, own = _pip_settings(env, home), _uv_settings(env, home)
     conda = read_conda_config(env, home)

@@ -33,6 +33,7 @@ _VERSION = re.compile(r"poetry-(\d+(?:\.\d+)*)\.txt")
 _PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 # Installers write these for those who uninstall; they name paths of the machine.
 _INSTALLERS_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
+_TRUE = ("1", "true", "yes", "on")
 _PROGRAM = """\
 #!/usr/bin/python3 -IB
 \"\"\"Starts Poetry {version} from its own packages; `PYBUILD_POETRY` names another directory of them.\"\"\"
@@ -100,9 +101,12 @@ def _install(version: str, python_version: str, packages: Path, crew: Crew) -> N
     options += ["--python-platform", _PLATFORMS[host_architecture()], "--only-binary", ":all:", "--no-deps"]
     # Hashes say which file it must be, so any index may bring it.
     options += ["--require-hashes", "--index-strategy", "unsafe-best-match", "--link-mode", "copy", "--no-progress"]
+    env = read_uv_environment(os.environ, Path.home())
+    # For this setting uv has an option and no variable.
+    options += ["--no-index"] if env.get("UV_NO_INDEX", "").lower() in _TRUE else []
     command = [str(find_uv()), "pip", "install", *options, "--requirements", str(_requirements(version))]
     # Elsewhere than here, where a uv.toml of a project may lie.
-    result = crew.run(command, env=read_uv_environment(os.environ, Path.home()), cwd=packages)
+    result = crew.run(command, env=env, cwd=packages)
     if result.status != 0:
         lines = [line.strip() for line in result.output.splitlines() if line.strip()][-4:]
         raise ToolUnavailable(

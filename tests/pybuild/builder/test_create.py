@@ -109,7 +109,10 @@ def test_every_interpreter_works_where_layers_are(builder: Builder, tmp_path: Pa
     )
     (tmp_path / "workspace").mkdir()
     source = tmp_path / "workspace" / "fast.c"
-    source.write_text("#include <Python.h>\nPyMODINIT_FUNC PyInit_fast(void) { return PyLong_FromLong(1); }\n")
+    source.write_text(
+        '#include <Python.h>\nstatic struct PyModuleDef fast = {PyModuleDef_HEAD_INIT, "fast"};\n'
+        "PyMODINIT_FUNC PyInit_fast(void) { return PyModule_Create(&fast); }\n"
+    )
     for interpreter in builder.interpreters:
         tree = tmp_path / "layers" / INTERPRETER_LAYER.relative_to("/layers")
         tree.mkdir(parents=True)
@@ -297,7 +300,7 @@ def mirror(builder: Builder, tmp_path: Path) -> Path:
     """A downloads.json for uv that names an archive in the form of python-build-standalone's."""
     tree = tmp_path / "mirror" / "python"
     tree.mkdir(parents=True)
-    archive = builder.directory / "opt" / "interpreters" / builder.interpreters[0].file
+    archive = builder.directory / "opt" / "interpreters" / builder.interpreters[-1].file
     subprocess.run(["tar", "xf", archive, "-C", tree], check=True)
     for path in tree.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -307,7 +310,7 @@ def mirror(builder: Builder, tmp_path: Path) -> Path:
     packed = tmp_path / "mirror" / "cpython.tar.gz"
     with tarfile.open(packed, "w:gz") as writer:
         writer.add(tree, "python")
-    version = builder.interpreters[0].version
+    version = builder.interpreters[-1].version
     major, minor, patch = (int(part) for part in version.split("."))
     entry = {
         "name": "cpython",
