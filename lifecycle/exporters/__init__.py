@@ -12,7 +12,6 @@ from typing import Protocol
 
 from lifecycle.exporters.archive import ArchiveOutput
 from lifecycle.exporters.layout import LayoutOutput
-from lifecycle.exporters.place import check_place
 from lifecycle.oci.errors import InvalidValue
 from lifecycle.oci.image import Image
 from lifecycle.oci.location import Transport, parse_location
@@ -28,9 +27,8 @@ class Exporter(Protocol):
     def location(self) -> str:
         """The place as `parse_output` reads it."""
 
-    @property
-    def place(self) -> Path:
-        """The file or directory that the image goes to."""
+    def check(self) -> None:
+        """Find out before any work whether it can be written; changes nothing. Raises `InvalidValue`, `OSError`."""
 
     def prepare(
         self, image: Image, on_progress: Progress | None
@@ -57,11 +55,11 @@ def check_outputs(outputs: Sequence[Output]) -> None:
     """Find out before a build whether its outputs can be written; changes nothing.
 
     Raises:
-        InvalidValue: two outputs are one file, or a part of a path is a file.
+        InvalidValue: two outputs are one file, or something else is where one goes.
         OSError: a directory cannot be written.
     """
     for output in _distinct(outputs):
-        check_place(output.place)
+        output.check()
 
 
 def write_outputs(image: Image, outputs: Sequence[Output], *, on_progress: Progress | None = None) -> tuple[str, ...]:

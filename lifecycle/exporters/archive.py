@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lifecycle.exporters.place import writing_to
+from lifecycle.exporters.place import check_place, writing_to
 from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
 from lifecycle.oci.errors import InvalidValue
@@ -46,20 +46,22 @@ class ArchiveOutput:
         return cls(file=location.path, transport=location.transport, tags=tuple(names))
 
     @property
-    def place(self) -> Path:
-        """What it writes."""
-        return self.file
-
-    @property
     def location(self) -> str:
         """`docker-archive:FILE`."""
         return f"{self.transport.value}:{self.file}"
 
+    def check(self) -> None:
+        """Find out before any work whether it can be written. Raises `InvalidValue`, `OSError`."""
+        check_place(self.file)
+        if self.file.is_dir():
+            raise InvalidValue(str(self.file), "is a directory", f"name a file: {self.location}/image.tar")
+        if self.file.exists() and not self.file.is_file():
+            raise InvalidValue(str(self.file), "is a device or a pipe, and an archive would take its place", "name a file")
+
     @contextlib.contextmanager
     def prepare(self, image: Image, on_progress: Callable[[int], None] | None) -> Iterator[Callable[[], None]]:
         """Write the archive beside its place; the commit renames it."""
-        if self.file.is_dir():
-            raise InvalidValue(str(self.file), "is a directory", f"name a file: {self.location}/image.tar")
+        self.check()
         with writing_to(self.file):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(prefix=f".{self.file.name}.", dir=self.file.parent)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifecycle.exporters.place import writing_to
+from lifecycle.exporters.place import check_place, writing_to
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout_writer import LayoutWriter, open_layout
 
@@ -23,14 +23,13 @@ class LayoutOutput:
     tags: tuple[str, ...] = ()
 
     @property
-    def place(self) -> Path:
-        """What it writes."""
-        return self.directory
-
-    @property
     def location(self) -> str:
         """`oci:DIR:TAG`."""
         return f"oci:{self.directory}:{self._names[0]}"
+
+    def check(self) -> None:
+        """Find out before any work whether it can be written. Raises `InvalidValue`, `OSError`."""
+        check_place(self.directory)
 
     @contextlib.contextmanager
     def prepare(self, image: Image, on_progress: Callable[[int], None] | None) -> Iterator[Callable[[], None]]:

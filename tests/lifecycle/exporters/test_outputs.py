@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from lifecycle.exporters import parse_output, write_outputs
+from lifecycle.exporters import check_outputs, parse_output, write_outputs
 from lifecycle.oci.errors import InvalidValue, OciError
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
@@ -114,6 +115,12 @@ def test_two_outputs_cannot_be_one_file(tmp_path: Path, image: Image) -> None:
     with pytest.raises(InvalidValue, match="named by two outputs"):
         write_outputs(image, outputs)
     assert not (tmp_path / "x.tar").exists()
+
+
+def test_a_device_or_a_pipe_is_not_replaced_by_an_archive(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidValue, match="would take its place"):
+        check_outputs([parse_output(f"oci-archive:{tmp_path}/pipe")])
 
 
 def test_a_directory_is_no_archive(tmp_path: Path, image: Image) -> None:
