@@ -37,12 +37,13 @@ def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, ven
     """
     run = ToolRun(context=work.context, found=packages.found, cache_dir=work.cache_dir)
     inside = make_environment(run, tools, work.python, venv)
+    extras = [f"--extras={extra}" for extra in work.extras]
     if work.settings.installer == "poetry" or not _is_installed_by_uv(work, run, tools, inside, packages):
-        options = [f"--only={','.join(work.groups)}", *(f"--extras={extra}" for extra in work.extras)]
-        _run_install(work, answer, venv, *options, doing="install the packages")
+        _run_install(work, answer, venv, f"--only={','.join(work.groups)}", *extras, doing="install the packages")
         install_lock(run, tools, inside, replace(packages.lock, entries=()), has_pip=_has_pip(packages))
     elif work.project.package_mode:
-        _run_install(work, answer, venv, "--only-root", doing="install the project")
+        # Poetry removes the packages of an extra that it is not told of, even where it installs nothing but the project.
+        _run_install(work, answer, venv, "--only-root", *extras, doing="install the project")
     remove_secrets(venv, work.project)
     clean(venv, packages.lock, tools.pip)
     if answer.lock is not None:
