@@ -98,7 +98,9 @@ def _requirements(version: str) -> Path:
 
 def _install(version: str, python_version: str, packages: Path, crew: Crew) -> None:
     options = ["--target", str(packages), "--python", sys.executable, "--python-version", python_version]
-    options += ["--python-platform", _PLATFORMS[host_architecture()], "--only-binary", ":all:", "--no-deps"]
+    platform = _PLATFORMS.get(host_architecture())
+    options += ["--python-platform", platform] if platform else []
+    options += ["--only-binary", ":all:", "--no-deps"]
     # Hashes say which file it must be, so any index may bring it.
     options += ["--require-hashes", "--index-strategy", "unsafe-best-match", "--link-mode", "copy", "--no-progress"]
     env = read_uv_environment(os.environ, Path.home())
