@@ -56,7 +56,9 @@ class ArchiveOutput:
         if self.file.is_dir():
             raise InvalidValue(str(self.file), "is a directory", f"name a file: {self.location}/image.tar")
         if self.file.exists() and not self.file.is_file():
-            raise InvalidValue(str(self.file), "is a device or a pipe, and an archive would take its place", "name a file")
+            raise InvalidValue(
+                str(self.file), "is a device or a pipe, and an archive would take its place", "name a file"
+            )
 
     @contextlib.contextmanager
     def prepare(self, image: Image, on_progress: Callable[[int], None] | None) -> Iterator[Callable[[], None]]:
