@@ -32,8 +32,8 @@ KINDS = {
     "PROJECT_METADATA_NOT_READ_BY_1.8": {"needs-newer-poetry"},
     "REQUIRES_NEWER_POETRY": {"needs-newer-poetry"},
     "PATH_DEPENDENCY_OUTSIDE_TREE": {"outside"},
-    # The index takes it for worth a word only. `poetry install` 1.8.3 ends with an error there ("No file/folder found for
-    # package"), after it has installed the dependencies, and who builds an image of it has to know before.
+    # The index takes it for worth a word only, as `poetry install` 1.8.3 does, which warns that it will be an error ("No
+    # file/folder found for package") and leaves the project out. Who builds an image of it has to know: an error here.
     "PACKAGE_MODE_BUT_NO_PACKAGE": {"no-package"},
 }
 
