@@ -58,8 +58,10 @@ def install_lock(run: ToolRun, tools: Tools, python: Python, lock: Lock, *, has_
 
 
 def _install_file(run: ToolRun, tools: Tools, python: Python, file: Path, *, has_projects: bool) -> CommandResult:
-    # The environment is the image's own, also where its distributor wants it left alone (PEP 668).
-    common = ["--no-deps", f"--requirement={file}", "--break-system-packages"]
+    common = ["--no-deps", f"--requirement={file}"]
+    if not (python.executable.parent.parent / "pyvenv.cfg").is_file():
+        # The environment is the image's own, also where its distributor wants it left alone (PEP 668).
+        common += ["--break-system-packages"]
     if tools.uv is None:
         # A wheel is a program: the pip that is in it installs also where there is none yet.
         return run.pip([str(python.executable), str(tools.pip.path / "pip"), "install"], *common, "--no-compile")
