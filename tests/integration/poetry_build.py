@@ -6,6 +6,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+from packaging.version import Version
+
 from tests.integration.builds import Builds
 from tests.integration.command import FIXTURES
 from tests.integration.image_files import LayoutImage, iterate_files
@@ -47,6 +50,14 @@ def poetry_distributions(
     """What Poetry installs of `repository` for the very interpreter that the image of the last build has."""
     found = poetry.install(repository, image_python(builds, store), *options)
     return {entry for entry in found if entry.name != "pip"}
+
+
+def skip_without_python(store: Path, minor: str) -> None:
+    """Skip the test when neither the machine nor a download could give the builder such an interpreter, or a newer one."""
+    found = [path.name.split("-")[1] for path in store.glob("interpreters/*/cpython-*.tar.gz")]
+    newest = max(Version(version).release for version in found)
+    if newest < Version(minor).release:
+        pytest.skip(f"the builder has no Python {minor}")
 
 
 def image_python(builds: Builds, store: Path) -> Path:

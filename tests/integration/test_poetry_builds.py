@@ -12,7 +12,7 @@ from tests.integration.command import FIXTURES, expect_error
 from tests.integration.image_check import validate_image
 from tests.integration.image_files import file_names, iterate_files
 from tests.integration.machine import machine_traces
-from tests.integration.poetry_build import VENV, copy_of, kept_lock, names
+from tests.integration.poetry_build import VENV, copy_of, kept_lock, names, skip_without_python
 from tests.integration.workplace import clone_of
 
 pytestmark = pytest.mark.integration
@@ -152,14 +152,16 @@ def test_projects_of_the_repository_are_linked_or_installed(poetry_builds: Build
     assert installed.startswith(f"installed {VENV}/lib/")
 
 
-def test_the_newest_interpreter_of_the_range_is_taken(poetry_builds: Builds) -> None:
+def test_the_newest_interpreter_of_the_range_is_taken(poetry_builds: Builds, machine_store: Path) -> None:
+    skip_without_python(machine_store, "3.12")
     poetry_builds.build(FIXTURES / "poetry_python_range")
     major, minor = _python(poetry_builds)
     assert (major, minor) >= (3, 12)
 
 
 @pytest.mark.parametrize("how", ["file", "setting"])
-def test_the_interpreter_can_be_chosen_within_the_range(how: str, poetry_builds: Builds) -> None:
+def test_the_interpreter_can_be_chosen_within_the_range(how: str, poetry_builds: Builds, machine_store: Path) -> None:
+    skip_without_python(machine_store, "3.11")
     repository = copy_of("poetry_unlocked", poetry_builds.directory)
     builds = poetry_builds
     if how == "file":
@@ -170,7 +172,8 @@ def test_the_interpreter_can_be_chosen_within_the_range(how: str, poetry_builds:
     assert _python(builds) == (3, 11)
 
 
-def test_a_choice_outside_of_the_range_names_both(poetry_builds: Builds) -> None:
+def test_a_choice_outside_of_the_range_names_both(poetry_builds: Builds, machine_store: Path) -> None:
+    skip_without_python(machine_store, "3.12")
     repository = copy_of("poetry_python_range", poetry_builds.directory)
     (repository / ".python-version").write_text("3.10\n")
     poetry_builds.fail(repository, ".python-version", "3.10", "pyproject.toml:", "3.12")

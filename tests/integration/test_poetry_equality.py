@@ -11,21 +11,19 @@ import pytest
 from tests.integration.builds import Builds
 from tests.integration.git_server import GitServer
 from tests.integration.package_index import PackageIndex, write_wheel
-from tests.integration.poetry_build import copy_of, distributions, kept_lock, poetry_distributions
+from tests.integration.poetry_build import copy_of, distributions, kept_lock, poetry_distributions, skip_without_python
 from tests.integration.real_poetry import RealPoetry
 
 pytestmark = pytest.mark.integration
 
 CORPUS = Path(os.environ.get("PYBUILD_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 _ONLY_MAIN = ("--only", "main")
-# Real projects whose packages are small wheels of PyPI, and the files that their packages need to be found. Their own code is not
-# stored, and none of it is run. The first has no build-system, the second that of an older Poetry, the fourth has Poetry in its
-# own environment.
+# Real projects whose packages are wheels of PyPI and soon locked, the oldest Python that each can have, and the files that it
+# needs to be found; its own code is not stored, and none of it is run. The first has the build backend of an older Poetry.
 PROJECTS = {
-    "chingc__Hash-Brown__pyproject.toml": ("hb/__init__.py",),
-    "CorndelWithSoftwire__DevOps-Course-Starter__pyproject.toml": ("todo_app/__init__.py",),
-    "chineduCoded__cache-proxy__pyproject.toml": ("app/__init__.py", "app/caching_proxy.py"),
-    "DavidVujic__poetry-multiproject-plugin__pyproject.toml": ("poetry_multiproject_plugin/__init__.py",),
+    "CorndelWithSoftwire__DevOps-Course-Starter__pyproject.toml": ("3.10", ("todo_app/__init__.py",)),
+    "chineduCoded__cache-proxy__pyproject.toml": ("3.12", ("app/__init__.py", "app/caching_proxy.py")),
+    "petr-ngn__deepnote-hackathon__pyproject.toml": ("3.13", ("ai_ocr_financial_analyser/__init__.py",)),
 }
 
 
@@ -56,6 +54,8 @@ def test_a_fixture_is_installed_as_poetry_installs_it(
     poetry: RealPoetry,
     machine_store: Path,
 ) -> None:
+    if fixture == "poetry_python_range":
+        skip_without_python(machine_store, "3.12")
     repository = copy_of(fixture, poetry_builds.directory)
     builds = poetry_builds.with_settings(**settings)
     builds.build(repository)
@@ -107,8 +107,10 @@ def test_what_the_build_locked_is_what_poetry_installs(
 def test_a_real_project_is_installed_as_poetry_installs_it(
     name: str, poetry_builds: Builds, poetry: RealPoetry, machine_store: Path, tmp_path: Path
 ) -> None:
+    minor, files = PROJECTS[name]
+    skip_without_python(machine_store, minor)
     repository = tmp_path / "repository"
-    for path in ("README.md", *PROJECTS[name]):
+    for path in ("README.md", *files):
         (repository / path).parent.mkdir(parents=True, exist_ok=True)
         (repository / path).write_text("")
     shutil.copyfile(CORPUS / "pyproject" / name, repository / "pyproject.toml")

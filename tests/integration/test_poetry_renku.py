@@ -15,7 +15,7 @@ from tests.integration.command import FIXTURES, Pybuild, ordinary_environment
 from tests.integration.data_science import reused_layers
 from tests.integration.engine import DockerEngine
 from tests.integration.image_check import validate_image
-from tests.integration.poetry_build import VENV, distributions, kept_lock, poetry_distributions
+from tests.integration.poetry_build import VENV, distributions, kept_lock, poetry_distributions, skip_without_python
 from tests.integration.real_poetry import real_poetry
 from tests.integration.workplace import clone_of, share_builder
 
@@ -25,6 +25,7 @@ _ADDRESS = "http://127.0.0.1:18474/api/status?token=secret"
 @pytest.fixture(scope="module")
 def renku(machine_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
     """The image, built once, and its repository as `clone`."""
+    skip_without_python(machine_store, "3.12")
     directory = tmp_path_factory.mktemp("poetry-renku")
     pybuild = Pybuild(env=ordinary_environment(share_builder(machine_store, directory / "cache-home")))
     builds = Builds(pybuild=pybuild, directory=directory)

@@ -80,7 +80,7 @@ def test_a_git_server_that_is_gone_is_named(poetry_builds: Builds, tmp_path: Pat
     with GitServer(tmp_path / "gone") as server:
         host = server.host
     repository = copy_of("poetry_git", poetry_builds.directory, host=host)
-    poetry_builds.fail(repository, "greeting", host)
+    poetry_builds.fail(repository, "pyproject.toml:11", "greeting")
 
 
 def test_a_commit_that_is_not_there_is_named(poetry_builds: Builds, greetings: GitServer) -> None:
