@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from buildpacks.conda.origin import Origin
+from buildpacks.installer.problems import list_problems, summarise_problems
 from lifecycle.cnb.kit import BuildpackError
 
 # What kind of mistake a problem is, for reports and tests; the message says it to people.
@@ -57,9 +58,6 @@ ProblemKind = Literal[
     "lock",
 ]
 
-# A file that is wrong throughout is not made clearer by all its lines.
-_SHOWN = 30
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -74,25 +72,6 @@ class Problem:
     """What to do, in one line; empty where the error says what mends all of them."""
 
 
-def summarise_problems(name: str, problems: tuple[Problem, ...]) -> str:
-    """Return the only problem of the file `name` by its place, or how many there are."""
-    if len(problems) == 1:
-        return f"{problems[0].origin or name}: {problems[0].message}"
-    return f"{len(problems)} problems in `{name}`"
-
-
-def list_problems(name: str, problems: tuple[Problem, ...]) -> tuple[tuple[str, str], ...]:
-    """Return every problem by its place, with what to do; nothing for one alone, which the summary names."""
-    if len(problems) == 1:
-        return ()
-    shown = tuple(
-        (f"{problem.origin or name}:", f"{problem.message}: {problem.change}" if problem.change else problem.message)
-        for problem in problems[:_SHOWN]
-    )
-    hidden = len(problems) - len(shown)
-    return (*shown, ("", f"and {hidden} more")) if hidden else shown
-
-
 @dataclass(eq=False, kw_only=True)
 class InvalidEnvironmentFile(BuildpackError):
     """An environment file cannot be used as it is. `problems` is not empty, in the order of the lines."""
@@ -104,12 +83,12 @@ class InvalidEnvironmentFile(BuildpackError):
     @property
     def summary(self) -> str:
         """The problem, or how many there are."""
-        return summarise_problems(self.name, self.problems)
+        return summarise_problems(self.problems, (self.name,))
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Every problem by its place, with what to do."""
-        return list_problems(self.name, self.problems)
+        return list_problems(self.problems, (self.name,))
 
     @property
     def hint(self) -> str | None:
@@ -142,7 +121,7 @@ class ChannelPolicyViolation(BuildpackError):
     @property
     def summary(self) -> str:
         """The problem, or how many there are."""
-        return summarise_problems(self.name, self.problems)
+        return summarise_problems(self.problems, (self.name,))
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -150,7 +129,7 @@ class ChannelPolicyViolation(BuildpackError):
         only = (("change", self.problems[0].change),) if len(self.problems) == 1 else ()
         beside = tuple(("patch", change) for change in self.beside)
         why = (("why", _WHY_NO_DEFAULTS),) if self._kinds & {"defaults", "nodefaults"} else ()
-        return (*only, *list_problems(self.name, self.problems), *beside, *why)
+        return (*only, *list_problems(self.problems, (self.name,)), *beside, *why)
 
     @property
     def document(self) -> str | None:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buildpacks.conda.errors import list_problems, summarise_problems
 from buildpacks.conda.specification import Entry, Problem
+from buildpacks.installer.problems import list_problems, summarise_problems
 from lifecycle.cnb.kit import BuildpackError
 
 _SHOWN = 30
@@ -198,12 +198,12 @@ class InvalidRepositoryLock(BuildpackError):
     @property
     def summary(self) -> str:
         """The problem, or how many there are."""
-        return summarise_problems(self.name, self.problems)
+        return summarise_problems(self.problems, (self.name,))
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Every problem by its place, with what to do."""
-        return list_problems(self.name, self.problems)
+        return list_problems(self.problems, (self.name,))
 
     @property
     def hint(self) -> str | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from buildpacks.installer.problems import list_problems, summarise_problems
 from lifecycle.cnb.kit import BuildpackError
 
 # What kind of mistake a problem is, for reports and tests; the message says it to people.
@@ -35,9 +36,6 @@ ProblemKind = Literal[
     "template",
     "other-format",
 ]
-
-# A file that is wrong throughout is not made clearer by all its lines.
-_SHOWN = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,21 +70,16 @@ class InvalidRequirements(BuildpackError):
     @property
     def summary(self) -> str:
         """The problem, or how many there are in which files."""
-        if len(self.problems) == 1:
-            return f"{self.problems[0].origin}: {self.problems[0].message}"
-        files = list(dict.fromkeys(f"`{problem.origin.file}`" for problem in self.problems))
-        return f"{len(self.problems)} problems in {', '.join(files)}"
+        return summarise_problems(self.problems, self._files)
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Every problem by its place, with what to do."""
-        if len(self.problems) == 1:
-            return ()
-        shown = tuple(
-            (f"{problem.origin}:", f"{problem.message}: {problem.change}") for problem in self.problems[:_SHOWN]
-        )
-        hidden = len(self.problems) - len(shown)
-        return (*shown, ("", f"and {hidden} more")) if hidden else shown
+        return list_problems(self.problems, self._files)
+
+    @property
+    def _files(self) -> tuple[str, ...]:
+        return tuple(problem.origin.file for problem in self.problems)
 
     @property
     def hint(self) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from buildpacks.installer.problems import list_problems, summarise_problems
 from lifecycle.cnb.kit import BuildpackError
 
 PYPROJECT = "pyproject.toml"
@@ -46,9 +47,6 @@ _REMEDIES: Mapping[ProblemKind, str] = {
     "no-readme": "set `package-mode = false` in `[tool.poetry]` if only the dependencies are wanted",
 }
 
-# A file that is wrong throughout is not made clearer by all its lines.
-_SHOWN = 30
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
@@ -82,20 +80,12 @@ class InvalidProject(BuildpackError):
     @property
     def summary(self) -> str:
         """The problem, or how many there are."""
-        if len(self.problems) == 1:
-            return f"{self.problems[0].origin}: {self.problems[0].message}"
-        return f"{len(self.problems)} problems in `{self.problems[0].origin.file}`"
+        return summarise_problems(self.problems, (self.problems[0].origin.file,))
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """Every problem by its place, with what to do; nothing for one alone, which the summary names."""
-        if len(self.problems) == 1:
-            return ()
-        shown = tuple(
-            (f"{problem.origin}:", f"{problem.message}: {problem.change}") for problem in self.problems[:_SHOWN]
-        )
-        hidden = len(self.problems) - len(shown)
-        return (*shown, ("", f"and {hidden} more")) if hidden else shown
+        """Every problem by its place, with what to do."""
+        return list_problems(self.problems, (self.problems[0].origin.file,))
 
     @property
     def hint(self) -> str | None:

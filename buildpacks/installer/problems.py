@@ -1,0 +1,45 @@
+"""How the problems of files that a person wrote are told: one for itself, several as a list by their places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+# A file that is wrong throughout is not made clearer by all its lines.
+_SHOWN = 30
+
+
+class Told(Protocol):
+    """A problem of a file."""
+
+    @property
+    def origin(self) -> object:
+        """Its text is the place; `None`: the file as a whole."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in one line."""
+
+    @property
+    def change(self) -> str:
+        """What to do, in one line; may be empty."""
+
+
+def summarise_problems(problems: Sequence[Told], files: Sequence[str]) -> str:
+    """Return the only one of `problems` by its place, or how many there are in which `files`; neither is empty."""
+    if len(problems) == 1:
+        return f"{problems[0].origin or files[0]}: {problems[0].message}"
+    names = ", ".join(f"`{name}`" for name in dict.fromkeys(files))
+    return f"{len(problems)} problems in {names}"
+
+
+def list_problems(problems: Sequence[Told], files: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return facts: every problem by its place, with what to do; nothing for one alone, which the summary names."""
+    if len(problems) == 1:
+        return ()
+    shown = tuple(
+        (f"{one.origin or files[0]}:", f"{one.message}: {one.change}" if one.change else one.message)
+        for one in problems[:_SHOWN]
+    )
+    hidden = len(problems) - len(shown)
+    return (*shown, ("", f"and {hidden} more")) if hidden else shown
