@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,32 +19,26 @@ from buildpacks.conda.targets import find_target
 from buildpacks.conda.wanted import read_wanted
 from buildpacks.conda.work import Work
 from buildpacks.installer import settings as installer_settings
-from buildpacks.installer.errors import DiskFull, MissingTool
+from buildpacks.installer.errors import MissingTool, naming_full_disk
 from buildpacks.installer.install import LOCK_NAME as PIP_LOCK_NAME
 from buildpacks.installer.into_prefix import WantedInPrefix, read_for_prefix
+from buildpacks.installer.layers import CACHE, CACHE_LAYER, is_unchanged
 from lifecycle.cnb.environment import read_env_files
-from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes, RestoredLayer
+from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes
 from lifecycle.cnb.layer import remove_tree
-
-CACHE_LAYER = "cache"
-_CACHE = Layer(name=CACHE_LAYER, types=LayerTypes(cache=True))
 
 
 def build(context: BuildContext) -> BuildResult:
     """Return the layers with the environment and the cache. Raises the errors of `buildpacks.conda.errors`."""
-    try:
+    with naming_full_disk():
         return _build(context)
-    except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(path=str(err.filename) if err.filename else None) from err
-        raise
 
 
 def _build(context: BuildContext) -> BuildResult:
     work = _read(context)
     pip = _read_pip_section(work)
     # Whatever happens next, what was downloaded stays.
-    context.keep_on_failure(_CACHE)
+    context.keep_on_failure(CACHE)
     installer = _rattler_version()
     packages = complete_hashes(work, lock_packages(work, solver=installer))
     conda = describe_conda(packages, platform=work.target.platform, installer=installer, prefix=work.prefix)
@@ -63,14 +56,14 @@ def _build(context: BuildContext) -> BuildResult:
     layer = _env_layer(work, conda, section)
     if restored is not None and restored.path is not None and not is_made:
         layer = replace(layer, env=read_env_files(restored.path / "env"))
-    is_unchanged = _is_unchanged(context, restored, layer, is_made=is_made)
-    if is_shared and not is_unchanged:
+    if _is_unchanged(context, layer, is_made=is_made):
+        return BuildResult(layers=(CACHE, layer), locks=locks)
+    if is_shared:
         context.say("Using the environment of another repository, whose packages are the same")
-    if is_unchanged or is_shared:
-        return BuildResult(layers=(_CACHE, layer), locks=locks)
+        return BuildResult(layers=(CACHE, layer), locks=locks)
     if not is_made:
         make_prefix(work, packages, key=key)
-    return BuildResult(layers=(_CACHE, finish_environment(work, layer, section, locks)), locks=locks)
+    return BuildResult(layers=(CACHE, finish_environment(work, layer, section, locks)), locks=locks)
 
 
 def _read(context: BuildContext) -> Work:
@@ -126,20 +119,13 @@ def _is_shared(work: Work, layer: Layer) -> bool:
     return work.context.is_shared(layer)
 
 
-def _is_unchanged(context: BuildContext, restored: RestoredLayer | None, layer: Layer, *, is_made: bool) -> bool:
-    """Whether the environment of the last image, or of the cache, is what this build would make."""
-    if restored is None or (layer.types.build and (is_made or restored.path is None)):
+def _is_unchanged(context: BuildContext, layer: Layer, *, is_made: bool) -> bool:
+    """Whether the environment of the last image is what this build would make; then a prefix that is made is not needed."""
+    if (is_made and layer.types.build) or not is_unchanged(context, layer, differences):
         return False
-    found = differences(restored.metadata, layer.metadata)
-    if not found:
-        context.say("Using the environment of the last build: nothing has changed")
-        if is_made:
-            remove_tree(context.layers_dir / ENV_LAYER)
-        return True
-    context.say("Discarding the environment of the last build since:")
-    for difference in found:
-        context.say(f"  {difference}")
-    return False
+    if is_made:
+        remove_tree(context.layers_dir / ENV_LAYER)
+    return True
 
 
 def _render_locks(work: Work, packages: tuple[LockedPackage, ...], section: PipSection | None) -> Mapping[str, str]:

@@ -43,6 +43,15 @@ class Compiled:
     """Files that are no valid Python for the interpreter."""
 
 
+def compile_environment(context: BuildContext, venv: Path, *, store: Path, python: Python) -> None:
+    """Give the packages of a virtual environment their bytecode, and say so. Raises as `compile_modules`."""
+    context.say("Compiling to bytecode")
+    done = compile_modules(
+        context, venv / "lib" / f"python{python.minor}" / "site-packages", store=store, python=python
+    )
+    context.say(f"Bytecode: {done.compiled} files compiled, {done.reused} from the cache")
+
+
 def compile_modules(context: BuildContext, library: Path, *, store: Path, python: Python) -> Compiled:
     """Give every module below `library` its bytecode, with `store` as memory; what `store` holds beside that is removed.
 

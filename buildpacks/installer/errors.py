@@ -10,6 +10,9 @@ kit.BuildpackError
 
 from __future__ import annotations
 
+import contextlib
+import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -150,6 +153,17 @@ class DiskFull(BuildpackError):
     def hint(self) -> str | None:
         """Where space is needed."""
         return "free some space where pybuild keeps its store (`XDG_CACHE_HOME`), or move the store"
+
+
+@contextlib.contextmanager
+def naming_full_disk() -> Iterator[None]:
+    """Raise `DiskFull` for what the system says when there is no space or no quota, until the context ends."""
+    try:
+        yield
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(path=str(err.filename) if err.filename else None) from err
+        raise
 
 
 @dataclass(eq=False, kw_only=True)

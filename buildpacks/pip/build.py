@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Mapping
-
-from buildpacks.installer.bytecode import compile_modules
+from buildpacks.installer.bytecode import compile_environment
 from buildpacks.installer.commands import ToolRun
-from buildpacks.installer.errors import DiskFull
+from buildpacks.installer.errors import naming_full_disk
 from buildpacks.installer.fingerprint import describe_python, differences, make_fingerprint
 from buildpacks.installer.inputs import make_inputs
 from buildpacks.installer.install import LOCK_NAME, clean, install_lock, make_environment
+from buildpacks.installer.layers import CACHE, CACHE_LAYER, VENV_LAYER, is_unchanged, make_venv_layer
 from buildpacks.installer.lock import Lock
 from buildpacks.installer.projects import list_files, remove_leftovers
 from buildpacks.installer.settings import read_settings
 from buildpacks.installer.steps import changes_of_projects, choose_installer, kept_lock, make_lock, read_wanted
 from buildpacks.installer.tools import Python, Tools, find_python, find_tools
-from buildpacks.pip.detect import SITE_PACKAGES, read_file_names
-from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes
-
-CACHE_LAYER = "cache"
-VENV_LAYER = "venv"
-_CACHE = Layer(name=CACHE_LAYER, types=LayerTypes(cache=True))
+from buildpacks.pip.detect import read_file_names
+from lifecycle.cnb.kit import BuildContext, BuildResult
 
 
 def build(context: BuildContext) -> BuildResult:
     """Return the layers with the packages and the cache. Raises the errors of `buildpacks.installer.errors`."""
-    try:
+    with naming_full_disk():
         return _build(context)
-    except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(path=str(err.filename) if err.filename else None) from err
-        raise
 
 
 def _build(context: BuildContext) -> BuildResult:
@@ -45,7 +35,7 @@ def _build(context: BuildContext) -> BuildResult:
     tools = find_tools(context, choose_installer(context, settings, found))
     run = ToolRun(context=context, found=found, cache_dir=cache_dir)
     # Whatever happens next, what was downloaded stays.
-    context.keep_on_failure(_CACHE)
+    context.keep_on_failure(CACHE)
     projects = found.local_projects
     before = list_files(projects)
     inputs = make_inputs(found, python=str(python), installer="pip" if tools.uv is None else "uv")
@@ -56,40 +46,13 @@ def _build(context: BuildContext) -> BuildResult:
         **make_fingerprint(lock, found, installer=tools.version, pip=tools.pip),
         **describe_python(python),
     }
-    venv = _venv_layer(context, fingerprint)
-    if not _is_unchanged(context, venv):
+    venv = make_venv_layer(context, fingerprint)
+    if not is_unchanged(context, venv, differences):
         _install(run, tools, python, lock)
         remove_leftovers(projects, before)
         changes = changes_of_projects(context, before, list_files(projects))
-        venv = _venv_layer(context, {**fingerprint, **changes})
-    return BuildResult(layers=(_CACHE, venv), locks={LOCK_NAME: lock.render()})
-
-
-def _venv_layer(context: BuildContext, fingerprint: Mapping[str, object]) -> Layer:
-    path = context.layers_dir / VENV_LAYER
-    is_for_build = any(entry.name == SITE_PACKAGES and entry.metadata.get("build") for entry in context.plan)
-    return Layer(
-        name=VENV_LAYER,
-        # Without the cache a layer that others build with would have to be made for every build.
-        types=LayerTypes(launch=True, build=is_for_build, cache=is_for_build),
-        metadata=fingerprint,
-        env={"VIRTUAL_ENV": str(path)},
-    )
-
-
-def _is_unchanged(context: BuildContext, layer: Layer) -> bool:
-    """Whether the environment of the last image, or of the cache, is what this build would make."""
-    restored = context.restored(VENV_LAYER)
-    if restored is None or (layer.types.build and restored.path is None):
-        return False
-    found = differences(restored.metadata, layer.metadata)
-    if not found:
-        context.say("Using the environment of the last build: nothing has changed")
-        return True
-    context.say("Discarding the environment of the last build since:")
-    for difference in found:
-        context.say(f"  {difference}")
-    return False
+        venv = make_venv_layer(context, {**fingerprint, **changes})
+    return BuildResult(layers=(CACHE, venv), locks={LOCK_NAME: lock.render()})
 
 
 def _install(run: ToolRun, tools: Tools, python: Python, lock: Lock) -> None:
@@ -97,7 +60,4 @@ def _install(run: ToolRun, tools: Tools, python: Python, lock: Lock) -> None:
     inside = make_environment(run, tools, python, venv)
     install_lock(run, tools, inside, lock)
     clean(venv, lock, tools.pip)
-    context.say("Compiling to bytecode")
-    library = venv / "lib" / f"python{python.minor}" / "site-packages"
-    compiled = compile_modules(context, library, store=run.cache_dir / "bytecode", python=inside)
-    context.say(f"Bytecode: {compiled.compiled} files compiled, {compiled.reused} from the cache")
+    compile_environment(context, venv, store=run.cache_dir / "bytecode", python=inside)

@@ -6,10 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from buildpacks.installer.layers import SITE_PACKAGES
 from lifecycle.cnb.kit import BuildPlan, DetectContext, NotDetected, Requirement
 
-# What this buildpack gives to others: packages on Python's path. Part of its public interface, as `python` is of that one's.
-SITE_PACKAGES = "site-packages"
 DEFAULT_FILE = "requirements.txt"
 FILES_VARIABLE = "BP_PIP_REQUIREMENT"
 _SEARCHED_DIRECTORIES = 2000

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from buildpacks.installer.errors import DiskFull
+from buildpacks.installer.errors import naming_full_disk
 from buildpacks.installer.fingerprint import describe_python, differences, make_fingerprint
 from buildpacks.installer.install import LOCK_NAME
+from buildpacks.installer.layers import CACHE, CACHE_LAYER, VENV_LAYER, is_unchanged, make_venv_layer
 from buildpacks.installer.projects import list_files, remove_leftovers
 from buildpacks.installer.steps import changes_of_projects
 from buildpacks.installer.tools import find_python, find_tools
-from buildpacks.poetry.detect import SITE_PACKAGES
 from buildpacks.poetry.install import install
 from buildpacks.poetry.kept import Answer
 from buildpacks.poetry.locking import ask_poetry
@@ -24,11 +23,7 @@ from buildpacks.poetry.root_project import hash_root
 from buildpacks.poetry.selection import select_extras, select_groups
 from buildpacks.poetry.settings import CONSTRAINTS_VARIABLE, read_settings
 from buildpacks.poetry.work import Work
-from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes
-
-CACHE_LAYER = "cache"
-VENV_LAYER = "venv"
-_CACHE = Layer(name=CACHE_LAYER, types=LayerTypes(cache=True))
+from lifecycle.cnb.kit import BuildContext, BuildResult
 
 
 def build(context: BuildContext) -> BuildResult:
@@ -36,18 +31,14 @@ def build(context: BuildContext) -> BuildResult:
 
     Raises the errors of `buildpacks.poetry.errors`, `buildpacks.poetry.failures` and `buildpacks.installer.errors`.
     """
-    try:
+    with naming_full_disk():
         return _build(context)
-    except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(path=str(err.filename) if err.filename else None) from err
-        raise
 
 
 def _build(context: BuildContext) -> BuildResult:
     work = _read(context)
     # Whatever happens next, what was downloaded stays.
-    context.keep_on_failure(_CACHE)
+    context.keep_on_failure(CACHE)
     answer = ask_poetry(work)
     packages = read_packages(work, answer)
     if not packages.lock.entries:
@@ -60,15 +51,15 @@ def _build(context: BuildContext) -> BuildResult:
         "the project": hash_root(context.app_dir, work.project),
         LOCK: "" if answer.lock is None else hashlib.sha256(answer.lock.encode()).hexdigest(),
     }
-    venv = _venv_layer(context, fingerprint)
-    if not _is_unchanged(context, venv):
+    venv = make_venv_layer(context, fingerprint)
+    if not is_unchanged(context, venv, differences):
         projects = _written_projects(work, packages.found.local_projects)
         before = list_files(projects)
         install(work, tools, answer, packages, venv=context.layer_dir(VENV_LAYER))
         remove_leftovers(projects, before)
         changes = changes_of_projects(context, before, list_files(projects))
-        venv = _venv_layer(context, {**fingerprint, **changes})
-    return BuildResult(layers=(_CACHE, venv), locks=_locks(packages.lock.render(), answer))
+        venv = make_venv_layer(context, {**fingerprint, **changes})
+    return BuildResult(layers=(CACHE, venv), locks=_locks(packages.lock.render(), answer))
 
 
 def _read(context: BuildContext) -> Work:
@@ -96,33 +87,6 @@ def _describe(work: Work, uv: str) -> str:
 def _written_projects(work: Work, local: tuple[Path, ...]) -> tuple[Path, ...]:
     """The projects whose installation runs programs that may write beside their sources."""
     return local if work.project.build_script is None else (*local, work.context.app_dir)
-
-
-def _venv_layer(context: BuildContext, fingerprint: Mapping[str, object]) -> Layer:
-    path = context.layers_dir / VENV_LAYER
-    is_for_build = any(entry.name == SITE_PACKAGES and entry.metadata.get("build") for entry in context.plan)
-    return Layer(
-        name=VENV_LAYER,
-        # Without the cache a layer that others build with would have to be made for every build.
-        types=LayerTypes(launch=True, build=is_for_build, cache=is_for_build),
-        metadata=fingerprint,
-        env={"VIRTUAL_ENV": str(path)},
-    )
-
-
-def _is_unchanged(context: BuildContext, layer: Layer) -> bool:
-    """Whether the environment of the last image, or of the cache, is what this build would make."""
-    restored = context.restored(VENV_LAYER)
-    if restored is None or (layer.types.build and restored.path is None):
-        return False
-    found = differences(restored.metadata, layer.metadata)
-    if not found:
-        context.say("Using the environment of the last build: nothing has changed")
-        return True
-    context.say("Discarding the environment of the last build since:")
-    for difference in found:
-        context.say(f"  {difference}")
-    return False
 
 
 def _locks(requirements: str, answer: Answer) -> Mapping[str, str]:

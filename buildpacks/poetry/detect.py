@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from buildpacks.installer.layers import SITE_PACKAGES
 from buildpacks.poetry.document import Document, mentions_poetry, parse_document, read_content
 from buildpacks.poetry.errors import PYPROJECT, InvalidProject
 from buildpacks.poetry.project import LOCK, PythonRange
@@ -11,8 +12,6 @@ from buildpacks.poetry.reading import read_python
 from buildpacks.poetry.settings import VERSION_VARIABLE, Settings, read_settings
 from lifecycle.cnb.kit import BuildPlan, DetectContext, NotDetected, Requirement
 
-# What this buildpack gives to others: packages on Python's path. Part of its public interface, as it is of the pip buildpack's.
-SITE_PACKAGES = "site-packages"
 # Between ranges of which one must be met, each as PEP 440 writes it; what the python buildpack reads.
 _OR = " || "
 _BACKEND = "poetry.core"

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from buildpacks.installer.bytecode import compile_modules
+from buildpacks.installer.bytecode import compile_environment
 from buildpacks.installer.commands import ToolRun
 from buildpacks.installer.diagnosis import CONTRADICTION, UNEXPLAINED
 from buildpacks.installer.errors import InstallationFailed
@@ -48,10 +48,7 @@ def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, ven
     clean(venv, packages.lock, tools.pip)
     if answer.lock is not None:
         write_atomically(venv / LOCK, answer.lock.encode())
-    work.context.say("Compiling to bytecode")
-    library = venv / "lib" / f"python{work.python.minor}" / "site-packages"
-    compiled = compile_modules(work.context, library, store=work.cache_dir / "bytecode", python=inside)
-    work.context.say(f"Bytecode: {compiled.compiled} files compiled, {compiled.reused} from the cache")
+    compile_environment(work.context, venv, store=work.cache_dir / "bytecode", python=inside)
 
 
 def _is_installed_by_uv(work: Work, run: ToolRun, tools: Tools, inside: Python, packages: Packages) -> bool:
