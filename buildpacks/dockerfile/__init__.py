@@ -1,0 +1,1 @@
+"""The buildpack for the Dockerfile of a repository."""
