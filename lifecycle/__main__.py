@@ -1,4 +1,4 @@
-"""The phases as programs of the build image: `/cnb/lifecycle/detector` and `/cnb/lifecycle/builder`.
+"""The phases as programs of the build image: `/cnb/lifecycle/detector`, `builder`, and pybuild's own.
 
 The name under which this is started chooses the phase, or else the first argument (`python -m lifecycle detector`). Everything
 comes in through flags, `CNB_*` variables and files, and goes out through files (platform.md, "Detect" and "Build").
@@ -33,6 +33,7 @@ from lifecycle.detection import render_detection
 from lifecycle.errors import ArgumentsError, FileProblem, PlatformApiUnsupported
 from lifecycle.fix import FixRequest, fix
 from lifecycle.flags import Flag, Inputs, parse_flags
+from lifecycle.generate import GenerateRequest, generate
 from lifecycle.log import LOG_LEVELS, StreamLog
 from lifecycle.programs import Surroundings
 
@@ -50,6 +51,7 @@ _COMMON_FLAGS = (
     Flag(name="platform", variable="CNB_PLATFORM_DIR", default="/platform"),
     Flag(name="version", variable="", default="", is_switch=True),
 )
+_GENERATED = Flag(name="generated", variable="CNB_GENERATED_DIR", default="<layers>/generated")
 _DETECTOR_FLAGS = (
     *_COMMON_FLAGS,
     # Without a value: `<layers>/order.toml` if there is one, else the builder's.
@@ -57,7 +59,7 @@ _DETECTOR_FLAGS = (
     Flag(name="system", variable="CNB_SYSTEM_PATH", default="/cnb/system.toml"),
     # What platforms pass to a lifecycle with image extensions; without extensions they name nothing.
     Flag(name="extensions", variable="CNB_EXTENSIONS_DIR", default="/cnb/extensions"),
-    Flag(name="generated", variable="CNB_GENERATED_DIR", default="<layers>/generated"),
+    _GENERATED,
     Flag(name="run", variable="CNB_RUN_PATH", default="/cnb/run.toml"),
 )
 
@@ -161,10 +163,23 @@ def _run_fixer(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None
     fix(request, _make_log(inputs))
 
 
+def _run_generator(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
+    request = GenerateRequest(
+        group=read_group(inputs.path("group")),
+        plan=read_resolved_plan(inputs.path("plan")),
+        buildpacks_dir=inputs.path("buildpacks"),
+        generated_dir=inputs.path("generated"),
+        surroundings=_make_surroundings(inputs),
+        env=start_environment(env),
+    )
+    generate(request, _make_log(inputs))
+
+
 _PROGRAMS: Mapping[str, tuple[Sequence[Flag], Callable[[Inputs, ApiVersion, Mapping[str, str]], None]]] = {
     "detector": (_DETECTOR_FLAGS, _run_detector),
     "builder": (_COMMON_FLAGS, _run_builder),
     "fixer": (_COMMON_FLAGS, _run_fixer),
+    "generator": ((*_COMMON_FLAGS, _GENERATED), _run_generator),
 }
 
 

@@ -12,6 +12,7 @@ CnbError
   AnalyzeError              32
   RestoreError              42
   BuildpackFailed           51   a `bin/build` or `bin/fix` gave up
+    GenerateFailed          91   the same of a `bin/generate`
   BuildOutputError          52   a `bin/build` left something that the contract does not allow
   ExportError               62   what was built cannot become an image
 """
@@ -197,14 +198,14 @@ class RestoreError(CnbError):
 
 @dataclass(eq=False, kw_only=True)
 class BuildpackFailed(CnbError):
-    """A buildpack's `bin/build`, or its `bin/fix`, ended with another status than 0, or could not be started."""
+    """A buildpack's `bin/build`, `bin/fix` or `bin/generate` ended with another status than 0, or could not be started."""
 
     exit_code: ClassVar[int] = 51
     buildpack: BuildpackId
     version: str
     status: int | None
     reason: str | None = None
-    program: Literal["build", "fix"] = "build"
+    program: Literal["build", "fix", "generate"] = "build"
 
     @property
     def summary(self) -> str:
@@ -216,6 +217,13 @@ class BuildpackFailed(CnbError):
     def hint(self) -> str | None:
         """Where the cause stands."""
         return "its own message is above" if self.status is not None else None
+
+
+@dataclass(eq=False, kw_only=True)
+class GenerateFailed(BuildpackFailed):
+    """A buildpack could not say how its image is to be made."""
+
+    exit_code: ClassVar[int] = 91
 
 
 @dataclass(eq=False, kw_only=True)

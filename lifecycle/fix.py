@@ -13,7 +13,7 @@ from pathlib import Path
 from lifecycle.catalogue import read_buildpack
 from lifecycle.cnb.group import Group
 from lifecycle.log import PhaseLog
-from lifecycle.programs import Surroundings, has_fix_program, run_fix_program
+from lifecycle.programs import Surroundings, has_program, run_fix_program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,6 @@ def fix(request: FixRequest, log: PhaseLog) -> None:
     """Run the programs, in the order of the group. Raises `BuildpackFailed`, and what `read_buildpack` raises."""
     for element in request.group.elements:
         descriptor = read_buildpack(element, request.buildpacks_dir)
-        if has_fix_program(descriptor):
+        if has_program(descriptor, "fix"):
             log.info(f"---> {descriptor.id} {descriptor.version}")
             run_fix_program(descriptor, request.surroundings, request.env, on_line=log.info)

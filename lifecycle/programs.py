@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV, EXEC_ENV_BUILDPACK_API
 from lifecycle.cnb.buildpack import Descriptor
@@ -15,7 +16,7 @@ from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.plan import BuildPlan, PlanEntry, read_build_plan, write_buildpack_plan
 from lifecycle.cnb.target import Target
 from lifecycle.detection import Outcome
-from lifecycle.errors import BuildpackFailed
+from lifecycle.errors import BuildpackFailed, GenerateFailed
 
 _PASSED, _NOT_FOR_IT = 0, 100
 
@@ -78,25 +79,13 @@ def run_build_program(
         own = {"CNB_BP_PLAN_PATH": str(plan_path), "CNB_LAYERS_DIR": str(layers_dir)}
         program = descriptor.directory / "bin" / "build"
         argv = [str(program), str(layers_dir), str(surroundings.platform_dir), str(plan_path)]
-        try:
-            result = run_command(
-                argv,
-                env=program_environment(descriptor, surroundings, env, own),
-                cwd=surroundings.app_dir,
-                on_line=on_line,
-            )
-        except CommandNotStarted as err:
-            reason = f"could not be started: {err.reason}"
-            raise BuildpackFailed(
-                buildpack=descriptor.id, version=descriptor.version, status=None, reason=reason
-            ) from err
-    if result.status != 0:
-        raise BuildpackFailed(buildpack=descriptor.id, version=descriptor.version, status=result.status)
+        own_env = program_environment(descriptor, surroundings, env, own)
+        _run("build", descriptor, argv, own_env, surroundings.app_dir, on_line)
 
 
-def has_fix_program(descriptor: Descriptor) -> bool:
-    """Return whether the buildpack can write files of the application as it wants them to be: an extension of pybuild's."""
-    return (descriptor.directory / "bin" / "fix").is_file()
+def has_program(descriptor: Descriptor, name: str) -> bool:
+    """Return whether the buildpack has `bin/<name>`: not every one has a `fix` or a `generate`, which are pybuild's own there."""
+    return (descriptor.directory / "bin" / name).is_file()
 
 
 def run_fix_program(
@@ -105,14 +94,51 @@ def run_fix_program(
     """Run the buildpack's `bin/fix` in the application directory. Raises `BuildpackFailed`."""
     argv = [str(descriptor.directory / "bin" / "fix"), str(surroundings.platform_dir)]
     own_env = program_environment(descriptor, surroundings, env, {})
-    identity, version = descriptor.id, descriptor.version
+    _run("fix", descriptor, argv, own_env, surroundings.app_dir, on_line)
+
+
+def run_generate_program(
+    descriptor: Descriptor,
+    surroundings: Surroundings,
+    env: Mapping[str, str],
+    own: Mapping[str, str],
+    *,
+    output_dir: Path,
+    plan: tuple[PlanEntry, ...],
+    on_line: Callable[[str], None],
+) -> None:
+    """Run `bin/generate` in the application directory (image_extension.md, "Generation"); `own` are variables for it alone.
+
+    Raises `GenerateFailed`.
+    """
+    with tempfile.TemporaryDirectory(prefix="plan-") as directory:
+        plan_path = Path(directory, "plan.toml")
+        write_buildpack_plan(plan_path, plan)
+        outputs = {"CNB_BP_PLAN_PATH": str(plan_path), "CNB_OUTPUT_DIR": str(output_dir), **own}
+        program = descriptor.directory / "bin" / "generate"
+        argv = [str(program), str(output_dir), str(surroundings.platform_dir), str(plan_path)]
+        own_env = program_environment(descriptor, surroundings, env, outputs)
+        _run("generate", descriptor, argv, own_env, surroundings.app_dir, on_line)
+
+
+def _run(
+    program: Literal["build", "fix", "generate"],
+    descriptor: Descriptor,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    app_dir: Path,
+    on_line: Callable[[str], None],
+) -> None:
+    failed = GenerateFailed if program == "generate" else BuildpackFailed
     try:
-        result = run_command(argv, env=own_env, cwd=surroundings.app_dir, on_line=on_line)
+        status = run_command(argv, env=env, cwd=app_dir, on_line=on_line).status
     except CommandNotStarted as err:
         reason = f"could not be started: {err.reason}"
-        raise BuildpackFailed(buildpack=identity, version=version, status=None, reason=reason, program="fix") from err
-    if result.status != 0:
-        raise BuildpackFailed(buildpack=identity, version=version, status=result.status, program="fix")
+        raise failed(
+            buildpack=descriptor.id, version=descriptor.version, status=None, reason=reason, program=program
+        ) from err
+    if status != _PASSED:
+        raise failed(buildpack=descriptor.id, version=descriptor.version, status=status, program=program)
 
 
 def program_environment(

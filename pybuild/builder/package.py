@@ -38,7 +38,7 @@ OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
 # -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
 _SHEBANG = b"#!/usr/bin/python3 -IB\n"
-_PROGRAMS = ("detector", "builder", "fixer")
+_PROGRAMS = ("detector", "builder", "fixer", "generator")
 # What the lifecycle imports beside the standard library, and what buildpacks do.
 _LIFECYCLE_LIBRARIES = ("packaging", "tomli_w")
 _BUILDPACK_LIBRARIES = (*_LIFECYCLE_LIBRARIES, "yaml")
