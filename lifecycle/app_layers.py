@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.environment import LayerEnvironment
 from lifecycle.log import PhaseLog
 from lifecycle.oci.archive import TarWriter
 from lifecycle.oci.blob import write_layer_blob
 from lifecycle.oci.config import History
-from lifecycle.oci.digest import Digest
 from lifecycle.oci.image import Image, Layer
 
 

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 import click
 from click.shell_completion import get_completion_class
 
+from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.toml import write_atomically
 from lifecycle.detection import render_detection
 from lifecycle.exporters import Output, parse_output
-from lifecycle.oci.errors import InvalidValue
 from pybuild import __version__
 from pybuild.build import build_image, detect_repository, find_fixes
 from pybuild.builder import (

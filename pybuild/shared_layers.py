@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.buildpack import Descriptor as Buildpack
-from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.errors import ConfigurationError, InvalidValue
 from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.shared import NamedKey, layer_key, shared_layers_of
 from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
 from lifecycle.export import ExportedImage, SharedLayer
 from lifecycle.launch_facts import LAUNCH_FACTS_LABEL
 from lifecycle.oci.descriptor import Descriptor, parse_descriptor
-from lifecycle.oci.digest import Digest
 from lifecycle.oci.errors import OciError
 from lifecycle.oci.image import Layer
 from pybuild.builder.kept import mark_used
@@ -85,7 +85,7 @@ class SharedLayers:
         try:
             text = read_regular_file(self.directory / key, follow_links=False).decode()
             return self._parse(parse_json(text, source=key))
-        except (ConfigurationError, OciError, UnicodeDecodeError):
+        except (ConfigurationError, InvalidValue, OciError, UnicodeDecodeError):
             return None
 
     def _blob(self, digest: Digest) -> Path:

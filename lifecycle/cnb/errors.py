@@ -2,6 +2,7 @@
 
 CnbError                    1
   ConfigurationError        3   a file that a person or a program wrote does not say what it must
+  InvalidValue              3   text that is no digest, reference, location, manifest or config
   command.CommandError          a program could not be started, or took too long
   kit.BuildpackError            a buildpack cannot do its work, and knows why
   (each package draws its own tree in its own `errors.py`)
@@ -59,6 +60,27 @@ class ConfigurationError(CnbError):
         """`path:line: message`."""
         place = str(self.path) if self.line is None else f"{self.path}:{self.line}"
         return f"{place}: {self.message}"
+
+    @property
+    def hint(self) -> str | None:
+        """The advice that the raiser gave."""
+        return self.advice
+
+
+@dataclass(eq=False)
+class InvalidValue(CnbError):
+    """A text does not have the form that its kind needs. `subject` is the text or where it stands."""
+
+    exit_code: ClassVar[int] = 3
+
+    subject: str
+    message: str
+    advice: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """Subject and message."""
+        return f"{self.subject}: {self.message}"
 
     @property
     def hint(self) -> str | None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from lifecycle.cnb.errors import InvalidValue
 from lifecycle.exporters.archive import ArchiveOutput
 from lifecycle.exporters.layout import LayoutOutput
-from lifecycle.oci.errors import InvalidValue
 from lifecycle.oci.image import Image
 from lifecycle.oci.location import Transport, parse_location
 

@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from lifecycle.cnb.errors import InvalidValue
+from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.place import check_place, writing_to
 from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
-from lifecycle.oci.errors import InvalidValue
 from lifecycle.oci.image import Image, Layer
 from lifecycle.oci.layout import BLOBS_DIR, INDEX_FILE, LAYOUT_FILE
 from lifecycle.oci.layout_writer import LAYOUT_CONTENT, index_entries, render_index
 from lifecycle.oci.location import Location, Transport
-from lifecycle.oci.reference import Reference
 from lifecycle.oci.verify import verify_stream
 
 DEFAULT_TAG = "latest"

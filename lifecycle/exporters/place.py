@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from lifecycle.oci.errors import InvalidValue
+from lifecycle.cnb.errors import InvalidValue
 
 
 @contextlib.contextmanager

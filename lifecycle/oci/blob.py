@@ -19,9 +19,9 @@ from typing import BinaryIO
 
 from isal import isal_zlib
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.oci.archive import TarWriter
 from lifecycle.oci.descriptor import GZIP_LAYER_TYPE, Descriptor
-from lifecycle.oci.digest import Digest
 from lifecycle.oci.tar import Readable
 
 _LEVEL = 2

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.jsontext import render_json
 from lifecycle.cnb.toml import Table
 from lifecycle.oci.descriptor import parse_string_map
-from lifecycle.oci.digest import Digest
 from lifecycle.oci.document import parse_document
 
 _KNOWN = frozenset({"architecture", "os", "variant", "created", "author", "config", "rootfs", "history"})

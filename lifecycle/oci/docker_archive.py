@@ -14,16 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.reference import Reference
 from lifecycle.cnb.toml import Table
 from lifecycle.oci.blob import compress_layer_blob
 from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import CONFIG_TYPE, GZIP_LAYER_TYPE, Descriptor
-from lifecycle.oci.digest import Digest
 from lifecycle.oci.document import SIZE_LIMIT, parse_document
 from lifecycle.oci.errors import BlobMismatch, BrokenImage, ImageNotFound
 from lifecycle.oci.image import Image, assemble_image
 from lifecycle.oci.manifest import Manifest
-from lifecycle.oci.reference import Reference
 from lifecycle.oci.tar import Member, MemberKind, TarReader
 from lifecycle.oci.verify import open_regular
 
@@ -35,7 +35,7 @@ _LINK_LIMIT = 8
 def read_docker_archive(path: Path, name: str | None, scratch: Path) -> Image:
     """Return the image called `name`, or the only one. Its layers are put into `scratch`, compressed where they were not.
 
-    The archive has no manifest, so one is made. Raises `OciError`, `ConfigurationError`.
+    The archive has no manifest, so one is made. Raises `OciError`, `ConfigurationError`, `InvalidValue`.
     """
     with _open(path, scratch) as stream:
         members = {_normalized(member.name): member for member in TarReader(stream, source=str(path))}

@@ -2,7 +2,6 @@
 
 CnbError
   OciError                   3
-    InvalidValue             3   text that is no digest, reference, location, manifest or config
     ImageNotFound            3   nothing is where an image was said to be
     BrokenImage              3   the files of an image contradict each other
       BlobMismatch           3   a blob is not what its descriptor says
@@ -39,10 +38,6 @@ class OciError(CnbError):
     def hint(self) -> str | None:
         """The advice that the raiser gave."""
         return self.advice
-
-
-class InvalidValue(OciError):
-    """A text does not have the form that its kind needs."""
 
 
 class ImageNotFound(OciError):

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.oci.config import History, ImageConfig
 from lifecycle.oci.descriptor import CONFIG_TYPE, MANIFEST_TYPE, Descriptor
-from lifecycle.oci.digest import Digest
 from lifecycle.oci.errors import BrokenImage
 from lifecycle.oci.manifest import Manifest
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import (
@@ -19,7 +20,6 @@ from lifecycle.oci.descriptor import (
     Descriptor,
     parse_descriptor,
 )
-from lifecycle.oci.digest import Digest
 from lifecycle.oci.docker_archive import read_docker_archive
 from lifecycle.oci.document import SIZE_LIMIT, parse_document
 from lifecycle.oci.errors import BrokenImage, ImageNotFound, UnsupportedImage
@@ -43,7 +43,7 @@ def read_image(location: Location | str, *, scratch: Path | None = None) -> Imag
     live as long as the image. Of several platforms this machine's is taken.
 
     Raises:
-        OciError, ConfigurationError: there is no such image, it is damaged, or of a kind that is not read here.
+        OciError, ConfigurationError, InvalidValue: there is no such image, it is damaged, or of a kind that is not read here.
     """
     place = parse_location(location) if isinstance(location, str) else location
     if place.transport is Transport.OCI:
@@ -57,7 +57,7 @@ def read_image(location: Location | str, *, scratch: Path | None = None) -> Imag
 
 
 def read_index(directory: Path) -> tuple[Descriptor, ...]:
-    """Return the entries of a layout's `index.json`. Raises `OciError`, `ConfigurationError`."""
+    """Return the entries of a layout's `index.json`. Raises `OciError`, `ConfigurationError`, `InvalidValue`."""
     marker = directory / LAYOUT_FILE
     if not marker.exists():
         raise ImageNotFound(str(directory), f"is not an OCI image layout: it has no file `{LAYOUT_FILE}`")
@@ -75,7 +75,7 @@ def blob_path(directory: Path, digest: Digest) -> Path:
 
 
 def referenced_digests(directory: Path, entries: Sequence[Descriptor]) -> frozenset[Digest]:
-    """Return the digests of every blob that `entries` lead to. Raises `OciError`, `ConfigurationError`."""
+    """Return the digests of every blob that `entries` lead to. Raises `OciError`, `ConfigurationError`, `InvalidValue`."""
     found: set[Digest] = set()
     pending = list(entries)
     while pending:

@@ -12,11 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.jsontext import render_json
 from lifecycle.cnb.toml import write_atomically
 from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION, Descriptor
 from lifecycle.oci.document import parse_document
-from lifecycle.oci.errors import InvalidValue
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import BLOBS_DIR, INDEX_FILE, LAYOUT_FILE, blob_path, read_index, referenced_digests
 from lifecycle.oci.verify import read_document, verify_content, verify_stream
@@ -72,7 +72,7 @@ class LayoutWriter:
     def tag(self, image: Image, tags: Sequence[str]) -> None:
         """Point `tags` at `image`, which was added; other tags stay. Without any, `image` is the one without a name.
 
-        Raises `OciError`, `ConfigurationError`, `OSError`.
+        Raises `OciError`, `ConfigurationError`, `InvalidValue`, `OSError`.
         """
         kept: list[Mapping[str, object]] = []
         path = self._directory / INDEX_FILE
@@ -96,7 +96,7 @@ class LayoutWriter:
     def remove_unreferenced(self) -> int:
         """Remove blobs that no entry of the index leads to; return how many bytes they had.
 
-        Raises `OciError`, `ConfigurationError`, `OSError`.
+        Raises `OciError`, `ConfigurationError`, `InvalidValue`, `OSError`.
         """
         needed = referenced_digests(self._directory, read_index(self._directory))
         paths = {blob_path(self._directory, digest) for digest in needed}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from lifecycle.oci.errors import InvalidValue
+from lifecycle.cnb.errors import InvalidValue
 
 
 class Transport(str, Enum):

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.oci.descriptor import Descriptor
-from lifecycle.oci.digest import Digest
 from lifecycle.oci.document import SIZE_LIMIT
 from lifecycle.oci.errors import BlobMismatch, BrokenImage, ImageNotFound
 

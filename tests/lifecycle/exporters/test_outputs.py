@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.errors import InvalidValue
 from lifecycle.exporters import check_outputs, parse_output, write_outputs
-from lifecycle.oci.errors import InvalidValue, OciError
+from lifecycle.oci.errors import OciError
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
 from tests.lifecycle.oci.images import file_layer, image_of

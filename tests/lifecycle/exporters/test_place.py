@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.errors import InvalidValue
 from lifecycle.exporters import check_outputs, parse_output
 from lifecycle.exporters.place import check_place, writing_to
-from lifecycle.oci.errors import InvalidValue
 
 
 @pytest.mark.parametrize("transport", ["oci", "oci-archive", "docker-archive"])

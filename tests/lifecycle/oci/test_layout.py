@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.cnb.errors import CnbError
+from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.errors import CnbError, InvalidValue
 from lifecycle.oci.descriptor import INDEX_TYPE, MANIFEST_TYPE
-from lifecycle.oci.digest import Digest
-from lifecycle.oci.errors import BlobMismatch, BrokenImage, ImageNotFound, InvalidValue, UnsupportedImage
+from lifecycle.oci.errors import BlobMismatch, BrokenImage, ImageNotFound, UnsupportedImage
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image, read_index
 from lifecycle.oci.layout_writer import open_layout

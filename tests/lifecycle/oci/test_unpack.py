@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.oci.blob import compress_layer_blob
-from lifecycle.oci.digest import Digest
 from lifecycle.oci.errors import UnpackFailed
 from lifecycle.oci.unpack import unpack_image
 from tests.lifecycle.oci.images import file_layer, image_of, layer_of, member, tar_layer

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from lifecycle.oci.errors import InvalidValue
-from lifecycle.oci.reference import Reference
+from lifecycle.cnb.errors import InvalidValue
+from lifecycle.cnb.reference import Reference
 
 DIGEST = "sha256:" + "a" * 64
 

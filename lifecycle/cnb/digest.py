@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from lifecycle.oci.errors import InvalidValue
+from lifecycle.cnb.errors import InvalidValue
 
 # The registered algorithms; sha384 is not one of them. Length of the hexadecimal part.
 _HEX_LENGTHS = {"sha256": 64, "sha512": 128}

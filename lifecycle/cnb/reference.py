@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lifecycle.oci.digest import Digest
-from lifecycle.oci.errors import InvalidValue
+from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.errors import InvalidValue
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
