@@ -4,8 +4,8 @@ The name under which this is started chooses the phase, or else the first argume
 comes in through flags, `CNB_*` variables and files, and goes out through files (platform.md, "Detect" and "Build").
 
 Two variables of pybuild's own name files for the process that started the phase: `PYBUILD_DETECTION_PATH` gets the detection
-as JSON, also one that found nothing; `PYBUILD_ERROR_PATH` gets the error that ended the phase, which
-is then not on stderr: the process that started the phase shows it.
+as JSON, also one that found nothing, with the groups after the one that fits; `PYBUILD_ERROR_PATH` gets the error that ended the
+phase, which is then not on stderr: the process that started the phase shows it.
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ def _choose_program(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 def _run_detector(inputs: Inputs, api: ApiVersion, env: Mapping[str, str]) -> None:
     log = _make_log(inputs)
+    wanted = env.get("PYBUILD_DETECTION_PATH")
     request = DetectRequest(
         order=read_order(_order_path(inputs)),
         buildpacks_dir=inputs.path("buildpacks"),
@@ -128,9 +129,9 @@ def _run_detector(inputs: Inputs, api: ApiVersion, env: Mapping[str, str]) -> No
         env=start_environment(env),
         system=_read_system(inputs.path("system"), api),
         platform_api=api,
+        looks_further=bool(wanted),
     )
     detection = detect(request, log)
-    wanted = env.get("PYBUILD_DETECTION_PATH")
     if wanted:
         write_atomically(Path(wanted), render_detection(detection).encode())
     if detection.group is None:

@@ -43,6 +43,8 @@ class DetectRequest:
     env: Mapping[str, str]
     system: System = field(default_factory=System)
     platform_api: ApiVersion = PLATFORM_APIS[-1]
+    looks_further: bool = False
+    """Whether the groups after the one that fits are asked as well, so that a person learns what else could be built."""
 
 
 class _Standing(Enum):
@@ -65,22 +67,28 @@ class _Placed:
 def detect(request: DetectRequest, log: PhaseLog) -> Detection:
     """Return the first group of the order that fits, or a detection without a group; all trials are in it either way.
 
+    What buildpacks of later groups say does not matter any more, not even that they cannot answer.
+
     Raises `MissingBuildpack`, `BuildpackApiUnsupported`, `CompositeCycle` and `ConfigurationError` before anything runs.
     """
     order = request.system.surround(request.order)
     catalogue = read_catalogue(order, request.buildpacks_dir)
     answers: dict[str, Answer] = {}
     trials: list[GroupTrial] = []
-    for group in order.groups:
-        for placed in _expand(group, (), request, catalogue):
-            answers |= _ask(placed, answers, request, log)
-            resolution = _resolve(placed, answers)
-            trials.append(_describe(placed, answers, resolution))
-            if resolution.chosen is not None:
-                chosen = Group(elements=tuple(_element(candidate, catalogue) for candidate in resolution.chosen))
-                return Detection(group=chosen, plan=resolution.plan, trials=tuple(trials))
-    _show_failures(answers, log)
-    return Detection(group=None, plan=ResolvedPlan(), trials=tuple(trials))
+    chosen: Group | None = None
+    plan = ResolvedPlan()
+    for placed in (placed for group in order.groups for placed in _expand(group, (), request, catalogue)):
+        answers |= _ask(placed, answers, request, log, is_settled=chosen is not None)
+        resolution = _resolve(placed, answers)
+        trials.append(_describe(placed, answers, resolution))
+        if chosen is None and resolution.chosen is not None:
+            chosen = Group(elements=tuple(_element(candidate, catalogue) for candidate in resolution.chosen))
+            plan = resolution.plan
+            if not request.looks_further:
+                break
+    if chosen is None:
+        _show_failures(answers, log)
+    return Detection(group=chosen, plan=plan, trials=tuple(trials))
 
 
 def _expand(
@@ -132,7 +140,12 @@ def _find_restriction(member: GroupMember, descriptor: Descriptor, request: Dete
 
 
 def _ask(
-    placed: tuple[_Placed, ...], answers: Mapping[str, Answer], request: DetectRequest, log: PhaseLog
+    placed: tuple[_Placed, ...],
+    answers: Mapping[str, Answer],
+    request: DetectRequest,
+    log: PhaseLog,
+    *,
+    is_settled: bool,
 ) -> Mapping[str, Answer]:
     """Return the answers of those that were not asked before, by `id@version`."""
     asked = [one.descriptor for one in placed if one.standing is _Standing.ASKED and str(one.descriptor) not in answers]
@@ -144,7 +157,7 @@ def _ask(
         )
     new = {str(descriptor): answer for descriptor, answer in zip(asked, found, strict=True)}
     for name, answer in new.items():
-        _show(name, answer, log.info if answer.outcome is Outcome.ERRORED else log.detail)
+        _show(name, answer, log.info if answer.outcome is Outcome.ERRORED and not is_settled else log.detail)
     return new
 
 

@@ -55,13 +55,28 @@ class Detection:
         """Return every buildpack that does not take part with the first reason found, in the order of the trials."""
         chosen = set() if self.group is None else {element.id for element in self.group.elements}
         reasons: dict[str, str] = {}
-        for trial in self.trials:
+        for trial in self.trials[: self._winner]:
             for member in trial.members:
                 # One that passed in a group that did not fit has nothing to answer for.
                 refused = member.outcome is not Outcome.PASSED and member.id not in chosen
                 if member.reason is not None and refused:
                     reasons.setdefault(member.id, member.reason)
         return tuple(reasons.items())
+
+    def alternatives(self) -> tuple[tuple[BuildpackId, str | None], ...]:
+        """Return what else would build the application: the last buildpack of each later group that fits, with its reason."""
+        chosen = set() if self.group is None else {element.id for element in self.group.elements}
+        found: dict[BuildpackId, str | None] = {}
+        for trial in self.trials[self._winner :]:
+            members = [member for member in trial.members if member.outcome is Outcome.PASSED]
+            if trial.passed and members[-1].id not in chosen:
+                found.setdefault(members[-1].id, members[-1].reason)
+        return tuple(found.items())
+
+    @property
+    def _winner(self) -> int:
+        """Number of trials up to the one that the group comes from, or of all."""
+        return next((number for number, trial in enumerate(self.trials, start=1) if trial.passed), len(self.trials))
 
     def error(self, *, app_dir: Path) -> NothingDetected:
         """Return the error that says why no group fits."""

@@ -31,7 +31,7 @@ from pybuild.environment import LAYERS, BuildEnvironment
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.host import read_host_settings
 from pybuild.log import Log
-from pybuild.report import BuildReport
+from pybuild.report import BuildReport, choosing
 from pybuild.shared_layers import SharedLayers
 from pybuild.source import Source, fetch_source, source_identity
 from pybuild.store import Application, open_application
@@ -230,6 +230,8 @@ def _detect(request: BuildRequest, environment: BuildEnvironment, log: Log) -> t
         log.info(f"{element.id} {element.version}")
     for buildpack, reason in detection.reasons():
         log.info(f"not {buildpack}: {reason}")
+    for alternative, found in detection.alternatives():
+        log.info(f"{alternative} {choosing(alternative)}" + (f" ({found})" if found else ""))
     return detection, detection.group
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.detection import Detection, Outcome, render_detection
 from lifecycle.export import ExportedImage
 from pybuild.source import Source
@@ -83,14 +84,25 @@ def describe_detection(detection: Detection) -> list[str]:
     """A line for each buildpack that was tried: whether it would run, and why or why not."""
     chosen = {element.id for element in detection.group.elements} if detection.group else set()
     reasons = dict(detection.reasons())
+    alternatives = dict(detection.alternatives())
     lines: dict[str, str] = {}
     for trial in detection.trials:
         for member in trial.members:
             would_run = member.id in chosen and member.outcome is Outcome.PASSED
-            reason = member.reason if would_run else reasons.get(member.id, "its group does not fit")
+            if would_run:
+                reason = member.reason
+            elif member.id in alternatives:
+                reason = f"{choosing(member.id)} ({member.reason})"
+            else:
+                reason = reasons.get(member.id, member.reason or "its group does not fit")
             if would_run or member.id not in lines:
                 lines[member.id] = f"{'yes' if would_run else 'no':<4}{member.id} {member.version}  {reason or ''}"
     return [line.rstrip() for line in lines.values()]
+
+
+def choosing(buildpack: BuildpackId) -> str:
+    """How to build with a buildpack that another was chosen before."""
+    return f"would fit as well, after the one above: `--buildpack {buildpack.removeprefix('pybuild/')}` chooses it"
 
 
 def _size(count: int) -> str:

@@ -45,6 +45,20 @@ def test_first_group_that_fits_wins(world: World) -> None:
     assert not (world.root / "ran").exists()
 
 
+def test_later_groups_are_asked_where_a_person_wants_to_know_and_change_nothing(world: World) -> None:
+    world.add("no", detect="exit 100")
+    world.add("yes", detect="echo mine")
+    world.add("also", detect="echo mine too")
+    world.add("broken", detect="echo lost; exit 3")
+    detection = world.detect(order("no", "yes", "yes also", "no also", "broken"), looks_further=True)
+    assert ids(detection) == "yes"
+    assert detection.alternatives() == (("also", "mine too"),)
+    assert detection.reasons() == (("no", "does not say why"),)
+    assert tried(detection) == ["no", "yes", "yes also", "no also", "broken"]
+    assert world.log.lines == []
+    assert parse_detection(render_detection(detection), source="test") == detection
+
+
 def test_optional_member_that_fails_or_errs_is_left_out(world: World) -> None:
     world.add("no", detect="exit 100")
     world.add("broken", detect="exit 7")

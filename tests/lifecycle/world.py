@@ -122,6 +122,7 @@ class World:
         system: System | None = None,
         env: dict[str, str] | None = None,
         platform_api: str = "0.15",
+        looks_further: bool = False,
     ) -> Detection:
         request = DetectRequest(
             order=wanted,
@@ -130,6 +131,7 @@ class World:
             env=env or {"PATH": "/usr/bin:/bin"},
             system=system or System(),
             platform_api=ApiVersion.parse(platform_api),
+            looks_further=looks_further,
         )
         return detect(request, self.log)
 
