@@ -13,18 +13,18 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from lifecycle.cnb.command import CommandResult
-from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.jsontext import parse_json
-from lifecycle.cnb.order import GroupMember, Order, write_order
+from lifecycle.cnb.order import write_order
 from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, parse_key_line
 from lifecycle.cnb.toml import read_regular_file
 from lifecycle.detection import Detection, parse_detection
 from pybuild.archives import ARCHIVES_IN_BUILD
 from pybuild.builder import Builder
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
-from pybuild.errors import MachineError, PhaseFailed, SettingsError
+from pybuild.errors import MachineError, PhaseFailed
 from pybuild.host import CA_BUNDLE_IN_BUILD, HostSettings
 from pybuild.log import Log
+from pybuild.order import choose_order
 from pybuild.shared_layers import SHARED_LAYERS_IN_BUILD
 
 PLATFORM_API = "0.15"
@@ -113,7 +113,9 @@ class BuildEnvironment:
             pybuild.errors.PhaseFailed: the phase itself failed.
             lifecycle.cnb.command.CommandTimeout: the build's time is up.
         """
-        write_order(self.layers_dir / "order.toml", self._order(buildpacks))
+        write_order(
+            self.layers_dir / "order.toml", choose_order(self.builder.order, self.builder.buildpacks, buildpacks)
+        )
         result = self._run("detector", ("-order", str(LAYERS / "order.toml")), log.detail)
         found = self.layers_dir / DETECTION_NAME
         if not found.exists():
@@ -184,22 +186,6 @@ class BuildEnvironment:
             hint=document.optional_string("hint"),
             said=said,
         )
-
-    def _order(self, buildpacks: tuple[str, ...]) -> Order:
-        if not buildpacks:
-            return self.builder.order
-        known = {descriptor.id: descriptor for descriptor in self.builder.buildpacks}
-        members = []
-        for text in buildpacks:
-            # `pip` is short for `pybuild/pip`, and a version is what the builder has.
-            name = text.partition("@")[0]
-            found = known.get(BuildpackId(name)) or known.get(BuildpackId(f"pybuild/{name}"))
-            if found is None:
-                raise SettingsError(
-                    f"the builder has no buildpack `{text}`", f"it has {', '.join(f'`{one}`' for one in sorted(known))}"
-                )
-            members.append(GroupMember(id=found.id, version=found.version))
-        return Order(groups=(tuple(members),))
 
     def _run(self, program: str, options: tuple[str, ...], on_line: Callable[[str], None]) -> CommandResult:
         argv = (f"/cnb/lifecycle/{program}", "-app", str(APP), "-layers", str(LAYERS), "-platform", str(PLATFORM))
