@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from lifecycle.cnb.identifier import BuildpackId, parse_version
 from lifecycle.cnb.target import Target
 from lifecycle.cnb.toml import Table, read_table
+from pybuild.builder.dockerfile import POLICY_VARIABLE, DockerfileSettings, parse_dockerfile_settings
 from pybuild.builder.poetry import known_poetry_versions
 
 # Debian's rules for names: https://www.debian.org/doc/debian-policy/ch-controlfields.html#source
@@ -126,6 +127,7 @@ class Definition:
     pip_version: str
     poetry_version: str | None = None
     """None: a builder without Poetry."""
+    dockerfile: DockerfileSettings = field(default_factory=DockerfileSettings)
 
 
 def default_definition_path() -> Path:
@@ -148,7 +150,7 @@ def read_definition(path: Path) -> Definition:
         if key in document:
             raise document.error(message, key=key)
     own = document.table("pybuild")
-    own.reject_unknown(frozenset({"build", "run", "user", "interpreters", "tools"}))
+    own.reject_unknown(frozenset({"build", "run", "user", "interpreters", "tools", "dockerfile"}))
     build = document.table("build")
     build.reject_unknown(frozenset({"image", "env"}))
     run_images = _parse_run_images(document)
@@ -171,6 +173,7 @@ def read_definition(path: Path) -> Definition:
         cpython_versions=_parse_interpreters(own.table("interpreters")),
         pip_version=_parse_pip(own.table("tools")),
         poetry_version=_parse_poetry(own.table("tools")),
+        dockerfile=parse_dockerfile_settings(own.table("dockerfile"), path),
     )
 
 
@@ -256,6 +259,8 @@ def _parse_variable(table: Table) -> BuildVariable:
         raise table.error(f"is required with the suffix `{suffix}`", key="delim")
     if _ENV_NAME.fullmatch(table.string("name")) is None:
         raise table.error(f"`{table.string('name')}` is not the name of a variable", key="name")
+    if table.string("name") == POLICY_VARIABLE:
+        raise table.error(f"`{POLICY_VARIABLE}` is said by `policy` in `[pybuild.dockerfile]`", key="name")
     value = table.optional_string("value")
     if value is None:
         raise table.error("is required", key="value")

@@ -12,6 +12,7 @@ from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS
 from pybuild.builder.installed import MACHINE
 from pybuild.builder.value import Builder, KeptBase
 
+_ANY = ("*",)
 _API_TITLES = (("Platform API", "platform-apis"), ("Buildpack API", "buildpack-apis"))
 
 
@@ -22,6 +23,14 @@ class BaseDescription(TypedDict):
     origin: str
     size: int
     packages: list[dict[str, str]]
+
+
+class DockerfileDescription(TypedDict):
+    """What Dockerfiles may do. `allowed_bases` are patterns; `bases` are locations by name."""
+
+    policy: str
+    allowed_bases: list[str]
+    bases: dict[str, str]
 
 
 class Description(TypedDict):
@@ -40,6 +49,7 @@ class Description(TypedDict):
     interpreters: list[dict[str, str]]
     left_out_interpreters: dict[str, str]
     tools: dict[str, str]
+    dockerfile: DockerfileDescription
     directory: str
     size: int
 
@@ -75,6 +85,11 @@ def describe_builder(builder: Builder) -> Description:
         interpreters=[asdict(interpreter) for interpreter in builder.interpreters],
         left_out_interpreters=dict(builder.left_out),
         tools=dict(builder.tools),
+        dockerfile=DockerfileDescription(
+            policy=builder.dockerfile.policy.value,
+            allowed_bases=list(_ANY if builder.dockerfile.allowed_bases is None else builder.dockerfile.allowed_bases),
+            bases=dict(builder.dockerfile.bases),
+        ),
         directory=str(builder.directory),
         size=_disk_usage(builder.directory),
     )
@@ -91,6 +106,8 @@ def _render(description: Description) -> Iterator[str]:
     apis = (f"{name} {_span(description['lifecycle'][key])}" for name, key in _API_TITLES)
     yield f"  lifecycle     {', '.join(apis)}"
     yield f"  tools         {', '.join(f'{name} {version}' for name, version in description['tools'].items())}"
+    dockerfile = description["dockerfile"]
+    yield f"  Dockerfiles   policy {dockerfile['policy']}, bases {', '.join(dockerfile['allowed_bases'])}"
     yield f"  kept in       {description['directory']} ({_megabytes(description['size'])})"
     yield "Interpreters"
     for interpreter in description["interpreters"]:

@@ -25,6 +25,7 @@ from lifecycle.cnb.toml import write_toml
 from pybuild.builder import inside
 from pybuild.builder.contents import Contents
 from pybuild.builder.definition import Definition
+from pybuild.builder.dockerfile import POLICY_VARIABLE
 from pybuild.builder.errors import PackagingFailed
 from pybuild.builder.kept import content_key, link_file
 from pybuild.builder.poetry import put_poetry
@@ -84,6 +85,7 @@ class Parts:
             repr(self.contents.order),
             repr(self.contents.system),
             repr((definition.description, definition.run_images, definition.build_variables, definition.user)),
+            definition.dockerfile.policy.value,
         )
 
 
@@ -209,6 +211,7 @@ def _write_configuration(parts: Parts, cnb: Path) -> None:
         write_toml(cnb / "system.toml", {"system": tables})
     variables = cnb / "build-config" / "env"
     variables.mkdir(parents=True)
+    (variables / POLICY_VARIABLE).write_text(definition.dockerfile.policy.value, encoding="utf-8")
     for variable in definition.build_variables:
         suffix = f".{variable.suffix}" if variable.suffix else ""
         (variables / f"{variable.name}{suffix}").write_bytes(os.fsencode(variable.value))

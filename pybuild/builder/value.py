@@ -10,6 +10,7 @@ from lifecycle.cnb.buildpack import Descriptor
 from lifecycle.cnb.order import Order
 from lifecycle.cnb.target import Target
 from lifecycle.oci.image import Image
+from pybuild.builder.dockerfile import DockerfileSettings
 from pybuild.engines.sandbox import Mount
 
 
@@ -80,5 +81,8 @@ class Builder:
     """Newest first."""
     left_out: Mapping[str, str]
     """Versions of CPython that were asked for and could be had nowhere, and why."""
+    dockerfile: DockerfileSettings
+    variables: Mapping[str, str]
+    """What the operator sets for every buildpack; the build cannot change it."""
     tools: Mapping[str, str]
     """Names and versions of `uv`, `pip` and the like."""

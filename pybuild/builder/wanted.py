@@ -167,6 +167,8 @@ class Wanted:
             ),
             interpreters=parts.interpreters,
             left_out=self.left_out(),
+            dockerfile=self.definition.dockerfile,
+            variables={one.name: one.value for one in self.definition.build_variables if not one.suffix},
             tools=facts["tools"],
         )
 

@@ -9,6 +9,7 @@ import pytest
 from lifecycle.cnb.errors import ConfigurationError
 from pybuild.builder.contents import read_contents
 from pybuild.builder.definition import ImageBase, PackageBase, default_definition_path, read_definition
+from pybuild.builder.dockerfile import DockerfileSettings, Policy
 
 BUILDPACKS = """
 [[buildpacks]]
@@ -95,6 +96,28 @@ def test_values_of_a_builder(tmp_path: Path) -> None:
     assert [buildpack.directory for buildpack in definition.buildpacks] == [tmp_path / "one", tmp_path / "two"]
 
 
+def test_what_an_operator_allows_dockerfiles(tmp_path: Path) -> None:
+    assert read_definition(write_builder(tmp_path)).dockerfile == DockerfileSettings()
+    table = """
+    [pybuild.dockerfile]
+    policy = "full"
+    allow-bases = ["docker.io/library/*"]
+    [pybuild.dockerfile.bases]
+    "python:3.11" = "oci:bases/python"
+    "example.org/base" = "docker://mirror.example/base"
+    """
+    path = write_builder(tmp_path)
+    path.write_text(path.read_text() + table)
+    assert read_definition(path).dockerfile == DockerfileSettings(
+        policy=Policy.FULL,
+        allowed_bases=("docker.io/library/*",),
+        bases={
+            "docker.io/library/python:3.11": f"oci:{tmp_path}/bases/python",
+            "example.org/base:latest": "docker://mirror.example/base",
+        },
+    )
+
+
 def test_without_a_table_of_ours_bases_come_from_the_registry(tmp_path: Path) -> None:
     definition = read_definition(write_builder(tmp_path, BUILDPACKS + ORDER + BASES + OWN))
     assert definition.build_base == ImageBase(location="docker://names/build")
@@ -124,6 +147,26 @@ def test_without_a_table_of_ours_bases_come_from_the_registry(tmp_path: Path) ->
         ("[build]", "[[targets]]\nos = 'windows'\narch = 'amd64'\n[build]", "`targets[0].os` must be `linux`"),
         ("[pybuild.tools]", "[pybuild.user]\nid = 0\nname = 'root'\n[pybuild.tools]", "`pybuild.user.name`"),
         ("[pybuild.tools]", "[pybuild.user]\nid = 33\n[pybuild.tools]", "`pybuild.user.id` must be between"),
+        (
+            "[pybuild.tools]",
+            "[pybuild.dockerfile]\npolicy = 'any'\n[pybuild.tools]",
+            "policy` must be one of `restricted`",
+        ),
+        (
+            "[pybuild.tools]",
+            "[pybuild.dockerfile.bases]\n'Python:3' = 'oci:x'\n[pybuild.tools]",
+            "`pybuild.dockerfile.bases.Python:3` is not an image reference",
+        ),
+        (
+            "[pybuild.tools]",
+            "[pybuild.dockerfile.bases]\n'python:3' = 'x'\n[pybuild.tools]",
+            "`pybuild.dockerfile.bases.python:3` must start with one of",
+        ),
+        (
+            "[build]",
+            '[[build.env]]\nname = "BP_DOCKERFILE_POLICY"\nvalue = "full"\n[build]',
+            "`BP_DOCKERFILE_POLICY` is said by `policy`",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, old: str, new: str, place: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pybuild.builder.inspect import BaseDescription, Description, render_description
+from pybuild.builder.inspect import BaseDescription, Description, DockerfileDescription, render_description
 
 
 def base(name: str, packages: list[dict[str, str]]) -> BaseDescription:
@@ -27,6 +27,7 @@ def test_everything_that_is_in_it_is_named() -> None:
             ],
             left_out_interpreters={"3.13": "python-build-standalone: no route to host"},
             tools={"uv": "0.9.0", "pip": "26.3"},
+            dockerfile=DockerfileDescription(policy="restricted", allowed_bases=["docker.io/*"], bases={}),
             directory="/store/builders/0123456789abcdef",
             size=58_000_000,
         )
@@ -36,6 +37,7 @@ def test_everything_that_is_in_it_is_named() -> None:
         "  target        linux/amd64 (debian 12), user 1000:1000\n"
         "  lifecycle     Platform API 0.12 to 0.13, Buildpack API 0.12\n"
         "  tools         uv 0.9.0, pip 26.3\n"
+        "  Dockerfiles   policy restricted, bases docker.io/*\n"
         "  kept in       /store/builders/0123456789abcdef (58 MB)\n"
         "Interpreters\n"
         "  CPython 3.10.13 linux/amd64, packed from one that was on the machine\n"
