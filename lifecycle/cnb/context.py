@@ -42,6 +42,35 @@ class DetectContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateContext:
+    """What a generate function is given. It writes into `output_dir` as an image extension does, or, where the lifecycle is
+    pybuild's, its recipe to `recipe_path`.
+    """
+
+    app_dir: Path
+    platform_dir: Path
+    buildpack_dir: Path
+    env: Mapping[str, str]
+    target: Target
+    output_dir: Path
+    recipe_path: Path | None
+    whole_image: bool
+    """Whether nothing else of the group goes into the image."""
+
+    def say(self, line: str) -> None:
+        """Write one line to stdout."""
+        say(line)
+
+    def notice(self, line: str) -> None:
+        """Write a line that the user should act on some day."""
+        say(f"notice: {line}")
+
+    def warning(self, line: str) -> None:
+        """Write a line about something that works and hurts."""
+        say(f"warning: {line}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FixContext:
     """What a fix function is given; it changes files below `app_dir`, a copy that nothing is built from."""
 

@@ -21,6 +21,7 @@ from lifecycle.cnb.context import (
     BuildResult,
     DetectContext,
     FixContext,
+    GenerateContext,
     Layer,
     RestoredLayer,
     say,
@@ -42,6 +43,7 @@ __all__ = [
     "BuildpackError",
     "DetectContext",
     "FixContext",
+    "GenerateContext",
     "Label",
     "Layer",
     "LayerTypes",
@@ -56,6 +58,7 @@ __all__ = [
     "run_build",
     "run_detect",
     "run_fix",
+    "run_generate",
 ]
 
 # buildpack.md, "Detection": the exit status that means "not for me"
@@ -85,7 +88,7 @@ def run_detect(detect: Callable[[DetectContext], BuildPlan]) -> int:
         context = DetectContext(
             app_dir=Path.cwd(),
             platform_dir=_required_path(env, "CNB_PLATFORM_DIR"),
-            buildpack_dir=_required_path(env, "CNB_BUILDPACK_DIR"),
+            buildpack_dir=_own_directory(env),
             env=env,
             target=_target(env),
         )
@@ -141,6 +144,29 @@ def run_fix(fix: Callable[[FixContext], None]) -> int:
     return 0
 
 
+def run_generate(generate: Callable[[GenerateContext], None]) -> int:
+    """Return the exit status of `bin/generate` after `generate` wrote how the image is made (image_extension.md, "Generation"): 0,
+    or 1 for a foreseen problem, shown on stderr. What was not foreseen is raised.
+    """
+    env = dict(os.environ)
+    try:
+        generate(
+            GenerateContext(
+                app_dir=Path.cwd(),
+                platform_dir=_required_path(env, "CNB_PLATFORM_DIR"),
+                buildpack_dir=_own_directory(env),
+                env=env,
+                target=_target(env),
+                output_dir=_required_path(env, "CNB_OUTPUT_DIR"),
+                recipe_path=_optional_path(env, "PYBUILD_RECIPE_PATH"),
+                whole_image=env.get("PYBUILD_WHOLE_IMAGE", "true") != "false",
+            )
+        )
+    except CnbError as error:
+        return _fail(error)
+    return 0
+
+
 def _write_result(layers_dir: Path, result: BuildResult) -> None:
     for layer in result.layers:
         write_layer(layers_dir, layer)
@@ -182,6 +208,16 @@ def _required_path(env: Mapping[str, str], variable: str) -> Path:
     if not value:
         raise _NotStartedByLifecycle(variable=variable)
     return Path(value)
+
+
+def _own_directory(env: Mapping[str, str]) -> Path:
+    # Where a lifecycle runs it as an image extension, the directory has another name (image_extension.md).
+    return _optional_path(env, "CNB_EXTENSION_DIR") or _required_path(env, "CNB_BUILDPACK_DIR")
+
+
+def _optional_path(env: Mapping[str, str], variable: str) -> Path | None:
+    value = env.get(variable)
+    return Path(value) if value else None
 
 
 def _fail(error: CnbError) -> int:

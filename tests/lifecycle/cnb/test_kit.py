@@ -226,3 +226,48 @@ def test_program_started_by_hand_says_what_is_missing(world: World) -> None:
     result = run_command([str(world.buildpacks / "a/1.0.0/bin/detect")], env={"PATH": os.environ["PATH"]})
     assert result.status == 1
     assert "`CNB_PLATFORM_DIR` is not set" in result.output
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (
+            {"CNB_BUILDPACK_DIR": "/b", "PYBUILD_RECIPE_PATH": "/o/recipe.json", "PYBUILD_WHOLE_IMAGE": "false"},
+            "/b /o /o/recipe.json False",
+        ),
+        # Another lifecycle runs it as an image extension.
+        ({"CNB_EXTENSION_DIR": "/e"}, "/e /o None True"),
+    ],
+)
+def test_generate_is_told_where_what_goes(tmp_path: Path, own: dict[str, str], expected: str) -> None:
+    body = """
+    def generate(context):
+        assert context.target.arch == "arm64" and context.app_dir.is_dir()
+        context.warning("hurts")
+        context.say(f"{context.buildpack_dir} {context.output_dir} {context.recipe_path} {context.whole_image}")
+    """
+    from lifecycle.cnb.command import run_command
+
+    env = {
+        "PATH": os.environ["PATH"],
+        "CNB_PLATFORM_DIR": "/p",
+        "CNB_OUTPUT_DIR": "/o",
+        "CNB_TARGET_ARCH": "arm64",
+        **own,
+    }
+    result = run_command(["bash", "-c", program("generate", body)], env=env, cwd=tmp_path)
+    assert (result.status, result.output) == (0, f"warning: hurts\n{expected}\n")
+
+
+def test_generate_shows_a_foreseen_problem(tmp_path: Path) -> None:
+    body = """
+    class Known(BuildpackError):
+        summary = "Dockerfile:1: no"
+    def generate(context):
+        raise Known()
+    """
+    from lifecycle.cnb.command import run_command
+
+    env = {"PATH": os.environ["PATH"], "CNB_PLATFORM_DIR": "/p", "CNB_OUTPUT_DIR": "/o", "CNB_BUILDPACK_DIR": "/b"}
+    result = run_command(["bash", "-c", program("generate", body)], env=env, cwd=tmp_path)
+    assert (result.status, result.output) == (1, "error: Dockerfile:1: no\n")
