@@ -13,11 +13,14 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from lifecycle.cnb.command import CommandResult
+from lifecycle.cnb.group import Group
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.order import write_order
+from lifecycle.cnb.recipe import Recipe, read_recipe
 from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, parse_key_line
 from lifecycle.cnb.toml import read_regular_file
 from lifecycle.detection import Detection, parse_detection
+from lifecycle.generate import RECIPE_NAME
 from pybuild.archives import ARCHIVES_IN_BUILD
 from pybuild.builder import Builder
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
@@ -33,6 +36,7 @@ APP, LAYERS, PLATFORM = PurePosixPath("/workspace"), PurePosixPath("/layers"), P
 DETECTION_NAME, ERROR_NAME = "pybuild-detection.json", "pybuild-error.json"
 # Inside /tmp, because not every base has a home for the user that builds run as.
 _HOME = PurePosixPath("/tmp/home")  # noqa: S108 - the sandbox's own
+_PROGRAMS = {"build": "builder", "fix": "fixer", "generate": "generator"}
 _CHANNEL_CREDENTIALS = "channel-credentials.json"
 # 1980-01-01, the time that every file of an image has; tools that write times into files follow it
 # (https://reproducible-builds.org/specs/source-date-epoch/).
@@ -149,8 +153,23 @@ class BuildEnvironment:
         """
         self._run_group("fix", log)
 
+    def run_generate(self, group: Group, log: Log) -> Recipe | None:
+        """The recipe of the group's image, where a buildpack makes one of its own; what is to be said of it goes to `log`.
+
+        Raises:
+            pybuild.errors.PhaseFailed: a buildpack could not say how.
+            lifecycle.cnb.command.CommandTimeout: the time is up.
+        """
+        programs = {one.id: one.directory / "bin" / "generate" for one in self.builder.buildpacks}
+        makers = [element.id for element in group.elements if programs[element.id].is_file()]
+        if not makers:
+            return None
+        self._run_group("generate", log)
+        recipe = self.layers_dir / "generated" / makers[0].directory_name / RECIPE_NAME
+        return read_recipe(recipe) if recipe.exists() else None
+
     def _run_group(
-        self, phase: Literal["build", "fix"], log: Log, *, take: Callable[[str], bool] = lambda _: False
+        self, phase: Literal["build", "fix", "generate"], log: Log, *, take: Callable[[str], bool] = lambda _: False
     ) -> None:
         """Run a phase; lines that `take` is true for are not for people."""
         said = False
@@ -162,7 +181,7 @@ class BuildEnvironment:
             said = said or line.startswith("error: ")
             log.info(line)
 
-        result = self._run(f"{phase}er", (), show)
+        result = self._run(_PROGRAMS[phase], (), show)
         if result.status != 0:
             raise self._failure(phase, result, said=said)
 

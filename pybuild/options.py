@@ -12,14 +12,18 @@ from typing import TypeVar
 
 import click
 
+from lifecycle.cnb.errors import InvalidValue
+from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
-from pybuild.build import BuildRequest
+from pybuild.build import BuildRequest, Engine, ImageSettings
 from pybuild.builder import default_definition_path
 from pybuild.errors import UsageError
 from pybuild.store import store_directory
 from pybuild.terminal import TerminalLog, Verbosity, open_log
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+# As the Dockerfile buildpack reads them.
+BUILD_ARGUMENT_PREFIX = "BP_DOCKERFILE_ARG_"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 F = TypeVar("F", bound=Callable[..., object])
 Command = Callable[..., None]
@@ -44,6 +48,7 @@ class Selection:
     builder: Path
     timeout_s: float
     network: bool
+    images: ImageSettings
     host_env: Mapping[str, str]
     """The machine's environment, with the options that stand for variables of it."""
 
@@ -57,6 +62,7 @@ class Selection:
             builder=self.builder,
             timeout_s=self.timeout_s,
             network=self.network,
+            images=self.images,
         )
 
 
@@ -122,15 +128,24 @@ def selection_options(command: Command) -> Command:
         timeout: float,
         network: str,
         channel_alias: str | None,
+        engine: str,
+        bases: tuple[str, ...],
+        build_args: tuple[str, ...],
+        insecure_registries: tuple[str, ...],
         **others: object,
     ) -> None:
         selection = Selection(
             repository=repository,
-            env=read_user_env(env, env_files),
+            env={**read_user_env(env, env_files), **_build_arguments(build_args)},
             buildpacks=buildpacks,
             builder=builder or default_definition_path(),
             timeout_s=timeout,
             network=network != "none",
+            images=ImageSettings(
+                engine=Engine(engine),
+                bases=dict(_base(text) for text in bases),
+                insecure_registries=insecure_registries,
+            ),
             # What conda's own variable for it would be.
             host_env={**os.environ, **({} if channel_alias is None else {"CONDA_CHANNEL_ALIAS": channel_alias})},
         )
@@ -145,6 +160,35 @@ def selection_options(command: Command) -> Command:
             help="none: a build without network.",
         ),
         click.option("--timeout", type=Duration(), default="60m", show_default=True, help="Time limit of the build."),
+        click.option(
+            "--insecure-registry",
+            "insecure_registries",
+            multiple=True,
+            metavar="HOST[:PORT]",
+            help="Registry that is spoken to without TLS, or whose certificate nobody vouches for; may be repeated.",
+        ),
+        click.option(
+            "--build-arg",
+            "build_args",
+            multiple=True,
+            metavar="NAME[=VALUE]",
+            help="Build argument of the Dockerfile; may be repeated.",
+        ),
+        click.option(
+            "--base",
+            "bases",
+            multiple=True,
+            metavar="NAME=WHERE",
+            help="Take the image NAME of the Dockerfile from oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME; "
+            "may be repeated.",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice([engine.value for engine in Engine]),
+            default=Engine.SANDBOX.value,
+            show_default=True,
+            help="What executes a Dockerfile: buildah in the sandbox, or the BuildKit of a Docker engine.",
+        ),
         click.option(
             "--channel-alias", metavar="URL", help="Where conda channels are, instead of https://conda.anaconda.org."
         ),
@@ -188,6 +232,25 @@ def read_user_env(pairs: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, 
     for pair in pairs:
         found.update(_env_pair(pair, "--env"))
     return found
+
+
+def _build_arguments(texts: tuple[str, ...]) -> dict[str, str]:
+    """Settings of the Dockerfile buildpack that give it the build arguments."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        pairs.update(_env_pair(text, "--build-arg"))
+    return {f"{BUILD_ARGUMENT_PREFIX}{name}": value for name, value in pairs.items()}
+
+
+def _base(text: str) -> tuple[str, str]:
+    """Name, spelled out, and location of an image."""
+    name, equals, location = text.partition("=")
+    if not equals or not location:
+        raise UsageError(f"`--base {text}` is not NAME=WHERE", "for example `--base python:3.11=oci:DIR`")
+    try:
+        return str(Reference.parse(name).with_default_tag()), location
+    except InvalidValue as err:
+        raise UsageError(f"`--base {text}`: `{name}` {err.message}", err.hint) from err
 
 
 def _env_pair(text: str, where: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.cnb.buildpack import Descriptor
+from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.order import Order
 from lifecycle.cnb.target import Target
 from lifecycle.oci.image import Image
@@ -86,3 +87,7 @@ class Builder:
     """What the operator sets for every buildpack; the build cannot change it."""
     tools: Mapping[str, str]
     """Names and versions of `uv`, `pip` and the like."""
+
+    def buildpack(self, identity: BuildpackId, version: str) -> Descriptor:
+        """The buildpack of that name, which is there."""
+        return next(one for one in self.buildpacks if (one.id, one.version) == (identity, version))

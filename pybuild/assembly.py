@@ -1,0 +1,122 @@
+"""From restore to export: the layers of buildpacks, on a run image."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lifecycle.cache import Cache
+from lifecycle.cnb.analyzed import Analyzed
+from lifecycle.cnb.group import Group
+from lifecycle.cnb.labels import REBASABLE_LABEL
+from lifecycle.cnb.locks import read_locks
+from lifecycle.cnb.metadata import read_build_metadata
+from lifecycle.export import ExportedImage, ExportRequest, export
+from lifecycle.oci.archive import Owner
+from lifecycle.oci.image import Image
+from lifecycle.restore import RestoreRequest, restore
+from pybuild.archives import keep_archives, share_archives
+from pybuild.clock import Clock
+from pybuild.environment import LAYERS, BuildEnvironment
+from pybuild.last_image import keep_last_image, last_image_blobs
+from pybuild.log import Log
+from pybuild.shared_layers import SharedLayers
+from pybuild.source import Source
+from pybuild.store import Application
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What the stages before have found: what is built, by whom, and on what."""
+
+    source: Source
+    group: Group
+    run_image: Image
+    is_made_here: bool
+    """Whether the run image comes from a Dockerfile of the application, so that nothing else can be put in its place."""
+    analyzed: Analyzed
+    previous: Image | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """An image of layers, whole in the application's layout; `locks` are texts by file name, by buildpack."""
+
+    exported: ExportedImage
+    locks: Mapping[str, Mapping[str, str]]
+
+
+@contextlib.contextmanager
+def assemble(
+    ground: Ground, environment: BuildEnvironment, application: Application, clock: Clock
+) -> Iterator[Assembled]:
+    """Yield the image, still in the phase `export`; when the context ends without an error, the cache is what this build left.
+
+    Raises:
+        lifecycle.cnb.errors.CnbError: the build failed; the cache is as it was.
+    """
+    log = clock.log
+    cache = Cache(directory=application.cache)
+    with clock.phase("restore"):
+        previous = ground.analyzed.previous
+        restore(
+            RestoreRequest(layers_dir=environment.layers_dir, group=ground.group, previous=previous, cache=cache), log
+        )
+    shared = SharedLayers(directory=environment.shared_layers)
+    shared.forget_damaged()
+    is_first = cache.is_new
+    with _kept(cache, environment, log):
+        with clock.phase("build"):
+            named = environment.run_build(log)
+            locks = _share_archives(environment, ground.group)
+        with clock.phase("export"):
+            exported = _export(ground, environment, application, shared, log)
+            if named is not None and is_first:
+                first = ground.group.elements[0]
+                buildpack = environment.builder.buildpack(first.id, first.version)
+                shared.share(named, buildpack, LAYERS, exported)
+            shared.forget_unused()
+            yield Assembled(exported=exported, locks=locks)
+        cache.save(layers_dir=environment.layers_dir, group=ground.group, image=exported.metadata, log=log)
+
+
+@contextlib.contextmanager
+def _kept(cache: Cache, environment: BuildEnvironment, log: Log) -> Iterator[None]:
+    """What the cache lent is taken back when the build does not come to its end."""
+    try:
+        yield
+    except BaseException:
+        cache.take_back(layers_dir=environment.layers_dir, log=log)
+        raise
+
+
+def _share_archives(environment: BuildEnvironment, group: Group) -> Mapping[str, Mapping[str, str]]:
+    """The locks of the build, by buildpack, after what it downloaded was made known to other applications."""
+    share_archives(environment.layers_dir, environment.archives)
+    found = {str(one.id): read_locks(environment.layers_dir / one.id.directory_name) for one in group.elements}
+    locks = {buildpack: files for buildpack, files in found.items() if files}
+    keep_archives(environment.archives, (text for files in locks.values() for text in files.values()))
+    return locks
+
+
+def _export(
+    ground: Ground, environment: BuildEnvironment, application: Application, shared: SharedLayers, log: Log
+) -> ExportedImage:
+    request = ExportRequest(
+        layers_dir=environment.layers_dir,
+        app_dir=environment.app_dir,
+        group=ground.group,
+        build=read_build_metadata(environment.layers_dir / "config" / "metadata.toml"),
+        analyzed=ground.analyzed,
+        project=ground.source.project_metadata(),
+        run_image=ground.run_image,
+        previous=ground.previous,
+        find_shared=shared.find,
+        blobs_dir=last_image_blobs(application),
+        owner=Owner(user_id=environment.builder.user_id, group_id=environment.builder.group_id),
+        labels={REBASABLE_LABEL: "false"} if ground.is_made_here else {},
+    )
+    exported = export(request, log)
+    keep_last_image(application, exported.image)
+    return exported
