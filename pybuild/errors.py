@@ -7,6 +7,7 @@ CnbError
 ├── MachineError          4   the machine lacks something
 │   ├── ToolMissing       4   a program is not installed
 │   ├── SandboxUnusable   4   the kernel or the container forbids sandboxes
+│   ├── SubordinateIdsMissing 4  the user may not be other users inside of a sandbox
 │   └── NoSpace           4   a disk is full
 ├── TimeLimitReached     53   `--timeout`
 │   └── DetectTimeLimitReached 23
@@ -88,6 +89,20 @@ class SandboxUnusable(MachineError):
             "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`), or run pybuild as root; in a container, "
             "start that one with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
             "--security-opt systempaths=unconfined`",
+        )
+
+
+class SubordinateIdsMissing(MachineError):
+    """The machine gives the user no numbers for the users that a Dockerfile's commands run as, or too few."""
+
+    def __init__(self, *, user: str, file: str) -> None:
+        self.user = user
+        self.file = file
+        super().__init__(
+            f"`{file}` gives the user `{user}` fewer than 65535 subordinate ids, and commands of a Dockerfile run as users of "
+            "their own",
+            f"let an administrator run `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`, with a range "
+            "that nobody else has; or build with `--engine docker`",
         )
 
 

@@ -1,7 +1,7 @@
 """Running a program: streamed, bounded in memory, and ended with everything it started when time is up.
 
-Nothing here reads the terminal or the caller's environment; the program gets exactly `env`, no inherited descriptor above 2,
-and a session of its own (so it cannot push characters into the caller's terminal).
+Nothing here reads the terminal or the caller's environment; the program gets exactly `env`, no inherited descriptor above 2
+that it was not given, and a session of its own (so it cannot push characters into the caller's terminal).
 """
 
 from __future__ import annotations
@@ -76,16 +76,21 @@ def run_command(
     on_line: Callable[[str], None] | None = None,
     deadline: float | None = None,
     stdin: bytes | None = None,
+    descriptors: Sequence[int] = (),
+    on_start: Callable[[], None] | None = None,
 ) -> CommandResult:
     """Return how `argv` ended. Its stdout and stderr are one stream, given to `on_line` line by line as it comes.
 
-    `deadline` is a value of `time.monotonic()`. Without `stdin` the program reads nothing. Raises `CommandNotStarted` and
+    `deadline` is a value of `time.monotonic()`. Without `stdin` the program reads nothing. It inherits `descriptors` under their
+    numbers. `on_start` is called when it runs, before anything is read of it. Raises `CommandNotStarted` and
     `CommandTimeout`; whatever else ends the wait (Ctrl-C, an error in `on_line`) is raised after the process group is dead.
     """
     started = time.monotonic()
-    process = _start(argv, env=env, cwd=cwd, stdin=stdin)
+    process = _start(argv, env=env, cwd=cwd, stdin=stdin, descriptors=descriptors)
     reader = _Reader(on_line)
     try:
+        if on_start is not None:
+            on_start()
         if not _follow(process, reader, deadline):
             _kill_group(process, reader)
             reader.finish()
@@ -104,7 +109,7 @@ def run_command(
 
 
 def _start(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, stdin: bytes | None
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, stdin: bytes | None, descriptors: Sequence[int]
 ) -> subprocess.Popen[bytes]:
     with tempfile.TemporaryFile() if stdin is not None else open(os.devnull, "rb") as source:  # noqa: PTH123 - a device
         if stdin is not None:
@@ -120,6 +125,7 @@ def _start(
                 env=dict(env),
                 cwd=cwd,
                 bufsize=0,
+                pass_fds=descriptors,
                 start_new_session=True,
             )
         except OSError as err:

@@ -2,22 +2,32 @@
 
 The root file system is read-only; only what is mounted writable can change. The command sees one ordinary user, its own
 processes, no capabilities and no environment but the one given. It works the same for root and for an ordinary user.
+
+With `id_range` the command is root of a user namespace of its own, with the users that an image may name: it can mount, change
+owners and become another user there, and has no more power over the machine than the caller without it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import select
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.command import CommandResult, run_command
+from pybuild.engines.user_ids import IdMaps, find_id_maps
 from pybuild.errors import SandboxUnusable, ToolMissing
 
 # What a shell would do before the command: files of a build have the same modes whoever starts it, and no core dumps.
 _PROLOGUE = 'umask 022; ulimit -c 0; exec "$@"'
 # The user that builds and images run as, and its group.
 IMAGE_USER_ID = IMAGE_GROUP_ID = 1000
+# For bubblewrap to make its namespaces.
+_PATIENCE_S = 30.0
 _HOST_NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts")
 
 
@@ -47,6 +57,10 @@ class Sandbox:
     group_id: int = IMAGE_GROUP_ID
     writable_root: bool = False
     """True: the root file system itself may be changed (`pybuild run` gives it a throw-away copy)."""
+    id_range: bool = False
+    """True: root inside, which can be every user that an image may name; `user_id` and `group_id` do not count."""
+    temporary: tuple[PurePosixPath, ...] = ()
+    """Directories that are empty at first and gone with the command; they exist in the root file system."""
     capabilities: tuple[str, ...] = ()
     """What the user may do beyond an ordinary one, over what is in the sandbox: names such as `CAP_CHOWN`."""
     interactive: bool = False
@@ -71,7 +85,18 @@ def run_sandboxed(
     """
     command = bubblewrap_command(sandbox, argv)
     # The environment is bubblewrap's own, which it hands on: in `--setenv` every user of the machine could read it.
-    result = run_command(command, env=sandbox.env, on_line=on_line, deadline=deadline)
+    if sandbox.id_range:
+        with _id_mapping() as mapping:
+            result = run_command(
+                [command[0], *mapping.options, *command[1:]],
+                env=sandbox.env,
+                on_line=on_line,
+                deadline=deadline,
+                descriptors=mapping.descriptors,
+                on_start=mapping.complete,
+            )
+    else:
+        result = run_command(command, env=sandbox.env, on_line=on_line, deadline=deadline)
     first_line = result.output.split("\n", 1)[0]
     if result.status == 1 and first_line.startswith("bwrap: "):
         raise SandboxUnusable(first_line.removeprefix("bwrap: "))
@@ -95,7 +120,11 @@ def bubblewrap_options(sandbox: Sandbox) -> list[str]:
         raise ToolMissing("bwrap", "bubblewrap", "to run builds and images in a sandbox")
     options = [program, "--unshare-all"]
     options += ["--share-net"] if sandbox.network else []
-    options += ["--uid", str(sandbox.user_id), "--gid", str(sandbox.group_id), "--cap-drop", "ALL"]
+    if sandbox.id_range:
+        # `--unshare-all` asks for a user namespace only where one can be had; the numbers need it.
+        options += ["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"]
+    else:
+        options += ["--uid", str(sandbox.user_id), "--gid", str(sandbox.group_id), "--cap-drop", "ALL"]
     for capability in sandbox.capabilities:
         options += ["--cap-add", capability]
     options += ["--die-with-parent", "--hostname", "pybuild"]
@@ -105,6 +134,49 @@ def bubblewrap_options(sandbox: Sandbox) -> list[str]:
     if sandbox.network:
         for path in _HOST_NETWORK_FILES:
             options += ["--ro-bind-try", path, path]
+    for directory in sandbox.temporary:
+        options += ["--tmpfs", str(directory)]
     for mount in sandbox.mounts:
         options += ["--bind" if mount.writable else "--ro-bind", str(mount.source), str(mount.target)]
     return [*options, "--chdir", str(sandbox.cwd)]
+
+
+class _IdMapping:
+    """Gives a bubblewrap that is being started its numbers: it says who it is, waits, and is told to go on."""
+
+    def __init__(self, maps: IdMaps) -> None:
+        self._maps = maps
+        self._said, say = os.pipe()
+        wait, self._go_on = os.pipe()
+        self._open = {self._said, say, wait, self._go_on}
+        self.descriptors = (say, wait)
+        self.options = ("--info-fd", str(say), "--userns-block-fd", str(wait))
+
+    def complete(self) -> None:
+        """To be called when bubblewrap runs. Where it ends before it says anything, its own message tells why."""
+        # Otherwise the end of bubblewrap would not be seen.
+        self.close(*self.descriptors)
+        said = b""
+        while not said.rstrip().endswith(b"}"):
+            ready, _, _ = select.select([self._said], [], [], _PATIENCE_S)
+            piece = os.read(self._said, 4096) if ready else b""
+            if not piece:
+                return
+            said += piece
+        self._maps.write(json.loads(said)["child-pid"])
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._go_on, b"1")
+
+    def close(self, *descriptors: int) -> None:
+        for descriptor in self._open & set(descriptors or self._open):
+            self._open.remove(descriptor)
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _id_mapping() -> Iterator[_IdMapping]:
+    mapping = _IdMapping(find_id_maps())
+    try:
+        yield mapping
+    finally:
+        mapping.close()
