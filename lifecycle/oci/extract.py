@@ -25,7 +25,9 @@ from isal.igzip_lib import IsalError
 
 from lifecycle.cnb.errors import CnbError
 from lifecycle.oci.errors import BrokenImage
+from lifecycle.oci.permissions import Owners
 from lifecycle.oci.tar import Member, MemberKind, Readable, TarReader
+from lifecycle.oci.user import find_user
 
 _WHITEOUT, _OPAQUE = b".wh.", b".wh..wh..opq"
 # Left by storage drivers that are gone (AUFS); they mean nothing in a layer.
@@ -33,6 +35,8 @@ _METADATA = b".wh..wh."
 # An image is refused before it fills the disk with what compresses well.
 _SIZE_LIMIT = 1 << 40
 _COUNT_LIMIT = 10_000_000
+# More than any list of users has.
+_TABLE_LIMIT = 1 << 20
 _PIECE_SIZE = 1 << 20
 _MODE_BITS = 0o1777
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,17 +56,48 @@ def main() -> None:
         os.chroot(sys.argv[2])
         os.chdir("/")
         os.umask(0)
-        extraction = Extraction()
+        owners = None if request["user"] is None else Owners()
+        extraction = Extraction(owners)
+        answer: dict[str, object] = {}
         try:
             for number, (layer, stream) in enumerate(zip(request["layers"], streams, strict=True), 1):
                 unpack_layer(extraction, stream, layer, source=f"layer {number} of {len(streams)}")
+            if owners is not None:
+                answer = _permissions(owners, request["user"])
         except CnbError as err:
             json.dump({"error": err.summary}, sys.stdout)
             return
         except OSError as err:
             json.dump({"error": f"`{_shown(err.filename)}`: {err.strerror}", "errno": err.errno}, sys.stdout)
             return
-    json.dump({"files": extraction.files, "skipped": extraction.skipped}, sys.stdout)
+    json.dump({"files": extraction.files, "skipped": extraction.skipped, **answer}, sys.stdout)
+
+
+def _permissions(owners: Owners, text: str) -> dict[str, object]:
+    """The user that the image names, and what directories must look like for it; files are restricted to it."""
+    try:
+        user = find_user(text, passwd=_read(b"/etc/passwd"), group=_read(b"/etc/group"))
+    except ValueError as err:
+        return {"unknown_user": str(err)}
+    modes = {} if user.is_root else owners.apply(user)
+    return {
+        "user": {
+            "user_id": user.user_id,
+            "group_id": user.group_id,
+            "group_ids": user.group_ids,
+            "home": user.home,
+        },
+        "directories": [(os.fsdecode(path), mode) for path, mode in modes.items()],
+    }
+
+
+def _read(path: bytes) -> str:
+    """The beginning of a file of the image; empty where there is none."""
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - bytes
+            return stream.read(_TABLE_LIMIT).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def unpack_layer(extraction: Extraction, stream: BinaryIO, layer: dict[str, str], *, source: str) -> None:
@@ -86,7 +121,8 @@ def unpack_layer(extraction: Extraction, stream: BinaryIO, layer: dict[str, str]
 class Extraction:
     """Layers being unpacked into the root directory of this process, the lowest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, owners: Owners | None = None) -> None:
+        self._owners = owners
         self.files = 0
         self.skipped = 0
         self._size = 0
@@ -109,6 +145,8 @@ class Extraction:
             return
         mode = member.mode & _MODE_BITS
         self._added.add(path)
+        if self._owners is not None and member.kind in (MemberKind.DIRECTORY, MemberKind.FILE):
+            self._owners.note(path, member)
         if member.kind is MemberKind.DIRECTORY:
             _place(path, lambda: _make_directory(path, mode | stat.S_IRWXU))
         elif member.kind is MemberKind.SYMLINK:
@@ -200,7 +238,10 @@ def _place(path: bytes, make: Callable[[], _Result]) -> _Result:
             parent = path.rpartition(b"/")[0]
             if parent == b"" or os.path.lexists(parent):
                 raise
-            os.makedirs(parent, 0o755, exist_ok=True)
+            # Only the last directory gets the mode of makedirs, those above it what the umask leaves.
+            os.umask(0o022)
+            os.makedirs(parent, exist_ok=True)
+            os.umask(0)
     return make()
 
 

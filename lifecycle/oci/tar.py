@@ -17,6 +17,8 @@ _BLOCK = 512
 _PIECE_SIZE = 1 << 20
 # Names and pax records come before what they describe and are held in memory.
 _RECORD_LIMIT = 1 << 20
+# Owner of what has no owner that makes sense.
+_NOBODY = 65534
 
 
 class MemberKind(Enum):
@@ -46,6 +48,8 @@ class Member:
     size: int
     link: bytes
     offset: int
+    user_id: int = 0
+    group_id: int = 0
 
 
 class Readable(Protocol):
@@ -114,7 +118,17 @@ class TarReader:
         content = size if kind is MemberKind.FILE else 0
         self._remaining, self._padding = content, -content % _BLOCK
         mode, mtime = self._number(header[100:108]), self._number(header[136:148])
-        return Member(name=name, kind=kind, mode=mode, mtime=mtime, size=content, link=link, offset=self._position)
+        return Member(
+            name=name,
+            kind=kind,
+            mode=mode,
+            mtime=mtime,
+            size=content,
+            link=link,
+            offset=self._position,
+            user_id=self._owner(overrides.get(b"uid"), header[108:116]),
+            group_id=self._owner(overrides.get(b"gid"), header[116:124]),
+        )
 
     def _record(self, header: bytes) -> bytes:
         size = self._number(header[124:136])
@@ -141,6 +155,13 @@ class TarReader:
         if not digits.isdigit() or len(digits) > 19:
             raise self._broken("has a malformed number")
         return int(digits)
+
+    def _owner(self, text: bytes | None, field: bytes) -> int:
+        # Nothing depends on it but who may do what, so no archive is refused for it.
+        try:
+            return self._number(field) if text is None else self._pax_number(text)
+        except BrokenImage:
+            return _NOBODY
 
     def _number(self, field: bytes) -> int:
         if field[0] & 0x80:  # GNU's form of large numbers; the next bit is the sign

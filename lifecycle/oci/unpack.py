@@ -14,12 +14,15 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from lifecycle.oci.descriptor import GZIP_LAYER_TYPE
-from lifecycle.oci.errors import UnpackFailed, UnpackToolMissing
+from lifecycle.oci.errors import BrokenImage, UnpackFailed, UnpackToolMissing
 from lifecycle.oci.image import Image
+from lifecycle.oci.user import ImageUser
 
 _PACKAGE_ROOT = Path(__file__).parents[2]
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from lifecycle.oci.extract import main; main()"
@@ -34,6 +37,18 @@ class Unpacked:
     skipped: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runnable:
+    """What a sandbox must know to run commands in an unpacked image as the image's own user.
+
+    The files are restricted to what the user may do with them; `directories` are modes that some directories (by relative
+    path, the root being `.`) must show for the same purpose. On disk they are open to the caller, who can remove them.
+    """
+
+    user: ImageUser
+    directories: Mapping[PurePosixPath, int]
+
+
 def unpack_image(image: Image, directory: Path) -> Unpacked:
     """Make `directory`, which must not exist or be empty, the root file system of `image`.
 
@@ -45,9 +60,37 @@ def unpack_image(image: Image, directory: Path) -> Unpacked:
         UnpackToolMissing: bubblewrap is not installed or may not work here.
         OSError: the disk is full.
     """
+    answer = _unpack(image, directory, user=None)
+    return Unpacked(files=int(str(answer["files"])), skipped=int(str(answer["skipped"])))
+
+
+def unpack_runnable(image: Image, directory: Path) -> Runnable:
+    """Make `directory` the root file system of `image` as `unpack_image` does, for commands of the image's own user.
+
+    Raises:
+        BrokenImage: the user of the image is not in its own list of users.
+        UnpackFailed, UnpackToolMissing, OSError: as `unpack_image`.
+    """
+    answer = _unpack(image, directory, user=image.config.user or "")
+    if "unknown_user" in answer:
+        raise BrokenImage(f"image {image.digest}", answer["unknown_user"])
+    user = answer["user"]
+    return Runnable(
+        user=ImageUser(
+            user_id=user["user_id"],
+            group_id=user["group_id"],
+            group_ids=tuple(user["group_ids"]),
+            home=user["home"],
+        ),
+        directories={PurePosixPath(path): mode for path, mode in answer["directories"]},
+    )
+
+
+def _unpack(image: Image, directory: Path, *, user: str | None) -> dict[str, Any]:
     directory.mkdir(parents=True, exist_ok=True)
     request = json.dumps(
         {
+            "user": user,
             "layers": [
                 {
                     "path": str(layer.path.resolve()),
@@ -56,7 +99,7 @@ def unpack_image(image: Image, directory: Path) -> Unpacked:
                     "algorithm": layer.diff_id.algorithm,
                 }
                 for layer in image.layers
-            ]
+            ],
         }
     )
     answer = _run(_command(directory.resolve()), request)
@@ -64,7 +107,7 @@ def unpack_image(image: Image, directory: Path) -> Unpacked:
         raise OSError(answer["errno"], "No space left on device", str(directory))
     if "error" in answer:
         raise UnpackFailed(f"image {image.digest}", str(answer["error"]))
-    return Unpacked(files=int(str(answer["files"])), skipped=int(str(answer["skipped"])))
+    return answer
 
 
 def _command(directory: Path) -> list[str]:
@@ -82,7 +125,7 @@ def _command(directory: Path) -> list[str]:
     return [*confined, "--", sys.executable, "-I", "-c", _CHILD, str(_PACKAGE_ROOT), str(directory)]
 
 
-def _run(command: list[str], request: str) -> dict[str, object]:
+def _run(command: list[str], request: str) -> dict[str, Any]:
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -99,7 +142,7 @@ def _run(command: list[str], request: str) -> dict[str, object]:
             process.wait()
         raise
     if process.returncode == 0:
-        answer: dict[str, object] = json.loads(output)
+        answer: dict[str, Any] = json.loads(output)
         return answer
     last = errors.strip().splitlines()[-1] if errors.strip() else f"ended with status {process.returncode}"
     if last.startswith(_SETUP_FAILED):
