@@ -153,3 +153,33 @@ def split_build_args(rest: str, *, escape: str = "\\") -> tuple[Pair, ...]:
 def _pair(word: str) -> Pair:
     name, _, value = word.partition("=")
     return Pair(name=name, value=value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class From:
+    """The arguments of `FROM`; the flag `--platform` is not among them."""
+
+    image: str
+    """As written: an image or a stage, variables included."""
+    stage: str | None
+    """The name that the stage gets, in small letters."""
+
+
+def split_from(rest: str) -> From:
+    """Return the arguments of `FROM`. Raises `InvalidWord`."""
+    words = split_arguments(rest)
+    if len(words) == 1:
+        return From(image=words[0], stage=None)
+    if not words:
+        raise InvalidWord(reason="names no image")
+    if len(words) != 3 or words[1].lower() != "as":
+        raise InvalidWord(reason="has more than the name of an image, and `AS` with the name of a stage")
+    stage = words[2].lower()
+    if not _STAGE.fullmatch(stage):
+        raise InvalidWord(
+            reason=f"cannot call a stage `{words[2]}`: names begin with a letter, and have letters, digits, `-`, `_` and `.`"
+        )
+    return From(image=words[0], stage=stage)
+
+
+_STAGE = re.compile(r"[a-z][a-z0-9._-]*")

@@ -68,3 +68,5 @@ class Dockerfile:
     """`\\` or a backtick."""
     directives: tuple[Directive, ...]
     instructions: tuple[Instruction, ...]
+    blank_lines: tuple[int, ...] = ()
+    """Lines without text between the continuation lines of an instruction, where they have no meaning."""
