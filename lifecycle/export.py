@@ -304,7 +304,7 @@ def _run_image_record(request: ExportRequest) -> RunImageRecord:
     return RunImageRecord(
         top_layer=str(base.layers[-1].diff_id) if base.layers else None,
         reference=known.reference if known else str(base.digest),
-        image=known.image if known else None,
+        image=(known.image or None) if known else None,
         mirrors=request.run_image_mirrors,
     )
 
