@@ -1,0 +1,364 @@
+"""Asks registries: with credentials where they are wanted, again where that helps, and with an error that says what to do.
+
+The numbers of retries are those of containers/image: five attempts, two seconds at first, never more than a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.errors import printable
+from lifecycle.cnb.reference import Reference
+from lifecycle.registry.authorization import Authorizer, RealmForbidden, TokenRefused
+from lifecycle.registry.credentials import Found
+from lifecycle.registry.errors import (
+    AccessDenied,
+    CertificateRefused,
+    LoginNeeded,
+    LoginRefused,
+    NoSuchImage,
+    RateLimited,
+    RealmRefused,
+    RedirectRefused,
+    RegistryError,
+    RegistryFailed,
+    RegistryUnreachable,
+    UnexpectedAnswer,
+)
+from lifecycle.registry.http import Http, Origin, Request, Response, Trouble, TroubleKind
+from lifecycle.registry.settings import RegistrySettings, host_of, is_loopback, split_host
+
+ATTEMPTS = 5
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 2.0, 60.0
+# A host that is not there is not there a minute later.
+_CONNECTION_ATTEMPTS = 2
+_RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_REDIRECT_LIMIT = 5
+_ERROR_LIMIT = 64 * 1024
+_REASON_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of a repository. `path` is relative to `/v2/REPOSITORY/`; `what` is told when there is no such thing."""
+
+    method: str
+    path: str
+    actions: tuple[str, ...] = ("pull",)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    what: str = "image"
+    limit: int | None = None
+    """The answer is a document of so many bytes at most, and read at once; `None`: the caller reads it."""
+    attempts: int = ATTEMPTS
+
+
+class Interrupted(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class RegistryClient:
+    """Asks registries on this machine's behalf. Safe for several threads; keeps connections and tokens between questions.
+
+    `find_login` says what credentials there are. `deadline` is a value of `time.monotonic()`. `sleep` returns at once when the
+    event is set that it gets.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: RegistrySettings,
+        find_login: Callable[[Reference], Found],
+        deadline: float = float("inf"),
+        sleep: Callable[[threading.Event, float], object] = threading.Event.wait,
+    ) -> None:
+        self._settings = settings
+        self._find_login = find_login
+        self._deadline = deadline
+        self._sleep = sleep
+        self._interrupted = threading.Event()
+        self._http = Http(settings)
+        self._repositories: dict[str, Repository] = {}
+        self._lock = threading.Lock()
+
+    def repository(self, reference: Reference) -> Repository:
+        """Return the repository that `reference` names."""
+        with self._lock:
+            if reference.name not in self._repositories:
+                self._repositories[reference.name] = Repository(
+                    reference, self._settings, self._http, self._find_login(reference), self.pause
+                )
+            return self._repositories[reference.name]
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises `CommandTimeout` when the deadline comes first, `Interrupted`."""
+        self.check_time(seconds)
+        self._sleep(self._interrupted, seconds)
+        self.check_time(0)
+
+    def check_time(self, seconds: float) -> None:
+        """Raise `CommandTimeout` when the deadline comes within so many seconds, `Interrupted` when nobody waits any more."""
+        if self._interrupted.is_set():
+            raise Interrupted
+        if time.monotonic() + seconds > self._deadline:
+            raise CommandTimeout(argv=("registry",), elapsed_s=0, output="")
+
+    @contextlib.contextmanager
+    def interrupted(self) -> Iterator[None]:
+        """Whatever other threads are asking or waiting for ends at once, as long as the context lasts."""
+        self._interrupted.set()
+        self._http.interrupt()
+        try:
+            yield
+        finally:
+            self._interrupted.clear()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+
+class Repository:
+    """One repository of a registry. Made by `RegistryClient.repository`."""
+
+    def __init__(
+        self,
+        reference: Reference,
+        settings: RegistrySettings,
+        http: Http,
+        found: Found,
+        pause: Callable[[float], object],
+    ) -> None:
+        self.registry = reference.registry
+        self._name = reference.repository
+        self._settings = settings
+        self._http = http
+        self._found = found
+        self._pause = pause
+        self._authorizer = Authorizer(registry=reference.registry, login=found.login, settings=settings, http=http)
+        self._base: str | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, question: Question, *, image: str) -> Response:
+        """Return an answer with a status below 300. `image` is what errors call it.
+
+        Raises:
+            RegistryError: there is none.
+            CommandTimeout: the deadline came before it.
+        """
+        delay = _FIRST_DELAY_S
+        for attempt in range(1, question.attempts + 1):
+            is_last = attempt == question.attempts
+            try:
+                response = self._ask_once(question, image)
+                if response.status < 300 and question.limit is not None:
+                    response.load(question.limit)
+            except Trouble as err:
+                tries = (
+                    min(question.attempts, _CONNECTION_ATTEMPTS)
+                    if err.kind is TroubleKind.UNREACHABLE
+                    else question.attempts
+                )
+                if not is_retried(err) or attempt >= tries:
+                    raise self.error_of_trouble(err, image) from err
+                wait = delay
+            except TokenRefused as err:
+                if err.status not in _RETRIED_STATUSES or is_last:
+                    # 400 to a damaged refresh token; GitHub's answers 403 to wrong credentials.
+                    status = 401 if err.status in (400, 403) else err.status
+                    raise self._error_of_status(status, err.content, question, image, attempt) from err
+                wait = delay
+            else:
+                if response.status < 300:
+                    self._check_encoding(response, image)
+                    return response
+                with contextlib.suppress(Trouble):
+                    response.load(_ERROR_LIMIT)
+                if response.status not in _RETRIED_STATUSES or is_last:
+                    raise self._error_of_status(response.status, response.content, question, image, attempt)
+                wait = _retry_after(response.header("Retry-After"), delay)
+            self._pause(min(wait, _LONGEST_DELAY_S))
+            delay *= 2
+        raise AssertionError("a question needs an attempt")
+
+    def error_of_trouble(self, err: Trouble, image: str) -> RegistryError:
+        """Return what `Trouble` means to the person who wants `image`."""
+        host = err.host or self._host
+        if err.kind in (TroubleKind.CERTIFICATE, TroubleKind.NOT_TLS):
+            return CertificateRefused(image=image, host=host, reason=err.reason, details=self._notes())
+        return RegistryUnreachable(image=image, host=host, reason=err.reason, details=self._notes())
+
+    def unexpected(self, reason: str, image: str) -> UnexpectedAnswer:
+        """Return the error for an answer that no registry should give."""
+        return UnexpectedAnswer(image=image, registry=self.registry, reason=reason)
+
+    def _check_encoding(self, response: Response, image: str) -> None:
+        """Raise `UnexpectedAnswer` where the body is not the bytes that have the digest: none but those were asked for."""
+        encoding = response.header("Content-Encoding")
+        if encoding not in (None, "", "identity"):
+            response.close()
+            raise self.unexpected(
+                f"sends it in the encoding `{printable(encoding)[:40]}`, which was not asked for", image
+            )
+
+    @property
+    def _host(self) -> str:
+        return host_of(self.registry)
+
+    def _ask_once(self, question: Question, image: str) -> Response:
+        base = self._find_base()
+        url = f"{base}/v2/{self._name}/{question.path}"
+        origin = Origin.of(url)
+        scopes = frozenset({f"repository:{self._name}:{','.join(question.actions)}"})
+        for is_second in (False, True):
+            try:
+                shown = self._authorizer.header(origin, scopes)
+            except RealmForbidden as err:
+                raise RealmRefused(
+                    image=image,
+                    registry=self.registry,
+                    realm=err.realm,
+                    reason=err.reason,
+                    can_be_allowed=err.can_be_allowed,
+                ) from err
+            response = self._follow(url, question, shown, image)
+            if response.status != 401 or is_second or not self._authorizer.learn(response, scopes, shown):
+                return response
+            response.close()
+        raise AssertionError("the second answer is returned whatever it is")
+
+    def _follow(self, url: str, question: Question, shown: str | None, image: str) -> Response:
+        """The answer, after redirects; the credentials go to the registry only."""
+        start = origin = Origin.of(url)
+        for _ in range(_REDIRECT_LIMIT):
+            headers = dict(question.headers)
+            if shown is not None and origin == start:
+                headers["Authorization"] = shown
+            most = None if origin == start else self._http.reach(start)
+            request = Request(
+                method=question.method, url=url, registry=self.registry, headers=headers, body=question.body, most=most
+            )
+            try:
+                response = self._http.open(request)
+            except Trouble as err:
+                if err.kind is TroubleKind.FORBIDDEN:
+                    raise self._redirect_refused(url, err.reason, image) from err
+                raise
+            target = response.header("Location")
+            if response.status not in (301, 302, 303, 307, 308) or question.method not in ("GET", "HEAD") or not target:
+                return response
+            response.close()
+            url = urljoin(url, target)
+            try:
+                origin = Origin.of(url)
+            except ValueError as err:
+                raise self._redirect_refused(url, "is not a URL of HTTP", image) from err
+            if start.scheme == "https" and origin.scheme != "https":
+                raise self._redirect_refused(url, "is not asked over TLS, as the registry is", image)
+        raise self._redirect_refused(url, f"is the end of more than {_REDIRECT_LIMIT} redirects", image)
+
+    def _redirect_refused(self, url: str, reason: str, image: str) -> RedirectRefused:
+        return RedirectRefused(image=image, registry=self.registry, target=without_query(url), reason=reason)
+
+    def _find_base(self) -> str:
+        """`https://HOST`; `http://HOST` for a registry that may do without TLS and does."""
+        with self._lock:
+            if self._base is None:
+                self._base = self._probe()
+            return self._base
+
+    def _probe(self) -> str:
+        secure = f"https://{self._host}"
+        is_listed = self._settings.is_insecure(self.registry)
+        if not (is_listed or is_loopback(split_host(self._host)[0])):
+            return secure
+        try:
+            self._http.open(Request(method="GET", url=f"{secure}/v2/", registry=self.registry, headers={})).close()
+        except Trouble as err:
+            has_port = split_host(self._host)[1] is not None
+            # Where https has a port of its own, nobody listening there says nothing of http.
+            if err.kind is TroubleKind.NOT_TLS or (not has_port and err.kind is TroubleKind.UNREACHABLE):
+                return f"http://{self._host}"
+            raise
+        return secure
+
+    def _error_of_status(
+        self, status: int, content: bytes, question: Question, image: str, attempts: int
+    ) -> RegistryError:
+        asked = f"{question.method} {self._base}/v2/{self._name}/{question.path}"
+        details = (("asked", asked), ("answer", f"{status} {said(content)}".strip()), *self._notes())
+        registry, login = self.registry, self._found.login
+        if status == 401 and login is None:
+            return LoginNeeded(image=image, registry=registry, details=details)
+        if status == 401 and login is not None:
+            return LoginRefused(image=image, registry=registry, origin=login.origin, details=details)
+        if status == 403:
+            return AccessDenied(image=image, registry=registry, details=details)
+        if status == 404:
+            return NoSuchImage(image=image, registry=registry, what=question.what, details=details)
+        if status == 429:
+            return RateLimited(image=image, registry=registry, attempts=attempts, details=details)
+        if status >= 500:
+            return RegistryFailed(image=image, registry=registry, status=status, attempts=attempts, details=details)
+        return UnexpectedAnswer(image=image, registry=registry, reason=f"answers with status {status}", details=details)
+
+    def _notes(self) -> tuple[tuple[str, str], ...]:
+        """What there is to say of the credentials."""
+        found = self._found
+        notes = [("credentials", problem) for problem in found.problems]
+        if found.login is not None:
+            whose = f"of `{found.login.username}` " if found.login.username else ""
+            notes.append(("credentials", f"{whose}from {found.login.origin}"))
+        elif found.places:
+            notes.append(("credentials", f"none for {self.registry} in {', '.join(found.places)}"))
+        return tuple(notes)
+
+
+def is_retried(err: Trouble) -> bool:
+    """Return whether another attempt may help."""
+    return err.kind in (TroubleKind.UNREACHABLE, TroubleKind.BROKEN)
+
+
+def without_query(url: str) -> str:
+    """Return a URL for messages: what stands behind `?` may be a key, what stands before `@` a password."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))[:_REASON_LIMIT]
+
+
+def said(content: bytes) -> str:
+    """Return what a registry says of an error (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes)."""
+    try:
+        document = json.loads(content)
+        errors = document["errors"] if isinstance(document, dict) and "errors" in document else [document]
+        first = errors[0]
+        code, message = first.get("code"), first.get("message") or first.get("details")
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return ""
+    words = ": ".join(str(word) for word in (code, message) if isinstance(word, str) and word)
+    return printable(words)[:_REASON_LIMIT]
+
+
+def _retry_after(value: str | None, fallback: float) -> float:
+    """Seconds that a registry wants to be left alone (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)."""
+    if value is None:
+        return fallback
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return max(float(text[:9]), fallback if int(text[:9]) == 0 else 0)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (ValueError, IndexError, TypeError):
+        return fallback
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    seconds = (moment - datetime.now(timezone.utc)).total_seconds()
+    return seconds if seconds > 0 else fallback

@@ -1,0 +1,262 @@
+"""What can go wrong with registries.
+
+CnbError
+  RegistryError             32   an image cannot be had from its registry
+    RegistryUnreachable     32   no connection, or it breaks, or nothing comes for too long
+    CertificateRefused      32   the registry cannot prove who it is
+    LoginNeeded             32   401, and there are no credentials
+    LoginRefused            32   401, with the credentials that there are
+    AccessDenied            32   403
+    NoSuchImage             32   404
+    RateLimited             32   429, again and again
+    RegistryFailed          32   5xx, again and again
+    UnexpectedAnswer        32   an answer that no registry should give
+    RealmRefused            32   the registry sends to a token server that may not have the credentials
+    RedirectRefused         32   the registry sends to where it should not
+    PlatformMissing         32   the image is not made for the platform
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lifecycle.cnb.errors import CnbError
+
+
+@dataclass(eq=False, kw_only=True)
+class RegistryError(CnbError):
+    """Root of this package's errors: `image` is what was wanted, `details` what was asked and answered."""
+
+    exit_code: ClassVar[int] = 32
+
+    image: str
+    details: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What was asked and answered."""
+        return self.details
+
+
+@dataclass(eq=False, kw_only=True)
+class RegistryUnreachable(RegistryError):
+    """No connection, or it breaks, or nothing comes for too long."""
+
+    host: str
+    reason: str
+
+    @property
+    def summary(self) -> str:
+        """Which registry, and why not."""
+        return f"`{self.image}`: the registry {self.host} cannot be reached: {self.reason}"
+
+    @property
+    def hint(self) -> str | None:
+        """What to look at."""
+        return "check the name of the registry, the network and the proxy settings (`HTTPS_PROXY`, `NO_PROXY`)"
+
+
+@dataclass(eq=False, kw_only=True)
+class CertificateRefused(RegistryError):
+    """The registry cannot prove who it is, or does not speak TLS."""
+
+    host: str
+    reason: str
+
+    @property
+    def summary(self) -> str:
+        """Which registry, and what is wrong with its certificate."""
+        return f"`{self.image}`: the registry {self.host} is not trusted: {self.reason}"
+
+    @property
+    def hint(self) -> str | None:
+        """How to trust it."""
+        return (
+            "name the certificate of its authority with `SSL_CERT_FILE`, or put it into "
+            f"`/etc/containers/certs.d/{self.host}/ca.crt`; `--insecure-registry {self.host}` does without any proof"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class LoginNeeded(RegistryError):
+    """The registry wants credentials, and there are none for it."""
+
+    registry: str
+
+    @property
+    def summary(self) -> str:
+        """Which image of which registry."""
+        return f"`{self.image}`: the registry {self.registry} wants credentials, and there are none for it"
+
+    @property
+    def hint(self) -> str | None:
+        """How to have some."""
+        hint = f"log in with `docker login {self.registry}` or `skopeo login {self.registry}`, or name a file with `REGISTRY_AUTH_FILE`"
+        # Docker Hub answers so for repositories that do not exist.
+        return f"check the name first, an image that does not exist is answered like this as well; {hint}"
+
+
+@dataclass(eq=False, kw_only=True)
+class LoginRefused(RegistryError):
+    """The registry does not take the credentials that there are for it."""
+
+    registry: str
+    origin: str
+
+    @property
+    def summary(self) -> str:
+        """Whose credentials of which registry."""
+        return f"`{self.image}`: the registry {self.registry} refuses the credentials from {self.origin}"
+
+    @property
+    def hint(self) -> str | None:
+        """How to have others."""
+        return f"log in again with `docker login {self.registry}` or `skopeo login {self.registry}`"
+
+
+@dataclass(eq=False, kw_only=True)
+class AccessDenied(RegistryError):
+    """The registry knows who asks, and does not allow it."""
+
+    registry: str
+
+    @property
+    def summary(self) -> str:
+        """Which image."""
+        return f"`{self.image}`: the registry {self.registry} denies access"
+
+    @property
+    def hint(self) -> str | None:
+        """Whom to ask."""
+        return "use credentials that may read this repository, or ask its owner for that right"
+
+
+@dataclass(eq=False, kw_only=True)
+class NoSuchImage(RegistryError):
+    """The registry has no such repository, tag or blob."""
+
+    registry: str
+    what: str = "image"
+
+    @property
+    def summary(self) -> str:
+        """Which image."""
+        return f"`{self.image}`: the registry {self.registry} has no such {self.what}"
+
+    @property
+    def hint(self) -> str | None:
+        """What to check."""
+        return "check the name and the tag"
+
+
+@dataclass(eq=False, kw_only=True)
+class RateLimited(RegistryError):
+    """The registry wants fewer requests; waiting did not help."""
+
+    registry: str
+    attempts: int
+
+    @property
+    def summary(self) -> str:
+        """Which registry."""
+        return f"`{self.image}`: rate limited by the registry {self.registry}, after {self.attempts} attempts"
+
+    @property
+    def hint(self) -> str | None:
+        """What helps."""
+        return (
+            f"wait, or log in with `docker login {self.registry}` (limits are higher then), or take the image from a mirror or "
+            "from disk with `--base NAME=LOCATION`"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class RegistryFailed(RegistryError):
+    """The registry has an error of its own; trying again did not help."""
+
+    registry: str
+    status: int
+    attempts: int
+
+    @property
+    def summary(self) -> str:
+        """Which registry, which status."""
+        return f"`{self.image}`: the registry {self.registry} answers with status {self.status}, after {self.attempts} attempts"
+
+    @property
+    def hint(self) -> str | None:
+        """What helps."""
+        return "try again later"
+
+
+@dataclass(eq=False, kw_only=True)
+class UnexpectedAnswer(RegistryError):
+    """An answer that no registry should give."""
+
+    registry: str
+    reason: str
+
+    @property
+    def summary(self) -> str:
+        """Which registry, and what is odd."""
+        return f"`{self.image}`: the registry {self.registry} {self.reason}"
+
+
+@dataclass(eq=False, kw_only=True)
+class RealmRefused(RegistryError):
+    """The registry sends to a token server that may not have the credentials, or that nobody should be sent to."""
+
+    registry: str
+    realm: str
+    reason: str
+    can_be_allowed: bool = False
+
+    @property
+    def summary(self) -> str:
+        """Which registry, which server, and why not."""
+        return f"`{self.image}`: the registry {self.registry} sends to the token server `{self.realm}`, which {self.reason}"
+
+    @property
+    def hint(self) -> str | None:
+        """How to allow it, where that is possible."""
+        if not self.can_be_allowed:
+            return None
+        return f"if it belongs to {self.registry}, name its host in `PYBUILD_TOKEN_SERVERS`"
+
+
+@dataclass(eq=False, kw_only=True)
+class RedirectRefused(RegistryError):
+    """The registry sends to where it should not."""
+
+    registry: str
+    target: str
+    reason: str
+
+    @property
+    def summary(self) -> str:
+        """Which registry, where to, and why not."""
+        return f"`{self.image}`: the registry {self.registry} redirects to `{self.target}`, which {self.reason}"
+
+
+@dataclass(eq=False, kw_only=True)
+class PlatformMissing(RegistryError):
+    """The image is not made for the platform; `available` are those that it is made for."""
+
+    wanted: str
+    available: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """Which image, which platform."""
+        return f"`{self.image}` is not made for {self.wanted}"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What it is made for."""
+        return (*self.details, ("made for", ", ".join(self.available) or "nothing that it names"))
+
+    @property
+    def hint(self) -> str | None:
+        """What to do."""
+        return f"use an image that is made for {self.wanted}"
