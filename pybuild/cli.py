@@ -1,4 +1,4 @@
-"""The command line: `pybuild build`, `detect`, `fix`, `run`, `builder`, `completion`."""
+"""The command line: `pybuild build`, `detect`, `fix`, `run`, `check`, `builder`, `completion`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,28 @@ from lifecycle.exporters import Output, parse_output
 from pybuild import __version__
 from pybuild.build import build_image, detect_repository, find_fixes
 from pybuild.builder import (
+    Definition,
     default_definition_path,
     describe_builder,
     ensure_builder,
     read_definition,
     render_description,
 )
+from pybuild.check import CheckRequest, Profile, ProfileNotMet, UnknownProfile, check_image, describe_report
 from pybuild.engines.sandbox import Mount
 from pybuild.errors import UsageError
 from pybuild.fix import write_fixes
-from pybuild.options import Selection, Session, builder_option, read_user_env, selection_options, session_options
+from pybuild.image_location import LOCATIONS, open_image
+from pybuild.options import (
+    Duration,
+    Selection,
+    Session,
+    builder_option,
+    insecure_registry_option,
+    read_user_env,
+    selection_options,
+    session_options,
+)
 from pybuild.report import describe_detection, render_report
 from pybuild.run import RunRequest, run_image
 
@@ -141,6 +153,7 @@ def fix(
 @click.option("--entrypoint", help="Program to run instead of the image's entrypoint.")
 @click.option("-w", "--workdir", help="Working directory inside the image.")
 @click.option("--network", type=click.Choice(["default", "none"]), default="default", help="none: no network.")
+@insecure_registry_option
 @session_options
 def run(
     session: Session,
@@ -151,8 +164,9 @@ def run(
     entrypoint: str | None,
     workdir: str | None,
     network: str,
+    insecure_registries: tuple[str, ...],
 ) -> None:
-    """Run IMAGE (oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE) in a sandbox: pybuild run IMAGE -- COMMAND.
+    """Run IMAGE (for example oci:DIR or docker://NAME) in a sandbox, as its own user: pybuild run IMAGE -- COMMAND.
 
     What the command writes inside the image is thrown away at its end.
     """
@@ -164,8 +178,51 @@ def run(
         volumes=tuple(_volume(text) for text in volumes),
         working_directory=PurePosixPath(workdir) if workdir else None,
         network=network != "none",
+        insecure_registries=insecure_registries,
     )
     sys.exit(run_image(request, session.store, session.log))
+
+
+@cli.command(
+    help=f"""Try whether IMAGE has what a profile asks for, by running it in a sandbox: python, pip, programs.
+
+    IMAGE is {LOCATIONS}. The table of what holds and what does not goes to standard output; the exit code is 0 where all holds.
+    """
+)
+@click.argument("image")
+@click.option(
+    "--profile",
+    "name",
+    metavar="NAME",
+    help="`deepnote`, or one that the builder.toml defines; without it the one that the builder requires.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--timeout", type=Duration(), default="60s", show_default=True, help="Time limit of each program.")
+@builder_option
+@insecure_registry_option
+@session_options
+def check(
+    session: Session,
+    image: str,
+    name: str | None,
+    timeout: float,
+    builder: Path | None,
+    insecure_registries: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Try whether IMAGE has what a profile asks for."""
+    profile = _find_profile(read_definition(builder or default_definition_path()), name)
+    with open_image(image, session.store, session.log, insecure=insecure_registries) as opened:
+        request = CheckRequest(image=opened, profile=profile, timeout_s=timeout)
+        report = check_image(request, session.store, session.log)
+    if as_json:
+        _print(json.dumps(report.to_json(), indent=2))
+    else:
+        for line in describe_report(report):
+            _print(line)
+    if not report.holds:
+        raise ProfileNotMet(location=image, report=report)
 
 
 @cli.group("builder")
@@ -203,6 +260,18 @@ def completion(shell: str) -> None:
     if shell_class is None:
         raise UsageError(f"there is no completion for `{shell}`")
     _print(shell_class(cli, {}, "pybuild", "_PYBUILD_COMPLETE").source())
+
+
+def _find_profile(definition: Definition, name: str | None) -> Profile:
+    if name is not None and name not in definition.profiles:
+        raise UnknownProfile(name, sorted(definition.profiles))
+    found = definition.required_profile if name is None else definition.profiles[name]
+    if found is None:
+        known = ", ".join(f"`{one}`" for one in sorted(definition.profiles))
+        raise UsageError(
+            "no profile is named, and the builder requires none", f"give `--profile NAME`; known are {known}"
+        )
+    return found
 
 
 def _write_report(path: Path, content: bytes) -> None:

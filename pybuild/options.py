@@ -114,6 +114,18 @@ def builder_option(command: F) -> F:
     return option(command)
 
 
+def insecure_registry_option(command: F) -> F:
+    """Gives a command `insecure_registries`."""
+    option = click.option(
+        "--insecure-registry",
+        "insecure_registries",
+        multiple=True,
+        metavar="HOST[:PORT]",
+        help="Registry that is spoken to without TLS, or whose certificate nobody vouches for; may be repeated.",
+    )
+    return option(command)
+
+
 def selection_options(command: Command) -> Command:
     """Gives a command `selection`, with the argument REPOSITORY in it."""
 
@@ -160,13 +172,7 @@ def selection_options(command: Command) -> Command:
             help="none: a build without network.",
         ),
         click.option("--timeout", type=Duration(), default="60m", show_default=True, help="Time limit of the build."),
-        click.option(
-            "--insecure-registry",
-            "insecure_registries",
-            multiple=True,
-            metavar="HOST[:PORT]",
-            help="Registry that is spoken to without TLS, or whose certificate nobody vouches for; may be repeated.",
-        ),
+        insecure_registry_option,
         click.option(
             "--build-arg",
             "build_args",

@@ -6,6 +6,7 @@ pack's schema (https://buildpacks.io/docs/reference/config/builder-config/) plus
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,8 @@ from lifecycle.cnb.target import Target
 from lifecycle.cnb.toml import Table, read_table
 from pybuild.builder.dockerfile import POLICY_VARIABLE, DockerfileSettings, parse_dockerfile_settings
 from pybuild.builder.poetry import known_poetry_versions
+from pybuild.builder.profiles import parse_profiles, parse_required
+from pybuild.check.profile import BUILT_IN_PROFILES, Profile
 
 # Debian's rules for names: https://www.debian.org/doc/debian-policy/ch-controlfields.html#source
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+", re.ASCII)
@@ -128,6 +131,10 @@ class Definition:
     poetry_version: str | None = None
     """None: a builder without Poetry."""
     dockerfile: DockerfileSettings = field(default_factory=DockerfileSettings)
+    profiles: Mapping[str, Profile] = field(default_factory=lambda: BUILT_IN_PROFILES)
+    """What images can be checked against, by name; pybuild's own are among them."""
+    required_profile: Profile | None = None
+    """What every image of this builder must meet."""
 
 
 def default_definition_path() -> Path:
@@ -150,10 +157,13 @@ def read_definition(path: Path) -> Definition:
         if key in document:
             raise document.error(message, key=key)
     own = document.table("pybuild")
-    own.reject_unknown(frozenset({"build", "run", "user", "interpreters", "tools", "dockerfile"}))
+    own.reject_unknown(
+        frozenset({"build", "run", "user", "interpreters", "tools", "dockerfile", "profiles", "require"})
+    )
     build = document.table("build")
     build.reject_unknown(frozenset({"image", "env"}))
     run_images = _parse_run_images(document)
+    profiles = parse_profiles(own.table("profiles"))
     system = document.table("system")
     system.reject_unknown(frozenset({"pre", "post"}))
     return Definition(
@@ -174,6 +184,8 @@ def read_definition(path: Path) -> Definition:
         pip_version=_parse_pip(own.table("tools")),
         poetry_version=_parse_poetry(own.table("tools")),
         dockerfile=parse_dockerfile_settings(own.table("dockerfile"), path),
+        profiles=profiles,
+        required_profile=parse_required(own, profiles),
     )
 
 

@@ -1,0 +1,46 @@
+"""Images by the texts that a person names them with, wherever they are: on this machine, in a registry, in a Docker engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lifecycle.oci.image import Image
+from lifecycle.oci.layout import read_image
+from lifecycle.oci.location import Location, Transport
+from pybuild.engines.docker_daemon import save_image
+from pybuild.errors import UsageError
+from pybuild.image_store import REGISTRY_PREFIX, ImageStore, open_client, read_any_image
+from pybuild.log import Log
+
+_DAEMON_PREFIX = "docker-daemon:"
+_PREFIXES = (*(f"{transport.value}:" for transport in Transport), REGISTRY_PREFIX, _DAEMON_PREFIX)
+LOCATIONS = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker://NAME or docker-daemon:NAME"
+
+
+@contextlib.contextmanager
+def open_image(location: str, store: Path, log: Log, *, insecure: tuple[str, ...] = ()) -> Iterator[Image]:
+    """The image at `location`, one of `LOCATIONS`, whose layers are there for as long as the context lasts.
+
+    `insecure` names registries that need no TLS.
+
+    Raises:
+        lifecycle.cnb.errors.CnbError: there is no such image, or it cannot be had or read.
+    """
+    if not location.startswith(_PREFIXES):
+        raise UsageError(f"`{location}` does not say where the image is", f"write {LOCATIONS}")
+    with tempfile.TemporaryDirectory(prefix="pybuild-image-") as directory:
+        scratch = Path(directory)
+        if location.startswith(_DAEMON_PREFIX):
+            archive = scratch / "saved.tar"
+            with log.step("Taking the image out of the Docker engine"):
+                save_image(location.removeprefix(_DAEMON_PREFIX), archive)
+            (scratch / "layers").mkdir()
+            yield read_image(Location(transport=Transport.DOCKER_ARCHIVE, path=archive), scratch=scratch / "layers")
+        else:
+            client = open_client(os.environ, Path.home(), insecure=insecure)
+            images = ImageStore(store, client, log)
+            yield read_any_image(location, images=images, scratch=scratch)
