@@ -93,6 +93,10 @@ def _check(mount: Mount) -> None:
             raise InvalidWord(reason=f"`--mount` cannot have `{key}={value}`")
         if key == "from" and value and "$" in value[:-1]:
             raise InvalidWord(reason="`--mount` takes no variable in `from`")
+    if mount.type in ("bind", "cache", "tmpfs"):
+        target = mount.option("target") or ""
+        if not target or not target.strip("/."):
+            raise InvalidWord(reason=f"`--mount=type={mount.type}` needs a `target`, a directory other than `/`")
     if mount.type == "secret":
         given = {key for key, value in mount.options if value}
         if not given & {"source", "target", "id"}:

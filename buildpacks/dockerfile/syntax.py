@@ -191,7 +191,7 @@ def _check_arguments(instruction: Instruction, escape: str) -> None:
             _check_signal(rest, escape)
         case "HEALTHCHECK":
             _check_healthcheck(instruction)
-        case "RUN" if not rest or instruction.words == ():
+        case "RUN" if instruction.words == ():
             raise InvalidWord(reason="has no command")
         case "SHELL" if not instruction.words:
             raise InvalidWord(reason="needs a JSON array with a program in it")
@@ -201,7 +201,7 @@ def _check_arguments(instruction: Instruction, escape: str) -> None:
         case "MAINTAINER" | "ONBUILD":
             _check_text(rest)
         case _:
-            # `CMD` and `ENTRYPOINT` may be empty: that takes back what the base image has.
+            # `CMD` and `ENTRYPOINT` may be empty, which takes back what the base image has; `RUN` too, which does nothing.
             pass
 
 
