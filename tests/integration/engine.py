@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,11 @@ class DockerEngine:
 
 
 @contextlib.contextmanager
-def docker_engine() -> Iterator[DockerEngine]:
-    """An engine without bridge and firewall rules: containers have the network of the machine or none."""
+def docker_engine(daemon: Callable[[Path], Sequence[str]] = lambda _: [_DAEMON]) -> Iterator[DockerEngine]:
+    """An engine without bridge and firewall rules: containers have the network of the machine or none.
+
+    `daemon`: what starts the engine that works in a directory.
+    """
     # A socket's path may have 107 bytes, so not below pytest's directory.
     directory = Path(tempfile.mkdtemp(prefix="pybuild-docker-"))
     socket = directory / "socket"
@@ -54,7 +57,7 @@ def docker_engine() -> Iterator[DockerEngine]:
     for name in ("data-root", "exec-root", "pidfile"):
         options += [f"--{name}", str(directory / name)]
     # The kernel ends the engine with this process, also when that is killed.
-    command = ["setpriv", "--pdeathsig", "TERM", _DAEMON, *options]
+    command = ["setpriv", "--pdeathsig", "TERM", *daemon(directory), *options]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
