@@ -37,6 +37,16 @@ class RecipeImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What an image says of itself that instructions depend on."""
+
+    env: tuple[str, ...] = ()
+    """`NAME=value`, as its config has them."""
+    shell: tuple[str, ...] = ()
+    """That of commands that are text; empty: none of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeInstruction:
     """An instruction; `text` may have several lines, `line` is its first in the file that it comes from."""
 
@@ -64,6 +74,10 @@ class Recipe:
     """Stage to build; `None`: the last."""
     secret_args: tuple[str, ...] = ()
     """Names of build arguments whose values look like secrets: kept out of logs and history."""
+    awaits_images: bool = False
+    """Whether it would be another one with the facts of `images`: then `bin/generate` is to be run again, with these facts in the file
+    that `PYBUILD_IMAGES_PATH` names. As it is, images have no variables and no shell of their own.
+    """
     whole_image: bool = True
     """Whether the result is the image itself; false: the run image below the layers of other buildpacks."""
 
@@ -108,6 +122,7 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
         "build-args": recipe.build_args,
         "target": recipe.target,
         "secret-args": recipe.secret_args,
+        "awaits-images": recipe.awaits_images,
         "whole-image": recipe.whole_image,
     }
     write_atomically(path, render_json(values).encode("utf-8", "surrogateescape"))
@@ -127,8 +142,25 @@ def read_recipe(path: Path) -> Recipe:
         build_args=_parse_strings(document.table("build-args")),
         target=document.optional_string("target"),
         secret_args=document.strings("secret-args"),
+        awaits_images=document.boolean("awaits-images", default=False),
         whole_image=document.boolean("whole-image", default=True),
     )
+
+
+def write_image_facts(path: Path, facts: Mapping[str, ImageFacts]) -> None:
+    """Write what images say of themselves, by `RecipeImage.local`."""
+    values = {local: {"env": list(one.env), "shell": list(one.shell)} for local, one in facts.items()}
+    write_atomically(path, render_json({"images": values}).encode("utf-8", "surrogateescape"))
+
+
+def read_image_facts(path: Path) -> dict[str, ImageFacts]:
+    """Return what `write_image_facts` wrote. Raises `ConfigurationError`."""
+    text = read_regular_file(path, follow_links=False).decode("utf-8", "surrogateescape")
+    images = parse_json(text, source=path.name).table("images")
+    return {
+        local: ImageFacts(env=images.table(local).strings("env"), shell=images.table(local).strings("shell"))
+        for local in images.values
+    }
 
 
 def _parse_instruction(table: Table) -> RecipeInstruction:
@@ -153,4 +185,5 @@ def _integer(table: Table, key: str) -> int:
 
 
 def _parse_strings(table: Table) -> dict[str, str]:
-    return {key: table.string(key) for key in table.values}
+    # A value may be empty.
+    return {key: table.optional_string(key) or "" for key in table.values}
