@@ -26,11 +26,15 @@ from lifecycle.cnb.group import read_group, write_group
 from lifecycle.cnb.jsontext import render_json
 from lifecycle.cnb.order import System, read_order, read_system
 from lifecycle.cnb.plan import read_resolved_plan, write_resolved_plan
+from lifecycle.cnb.recipe import read_recipe
 from lifecycle.cnb.target import Target, complete_target
 from lifecycle.cnb.toml import write_atomically
 from lifecycle.detect import DetectRequest, detect
 from lifecycle.detection import render_detection
 from lifecycle.errors import ArgumentsError, FileProblem, PlatformApiUnsupported
+from lifecycle.execution.assignment import read_assignment
+from lifecycle.execution.confinement import lock_mounts
+from lifecycle.extend import ExtendRequest, extend
 from lifecycle.fix import FixRequest, fix
 from lifecycle.flags import Flag, Inputs, parse_flags
 from lifecycle.generate import GenerateRequest, generate
@@ -61,6 +65,20 @@ _DETECTOR_FLAGS = (
     Flag(name="extensions", variable="CNB_EXTENSIONS_DIR", default="/cnb/extensions"),
     _GENERATED,
     Flag(name="run", variable="CNB_RUN_PATH", default="/cnb/run.toml"),
+)
+_EXTENDER_FLAGS = (
+    Flag(name="app", variable="CNB_APP_DIR", default="/workspace"),
+    Flag(name="assignment", variable="", default="/platform/assignment.json"),
+    Flag(name="images", variable="", default="/platform/images"),
+    Flag(name="log-level", variable="CNB_LOG_LEVEL", default="info"),
+    Flag(name="no-color", variable="CNB_NO_COLOR", default="", is_switch=True),
+    # Whether commands have no network, for what is said when they fail.
+    Flag(name="offline", variable="", default="", is_switch=True),
+    Flag(name="output", variable="", default="/layers/output"),
+    Flag(name="recipe", variable="", default="/platform/recipe.json"),
+    Flag(name="scratch", variable="", default="/tmp"),  # noqa: S108 - the sandbox's own
+    Flag(name="storage", variable="", default="/layers/storage"),
+    Flag(name="version", variable="", default="", is_switch=True),
 )
 
 # As shells report a program that SIGINT ended.
@@ -176,10 +194,28 @@ def _run_generator(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> 
     generate(request, _make_log(inputs))
 
 
+def _run_extender(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
+    # Code of the application runs below it: what this process could change of its sandbox goes first.
+    lock_mounts()
+    request = ExtendRequest(
+        recipe=read_recipe(inputs.path("recipe")),
+        app_dir=inputs.path("app"),
+        images_dir=inputs.path("images"),
+        storage_dir=inputs.path("storage"),
+        output_dir=inputs.path("output"),
+        scratch_dir=inputs.path("scratch"),
+        assignment=read_assignment(inputs.path("assignment")),
+        env=env,
+        network=not inputs.is_on("offline"),
+    )
+    extend(request, _make_log(inputs))
+
+
 _PROGRAMS: Mapping[str, tuple[Sequence[Flag], Callable[[Inputs, ApiVersion, Mapping[str, str]], None]]] = {
     "detector": (_DETECTOR_FLAGS, _run_detector),
     "builder": (_COMMON_FLAGS, _run_builder),
     "fixer": (_COMMON_FLAGS, _run_fixer),
+    "extender": (_EXTENDER_FLAGS, _run_extender),
     "generator": ((*_COMMON_FLAGS, _GENERATED), _run_generator),
 }
 

@@ -11,7 +11,7 @@ import configparser
 import netrc
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -72,6 +72,8 @@ class HostSettings:
     """Content of a `.netrc` that holds the entries for the index hosts only."""
     channel_credentials: str = ""
     """Content of rattler's file of credentials for conda channels."""
+    constraints: tuple[str, ...] = ()
+    """Absolute paths and URLs of the constraints files that pip is configured with; for commands of a Dockerfile."""
 
 
 def read_host_settings(env: Mapping[str, str], home: Path) -> HostSettings:
@@ -87,6 +89,7 @@ def read_host_settings(env: Mapping[str, str], home: Path) -> HostSettings:
         ca_bundle=_ca_bundle(env, conda),
         netrc=_netrc_entries(env, home, _hosts(settings.values())),
         channel_credentials=conda.credentials,
+        constraints=_constraints(env, home),
     )
 
 
@@ -173,7 +176,13 @@ def _ca_bundle(env: Mapping[str, str], conda: CondaConfig) -> Path | None:
     return next((Path(path) for path in (*named, *_CA_BUNDLES) if Path(path).is_file()), None)
 
 
-def _pip_settings(env: Mapping[str, str], home: Path) -> dict[str, str]:
+def _constraints(env: Mapping[str, str], home: Path) -> tuple[str, ...]:
+    """Constraints files, absolute: pip's, or uv's where only uv is told of some."""
+    words = _pip_settings(env, home, options=("constraint",)).get("PIP_CONSTRAINT") or env.get("UV_CONSTRAINT", "")
+    return tuple(word if "://" in word else str(Path(word).expanduser().absolute()) for word in words.split())
+
+
+def _pip_settings(env: Mapping[str, str], home: Path, *, options: Sequence[str] = _PIP_OPTIONS) -> dict[str, str]:
     """`PIP_*` variables: the files in pip's order, each overriding the one before, then the environment."""
     found: dict[str, str] = {}
     for path in _pip_files(env, home):
@@ -183,10 +192,10 @@ def _pip_settings(env: Mapping[str, str], home: Path) -> dict[str, str]:
         except (OSError, configparser.Error, UnicodeDecodeError):
             continue
         for section in ("global", "install"):
-            for option in _PIP_OPTIONS:
+            for option in options:
                 if parser.has_option(section, option):
                     found[_pip_variable(option)] = " ".join(parser.get(section, option).split())
-    for option in _PIP_OPTIONS:
+    for option in options:
         value = env.get(_pip_variable(option))
         if value is not None:
             found[_pip_variable(option)] = value

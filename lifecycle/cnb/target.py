@@ -55,10 +55,14 @@ def host_architecture() -> str:
 
 
 def _read_os_release(path: Path) -> Mapping[str, str]:
-    # https://www.freedesktop.org/software/systemd/man/os-release.html; the two values we want have no escapes in them
     try:
-        lines = path.read_text("utf-8", "replace").splitlines()
+        return parse_os_release(path.read_text("utf-8", "replace"))
     except OSError:
         return {}
-    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
+
+
+def parse_os_release(text: str) -> Mapping[str, str]:
+    """Return the values of an os-release file that are not empty."""
+    # https://www.freedesktop.org/software/systemd/man/os-release.html; the values we want have no escapes in them
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs if value.strip().strip("\"'")}

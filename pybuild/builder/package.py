@@ -39,7 +39,7 @@ OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
 # -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
 _SHEBANG = b"#!/usr/bin/python3 -IB\n"
-_PROGRAMS = ("detector", "builder", "fixer", "generator")
+_PROGRAMS = ("detector", "builder", "fixer", "generator", "extender")
 # What the lifecycle imports beside the standard library, and what buildpacks do.
 _LIFECYCLE_LIBRARIES = ("packaging", "tomli_w")
 _BUILDPACK_LIBRARIES = (*_LIFECYCLE_LIBRARIES, "yaml")
@@ -47,7 +47,7 @@ _BUILDPACK_LIBRARIES = (*_LIFECYCLE_LIBRARIES, "yaml")
 _SHARED_PACKAGE = "installer"
 _DISTRIBUTIONS = ("packaging", "py-rattler", "pyyaml", "tomli-w", "uv")
 # The phases that handle images run in the pybuild process.
-_NOT_IN_BUILD_IMAGE = ("oci", "exporters")
+_NOT_IN_BUILD_IMAGE = ("oci", "registry", "exporters")
 # Extension modules of the Python that runs pybuild are not for that of the build image, unless they keep to the stable ABI.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.cpython-*.so")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)

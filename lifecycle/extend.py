@@ -1,0 +1,256 @@
+"""The extend phase of pybuild's sandbox: executes a recipe with buildah, in one user namespace, without a registry and a daemon.
+
+What it is given was checked and fetched before: the recipe, the images that it names, as directories in the form that `dir:` of
+https://github.com/containers/image/blob/main/docs/containers-transports.5.md has, and an assignment. It leaves the image's id, and
+its config and new layers where the id is not known already (`lifecycle.execution.assignment`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.cnb.jsontext import parse_json
+from lifecycle.cnb.layer import remove_tree
+from lifecycle.cnb.recipe import Recipe
+from lifecycle.execution.assignment import CONFIG_NAME, LAYERS_NAME, RESULT_NAME, Assignment, Result, write_result
+from lifecycle.execution.buildah import Buildah, StoredImage, manifest_image_id, open_buildah
+from lifecycle.execution.errors import ExtendError, InstructionFailed
+from lifecycle.execution.facts import RootfsFacts, find_facts
+from lifecycle.execution.failure import find_advice
+from lifecycle.execution.following import Failure, Follower
+from lifecycle.execution.steps import Step, Wording, plan_stages
+from lifecycle.execution.storage import bound_caches, complete_ids, read_usage, write_usage
+from lifecycle.log import PhaseLog
+
+_USAGE_NAME = "usage.json"
+# Names that a build argument must not have in the environment of buildah, because they mean something to it.
+_MEANT_FOR_TOOLS = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LD_",
+    "BUILDAH_",
+    "CONTAINERS_",
+    "CONTAINER_",
+    "STORAGE_",
+    "REGISTRY_",
+    "_",
+)
+_FILE_LIMIT = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendRequest:
+    """What the phase needs."""
+
+    recipe: Recipe
+    app_dir: Path
+    """The context, which is only read."""
+    images_dir: Path
+    """Directory `0` has the first of the recipe's images, and so on."""
+    storage_dir: Path
+    """Kept from build to build."""
+    output_dir: Path
+    scratch_dir: Path
+    assignment: Assignment
+    env: Mapping[str, str]
+    network: bool = True
+
+
+def extend(request: ExtendRequest, log: PhaseLog) -> None:
+    """Execute the recipe, and write its result into the output directory.
+
+    Raises:
+        InstructionFailed: an instruction failed.
+        ExtendError: buildah could not do its work.
+    """
+    buildah = open_buildah(request.storage_dir, request.scratch_dir, request.env)
+    stored = _check_storage(buildah, log)
+    bases = _load_bases(request, buildah, {image.id: image for image in stored}, log)
+    image, used = _build(request, buildah, log)
+    facts = None
+    if image != request.assignment.known_image:
+        _export(request, buildah, image, log)
+        facts = _read_facts(buildah, image)
+    write_result(request.output_dir / RESULT_NAME, Result(image=image, facts=facts))
+    _bound_storage(request, buildah, (*used, *bases, image))
+
+
+def _check_storage(buildah: Buildah, log: PhaseLog) -> tuple[StoredImage, ...]:
+    """The images in the storage, which is emptied where it cannot be used any more."""
+    try:
+        stored = buildah.images()
+        if any((buildah.storage / "store").glob("*-containers/*/*")):
+            buildah.remove_containers()
+    except ExtendError as err:
+        log.warning(f"notice: the layers of earlier builds are damaged and not reused: {err.output or err.message}")
+        remove_tree(buildah.storage / "store")
+        return ()
+    return stored
+
+
+def _load_bases(
+    request: ExtendRequest, buildah: Buildah, stored: Mapping[str, StoredImage], log: PhaseLog
+) -> tuple[str, ...]:
+    """Ids of the recipe's images, which are in the storage under their local names then."""
+    found = []
+    for number, image in enumerate(request.recipe.images):
+        directory = request.images_dir / str(number)
+        image_id = manifest_image_id(directory)
+        if image_id not in stored:
+            log.info(f"Loading {image.written}")
+            buildah.load(directory, image.local)
+        elif image.local not in stored[image_id].names:
+            buildah.tag(image_id, image.local)
+        found.append(image_id)
+    return tuple(found)
+
+
+def _build(request: ExtendRequest, buildah: Buildah, log: PhaseLog) -> tuple[str, tuple[str, ...]]:
+    """Id of the image, and beginnings of the ids of all that were used."""
+    recipe, wording = request.recipe, Wording.of(request.recipe)
+    declared = request.assignment.declared
+    text, _ = recipe.render(arguments=declared)
+    dockerfile = request.scratch_dir / "Dockerfile"
+    dockerfile.write_text(text, encoding="utf-8", errors="surrogateescape")
+    id_file = request.scratch_dir / "image-id"
+    options, env = _build_options(request)
+    follower = Follower(
+        plan_stages(recipe, declared),
+        on_step=lambda step: _show_step(step, recipe, wording, log),
+        on_cached=lambda step: None if step.is_own else log.info("     Using the layer of an earlier build"),
+        on_line=lambda line: log.info(wording.clean(line)),
+    )
+    command = (*options, "--iidfile", str(id_file), "--file", str(dockerfile), str(request.app_dir))
+    result = buildah.build(command, follower.feed, {**env, **_proxies(request.env)})
+    if result.status != 0:
+        raise _explain(follower.failure(), request, wording)
+    return id_file.read_text("ascii").strip().removeprefix("sha256:"), tuple(follower.used)
+
+
+def _show_step(step: Step, recipe: Recipe, wording: Wording, log: PhaseLog) -> None:
+    if not step.is_own:
+        what = f"ONBUILD of the image of `{wording.shortened(step.instruction)}`" if step.is_trigger else None
+        log.info(f"---> {recipe.dockerfile}:{step.instruction.line} {what or wording.shortened(step.instruction)}")
+
+
+def _build_options(request: ExtendRequest) -> tuple[list[str], dict[str, str]]:
+    recipe = request.recipe
+    options: list[str] = []
+    env: dict[str, str] = {}
+    for name, value in {**request.assignment.arguments, **recipe.build_args}.items():
+        if name in recipe.secret_args and not name.startswith(_MEANT_FOR_TOOLS):
+            # Where only this process's children see it.
+            env[name] = value
+            options += ["--build-arg", name]
+        else:
+            options += ["--build-arg", f"{name}={value}"]
+    if recipe.target is not None:
+        options += ["--target", recipe.target]
+    if recipe.ignore_file is not None:
+        options += ["--ignorefile", str(request.app_dir / recipe.ignore_file)]
+    return options, env
+
+
+def _proxies(env: Mapping[str, str]) -> dict[str, str]:
+    """What buildah hands to commands by itself (`--http-proxy`), and keeps out of history and cache."""
+    return {name: value for name, value in env.items() if name.lower().endswith("_proxy")}
+
+
+def _explain(failure: Failure, request: ExtendRequest, wording: Wording) -> InstructionFailed | ExtendError:
+    advice = None
+    if failure.step is not None:
+        advice = find_advice(
+            status=failure.status,
+            text=failure.step.instruction.text,
+            output=(*failure.tail, failure.message),
+            network=request.network,
+        )
+    if failure.step is None:
+        return ExtendError(
+            message="buildah cannot build the recipe", output=wording.clean(failure.message), advice=advice
+        )
+    return InstructionFailed(
+        dockerfile=request.recipe.dockerfile,
+        line=failure.step.instruction.line,
+        instruction=wording.shortened(failure.step.instruction),
+        status=failure.status,
+        reason=None if failure.status is not None else wording.clean(failure.message),
+        advice=advice,
+    )
+
+
+def _export(request: ExtendRequest, buildah: Buildah, image: str, log: PhaseLog) -> None:
+    """Write the config, and the layers that are not known by their diff id, each under it, as gzip files."""
+    config = buildah.config_of(image)
+    (request.output_dir / CONFIG_NAME).write_text(config, encoding="utf-8", errors="surrogateescape")
+    layout = request.scratch_dir / "layout"
+    known = {diff_id: layout / "blobs" / diff_id.replace(":", "/") for diff_id in request.assignment.known_layers}
+    for path in known.values():
+        # Buildah does not write what is there; nobody reads these.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    log.detail("Exporting the layers")
+    diff_ids = parse_json(config, source="config").table("rootfs").strings("diff_ids")
+    layers = request.output_dir / LAYERS_NAME
+    layers.mkdir()
+    for diff_id, path in buildah.export(image, layout, diff_ids).items():
+        if diff_id not in known:
+            shutil.move(path, layers / diff_id.removeprefix("sha256:"))
+
+
+def _read_facts(buildah: Buildah, image: str) -> RootfsFacts:
+    container = buildah.run("from", "--pull-never", image).output.strip()
+    try:
+        root = Path(buildah.run("mount", container).output.strip())
+        return find_facts(lambda path: _read_inside(root, path))
+    finally:
+        buildah.run("rm", container)
+
+
+def _read_inside(root: Path, path: str) -> bytes | None:
+    """Content of a file below `root`, as the image would see it: links, absolute ones as well, lead nowhere else."""
+    parts = path.split("/")
+    place: list[str] = []
+    links = 0
+    while parts:
+        part = parts.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            del place[-1:]
+            continue
+        target = root.joinpath(*place, part)
+        if target.is_symlink():
+            links += 1
+            link = str(target.readlink())
+            if links > 40:
+                return None
+            if link.startswith("/"):
+                place = []
+            parts = [*link.split("/"), *parts]
+        else:
+            place.append(part)
+    try:
+        descriptor = os.open(root.joinpath(*place), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _FILE_LIMIT:
+            return None
+        return stream.read(_FILE_LIMIT)
+
+
+def _bound_storage(request: ExtendRequest, buildah: Buildah, used: Sequence[str]) -> None:
+    path = buildah.storage / _USAGE_NAME
+    images = [image.id for image in buildah.images()]
+    usage, unused = read_usage(path).after(complete_ids(used, images)).split(images)
+    buildah.remove(unused)
+    write_usage(path, usage)
+    bound_caches(request.storage_dir / "temporary")

@@ -1,0 +1,204 @@
+"""Executes a recipe in the sandbox: the builder's extender, as root of a user namespace of its own, with the storage of the application."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+
+from lifecycle.cnb.command import CommandResult
+from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.jsontext import parse_json
+from lifecycle.cnb.layer import remove_tree
+from lifecycle.cnb.recipe import write_recipe
+from lifecycle.cnb.toml import read_regular_file
+from lifecycle.execution.assignment import (
+    CONFIG_NAME,
+    LAYERS_NAME,
+    RESULT_NAME,
+    Assignment,
+    Result,
+    read_result,
+    write_assignment,
+)
+from lifecycle.execution.errors import ExtendError
+from lifecycle.oci.config import parse_config
+from lifecycle.oci.descriptor import OCI_TYPES
+from lifecycle.oci.image import Image, Layer
+from lifecycle.oci.verify import open_regular
+from pybuild.engines.execution import Executed, Execution, compress_layer, open_gzip
+from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
+from pybuild.engines.user_ids import find_id_maps
+from pybuild.errors import PhaseFailed
+from pybuild.log import Log
+from pybuild.run_settings import DIRECTORY, write_files
+
+_APP, _INPUT, _KEPT, _SCRATCH = (PurePosixPath(path) for path in ("/workspace", "/platform", "/layers", "/tmp"))  # noqa: S108 - the sandbox's own
+_ERROR_NAME = "error.json"
+_DOCKER_TYPES = {oci: docker for docker, oci in OCI_TYPES.items()}
+# https://github.com/containers/image/blob/v5.24.0/directory/directory_dest.go
+_DIRECTORY_VERSION = "Directory Transport Version: 1.1\n"
+_OUTPUT_SHOWN = 2000
+
+
+def build_in_sandbox(execution: Execution, log: Log) -> Executed:
+    """What the recipe makes.
+
+    Raises:
+        PhaseFailed: an instruction failed, or buildah.
+        lifecycle.cnb.command.CommandTimeout: the time is up.
+        pybuild.errors.MachineError: this machine has no sandbox of that kind.
+    """
+    work = execution.work
+    storage = _open_storage(execution)
+    for name in ("input", "kept/output", "kept/storage", "tmp"):
+        (work / name).mkdir(parents=True)
+    write_recipe(work / "input" / "recipe.json", execution.recipe)
+    write_assignment(
+        work / "input" / "assignment.json",
+        Assignment(
+            declared=_declared(execution),
+            arguments=execution.arguments,
+            known_image=execution.known_image,
+            known_layers=tuple(str(diff_id) for diff_id in execution.known_layers),
+        ),
+    )
+    mounts = [
+        mount
+        for number, (_, image) in enumerate(execution.images)
+        for mount in _write_directory(image, work / "input" / "images" / str(number), _INPUT / "images" / str(number))
+    ]
+    write_files(execution.settings, work / "settings")
+    sandbox = Sandbox(
+        rootfs=execution.builder.rootfs,
+        mounts=(
+            *execution.builder.mounts,
+            Mount(source=execution.app_dir, target=_APP),
+            Mount(source=work / "input", target=_INPUT),
+            *mounts,
+            Mount(source=work / "kept", target=_KEPT, writable=True),
+            Mount(source=storage, target=_KEPT / "storage", writable=True),
+            Mount(source=work / "tmp", target=_SCRATCH, writable=True),
+            Mount(source=work / "settings", target=DIRECTORY),
+            *execution.settings.mounts,
+        ),
+        env={
+            "LANG": "C.UTF-8",
+            **execution.builder.env,
+            **execution.settings.proxies,
+            "CNB_PLATFORM_API": "0.15",
+            "PYBUILD_ERROR_PATH": str(_KEPT / "output" / _ERROR_NAME),
+        },
+        network=execution.network,
+        cwd=PurePosixPath("/"),
+        id_range=True,
+        temporary=(PurePosixPath("/run"), PurePosixPath("/var/tmp")),  # noqa: S108 - the sandbox's own
+    )
+    offline = [] if execution.network else ["-offline"]
+    result = run_sandboxed(
+        sandbox, ["/cnb/lifecycle/extender", *offline], on_line=log.info, deadline=execution.deadline
+    )
+    output = work / "kept" / "output"
+    if result.status != 0:
+        raise _failure(output / _ERROR_NAME, result)
+    return _take(execution, output, read_result(output / RESULT_NAME))
+
+
+def _declared(execution: Execution) -> tuple[str, ...]:
+    """Names that every stage declares, in one instruction, because each is an image to buildah.
+
+    Some name the bases and have no value: buildah takes a layer from its cache where history and layers before it are the same, and
+    does not look at what else an image says (environment, user, triggers). With these in the history none only seem to be the same.
+    """
+    bases = sorted({image.id.hex[:16] for _, image in execution.images})
+    names = (*execution.arguments, *(f"pybuild_base_{base}" for base in bases))
+    return (" ".join(names),) if names else ()
+
+
+def _open_storage(execution: Execution) -> Path:
+    """The directory of buildah's storage; what other numbers of users own is of no use, and removed."""
+    storage = execution.directory / "storage"
+    marker = execution.directory / "storage-users"
+    users = " ".join(str(one) for one in find_id_maps().users)
+    if storage.exists() and (not marker.exists() or marker.read_text("utf-8", "replace") != users):
+        remove_tree_of_users(storage)
+    storage.mkdir(mode=0o700, exist_ok=True)
+    marker.write_text(users)
+    return storage
+
+
+def remove_tree_of_users(path: Path) -> None:
+    """Remove a tree whose files may belong to the users of a sandbox, which only a sandbox can. Raises `OSError`."""
+    try:
+        remove_tree(path)
+    except PermissionError:
+        sandbox = Sandbox(
+            rootfs=Path("/"),
+            mounts=(Mount(source=path, target=PurePosixPath(path), writable=True),),
+            env={"PATH": "/usr/bin:/bin"},
+            network=False,
+            cwd=PurePosixPath("/"),
+            id_range=True,
+        )
+        run_sandboxed(sandbox, ["find", str(path), "-mindepth", "1", "-delete"])
+        remove_tree(path)
+
+
+def _write_directory(image: Image, directory: Path, target: PurePosixPath) -> list[Mount]:
+    """Write an image in the form of containers/image's `dir:`; its layers are mounted, not copied.
+
+    With the media types of Docker, because buildah drops what OCI has no word for (health checks, triggers, the shell) from an
+    image that says it is one of OCI's.
+    """
+    directory.mkdir(parents=True)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {**image.manifest.config.render(), "mediaType": _DOCKER_TYPES[image.manifest.config.media_type]},
+        "layers": [
+            {
+                "mediaType": _DOCKER_TYPES[layer.descriptor.media_type],
+                "digest": str(layer.descriptor.digest),
+                "size": layer.descriptor.size,
+            }
+            for layer in image.layers
+        ],
+    }
+    (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (directory / "version").write_text(_DIRECTORY_VERSION, encoding="utf-8")
+    (directory / image.manifest.config.digest.hex).write_bytes(image.config_bytes)
+    mounts = {}
+    for layer in image.layers:
+        name = layer.descriptor.digest.hex
+        (directory / name).touch()
+        mounts[name] = Mount(source=layer.path.resolve(), target=target / name)
+    return list(mounts.values())
+
+
+def _take(execution: Execution, output: Path, result: Result) -> Executed:
+    """What the extender left, its new layers as blobs."""
+    declared = _declared(execution)
+    if result.image == execution.known_image:
+        return Executed(image=result.image, declared=declared)
+    config = read_regular_file(output / CONFIG_NAME, follow_links=False)
+    layers: dict[Digest, Layer] = {}
+    for diff_id in parse_config(config, source="the config of the built image").diff_ids:
+        if diff_id not in execution.known_layers and diff_id not in layers:
+            with open_regular(output / LAYERS_NAME / diff_id.hex) as stream:
+                layers[diff_id] = compress_layer(execution.blobs_dir, diff_id, open_gzip(stream))
+    return Executed(image=result.image, declared=declared, config=config, facts=result.facts, layers=layers)
+
+
+def _failure(path: Path, result: CommandResult) -> PhaseFailed:
+    """The error that the extender left, or one that says how it ended without."""
+    if not path.exists():
+        summary = f"the phase `extend` ended with status {result.status} and did not say why"
+        output = result.output[-_OUTPUT_SHOWN:].strip()
+        return PhaseFailed(exit_code=ExtendError.exit_code, summary=summary, facts=(("output", output),), said=False)
+    document = parse_json(read_regular_file(path, follow_links=False).decode("utf-8", "replace"), source="extend")
+    return PhaseFailed(
+        exit_code=document.optional_integer("exit-code") or result.status,
+        summary=document.string("summary"),
+        facts=tuple((one.string("label"), one.optional_string("value") or "") for one in document.tables("facts")),
+        hint=document.optional_string("hint"),
+        said=False,
+    )

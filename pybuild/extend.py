@@ -1,0 +1,201 @@
+"""Executes a recipe: the images that it names become one, by buildah in the sandbox or by the BuildKit of a Docker engine.
+
+Either engine is given the images from here and asks no registry; what it made comes back as an image whose layers are blobs of this
+store. What an application's recipe made last is remembered: the same again is neither exported nor compressed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+
+from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.errors import CnbError
+from lifecycle.cnb.jsontext import parse_json, render_json
+from lifecycle.cnb.recipe import Recipe, RecipeImage
+from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
+from lifecycle.execution.errors import ExtendError
+from lifecycle.execution.facts import RootfsFacts, parse_facts
+from lifecycle.execution.steps import plan_stages
+from lifecycle.oci.config import parse_config
+from lifecycle.oci.descriptor import parse_descriptor
+from lifecycle.oci.image import Image, Layer
+from pybuild.builder import Builder
+from pybuild.engines.docker_build import build_with_docker
+from pybuild.engines.execution import Executed, Execution
+from pybuild.engines.sandbox_build import build_in_sandbox, remove_tree_of_users
+from pybuild.extended_image import Origin, make_extended_image
+from pybuild.heredocs import with_heredocs
+from pybuild.host import HostSettings
+from pybuild.log import Log
+from pybuild.run_settings import RunSettings, make_run_settings
+
+
+class Engine(str, Enum):
+    """What executes recipes."""
+
+    SANDBOX = "sandbox"
+    DOCKER = "docker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendRequest:
+    """What to execute, and where."""
+
+    recipe: Recipe
+    images: tuple[tuple[RecipeImage, Image], ...]
+    """Each of `recipe.images`, with the image that it is."""
+    engine: Engine = Engine.SANDBOX
+    app_dir: Path
+    directory: Path
+    """Kept for the application; by this module only."""
+    blobs_dir: Path
+    """Where the blobs of new layers go, under their digests; kept from build to build as well."""
+    builder: Builder
+    host: HostSettings
+    constraints: tuple[str, ...] = ()
+    """Files of the application and URLs, beside those that the machine is configured with."""
+    network: bool
+    deadline: float
+    """Value of `time.monotonic()`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Of this process: how the Docker engine is reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extended:
+    """What was made."""
+
+    image: Image
+    facts: RootfsFacts
+    is_new: bool
+    """Whether it is another image than the last one of the application."""
+
+
+def extend_image(request: ExtendRequest, log: Log) -> Extended:
+    """What the recipe makes.
+
+    Raises:
+        pybuild.errors.PhaseFailed: an instruction failed, or the engine.
+        lifecycle.execution.errors.InstructionFailed, lifecycle.execution.errors.ExtendError: the same, of the Docker engine.
+        pybuild.errors.MachineError: the engine cannot work on this machine.
+        pybuild.errors.SettingsError: a constraints file cannot be read.
+        lifecycle.cnb.command.CommandTimeout: the time is up.
+    """
+    request.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    recipe, images = with_heredocs(request.recipe, request.images, request.directory / "heredocs")
+    bases = {one.local: image for one, image in images}
+    known = {layer.diff_id: layer for image in bases.values() for layer in image.layers}
+    path = request.directory / f"last-{request.engine.value}.json"
+    last = _read_last(path, request.blobs_dir, known)
+    settings = _settings(request, log)
+    with _work_directory(request.directory) as work:
+        execution = Execution(
+            recipe=recipe,
+            images=images,
+            app_dir=request.app_dir,
+            directory=request.directory,
+            work=work,
+            blobs_dir=request.blobs_dir,
+            builder=request.builder,
+            settings=settings,
+            network=request.network,
+            deadline=request.deadline,
+            env=request.env,
+            known_image=None if last is None else last.image,
+            known_layers={**known, **({} if last is None else last.layers)},
+        )
+        executed = _execute(request.engine, execution, log)
+    is_new = last is None or executed.image != last.image
+    made = _Last.after(executed, last)
+    layers = {**execution.known_layers, **executed.layers}
+    origin = Origin(recipe=recipe, stages=plan_stages(recipe, executed.declared), images=bases)
+    image = make_extended_image(made.config, origin, layers)
+    own = {layer.diff_id: layer for layer in image.layers if layer.diff_id not in known}
+    replace(made, layers=own).write(path)
+    return Extended(image=image, facts=made.facts, is_new=is_new)
+
+
+def _execute(engine: Engine, execution: Execution, log: Log) -> Executed:
+    build = build_in_sandbox if engine is Engine.SANDBOX else build_with_docker
+    return build(execution, log)
+
+
+def _settings(request: ExtendRequest, log: Log) -> RunSettings:
+    settings = make_run_settings(
+        request.host,
+        app_dir=request.app_dir,
+        constraints=request.constraints,
+        can_mount=request.engine is Engine.SANDBOX,
+    )
+    for what in settings.left_out:
+        log.notice(f"commands of the Dockerfile do not have {what}: the Docker engine cannot show it to them")
+    return settings
+
+
+@contextlib.contextmanager
+def _work_directory(directory: Path) -> Iterator[Path]:
+    """An empty directory; what a killed build left in its place is removed."""
+    work = directory / "work"
+    remove_tree_of_users(work)
+    work.mkdir()
+    try:
+        yield work
+    finally:
+        remove_tree_of_users(work)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Last:
+    """What an engine made of an application's recipe the last time."""
+
+    image: str
+    config: bytes
+    facts: RootfsFacts
+    layers: Mapping[Digest, Layer] = field(default_factory=dict)
+    """Those that are not of a base."""
+
+    @classmethod
+    def after(cls, executed: Executed, last: _Last | None) -> _Last:
+        if executed.config is not None:
+            return cls(image=executed.image, config=executed.config, facts=executed.facts or RootfsFacts())
+        if last is None:
+            raise ExtendError(message="the engine did not export the image that it built")
+        return last
+
+    def write(self, path: Path) -> None:
+        values = {
+            "image": self.image,
+            "config": self.config.decode("utf-8", "surrogateescape"),
+            "facts": self.facts.values(),
+            "layers": [{"diff-id": str(one.diff_id), **one.descriptor.render()} for one in self.layers.values()],
+        }
+        write_atomically(path, render_json(values).encode("utf-8", "surrogateescape"))
+
+
+def _read_last(path: Path, blobs_dir: Path, known: Collection[Digest]) -> _Last | None:
+    """What was made the last time; nothing where it cannot be used: a layer of it is gone, with a base or from the store."""
+    try:
+        document = parse_json(read_regular_file(path).decode("utf-8", "surrogateescape"), source=path.name)
+        layers = {layer.diff_id: layer for layer in (_parse_layer(one, blobs_dir) for one in document.tables("layers"))}
+        config = document.string("config").encode("utf-8", "surrogateescape")
+        needed = set(parse_config(config, source=path.name).diff_ids)
+        if not needed <= {*known, *layers} or not all(_is_whole(layer) for layer in layers.values()):
+            return None
+        facts = parse_facts(document.table("facts"))
+        return _Last(image=document.string("image"), config=config, facts=facts, layers=layers)
+    except CnbError:
+        return None
+
+
+def _parse_layer(table: Table, blobs_dir: Path) -> Layer:
+    descriptor = parse_descriptor(table)
+    diff_id = Digest.parse(table.string("diff-id"))
+    return Layer(descriptor=descriptor, diff_id=diff_id, path=blobs_dir / descriptor.digest.hex)
+
+
+def _is_whole(layer: Layer) -> bool:
+    return layer.path.is_file() and layer.path.stat().st_size == layer.descriptor.size

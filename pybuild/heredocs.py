@@ -1,0 +1,80 @@
+"""Makes an image of what `COPY` and `ADD` take from heredocs, so that it need not lie in the context, where `COPY .` would take it too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from lifecycle.cnb.recipe import FILES_DIRECTORY, LOCAL_REGISTRY, Recipe, RecipeImage, RecipeInstruction
+from lifecycle.cnb.target import host_architecture
+from lifecycle.oci.archive import ROOT, TarWriter
+from lifecycle.oci.blob import write_layer_blob
+from lifecycle.oci.config import ImageConfig
+from lifecycle.oci.image import Image, Layer, make_image
+
+_PREFIX = f"{FILES_DIRECTORY}/"
+_COPYING = ("COPY", "ADD")
+
+Images = tuple[tuple[RecipeImage, Image], ...]
+
+
+def with_heredocs(recipe: Recipe, images: Images, directory: Path) -> tuple[Recipe, Images]:
+    """The recipe whose heredocs are files of one more image, and the images with it; its blob is in `directory`."""
+    if not recipe.files:
+        return recipe, images
+
+    def fill(archive: TarWriter) -> None:
+        for name, content in sorted(recipe.files.items()):
+            path = PurePosixPath(name)
+            archive.parents(path, ROOT)
+            archive.file(path, content.encode("utf-8", "surrogateescape"), ROOT)
+
+    blob = write_layer_blob(directory, fill)
+    for other in directory.iterdir():
+        if other != blob.path:
+            other.unlink()
+    image = make_image(
+        ImageConfig(architecture=host_architecture(), os="linux"),
+        [Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)],
+    )
+    local = f"{LOCAL_REGISTRY}/heredocs:{image.id.hex[:16]}"
+    lines = [one.line for one in recipe.instructions if _PREFIX in one.text]
+    entry = RecipeImage(name=local, written="heredocs", line=min(lines, default=1), local=local)
+    instructions = tuple(other for one in recipe.instructions for other in _rewrite(one, local))
+    return replace(recipe, instructions=instructions, images=(*recipe.images, entry), files={}), (
+        *images,
+        (entry, image),
+    )
+
+
+def _rewrite(instruction: RecipeInstruction, local: str) -> Iterator[RecipeInstruction]:
+    """The instruction, or two where it takes files of the context as well."""
+    if instruction.keyword not in _COPYING or _PREFIX not in instruction.text:
+        yield instruction
+        return
+    flags, paths = _split(instruction.text)
+    *sources, target = paths
+    ours = [f"/{source.removeprefix(_PREFIX)}" for source in sources if source.startswith(_PREFIX)]
+    others = [source for source in sources if not source.startswith(_PREFIX)]
+    # ADD cannot take from an image, and what a heredoc holds is no archive.
+    yield replace(instruction, keyword="COPY", text=_join("COPY", (*flags, f"--from={local}"), (*ours, target)))
+    if others:
+        yield replace(instruction, text=_join(instruction.keyword, flags, (*others, target)))
+
+
+def _split(text: str) -> tuple[list[str], list[str]]:
+    """Flags and paths of an instruction as `lower.py` of the buildpack writes it: in one line, paths with spaces as JSON."""
+    words = text.split()[1:]
+    flags = []
+    while words and words[0].startswith("--"):
+        flags.append(words.pop(0))
+    rest = text[text.index(words[0], text.index(flags[-1]) + len(flags[-1]) if flags else len(text.split()[0])) :]
+    if rest.lstrip().startswith("["):
+        return flags, [str(path) for path in json.loads(rest)]
+    return flags, words
+
+
+def _join(keyword: str, flags: Sequence[str], paths: Sequence[str]) -> str:
+    return " ".join((keyword, *flags, json.dumps(list(paths))))

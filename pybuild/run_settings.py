@@ -1,0 +1,217 @@
+"""What commands of a Dockerfile see of the machine's settings: package indexes, constraints, proxies, certificates.
+
+Files below `/dev/pybuild`, and variables that say where they are. Both are there while a command runs and in no image: `/dev` is made
+anew for every command, the variables are build arguments. What they hold may be secret (a password in the URL of an index), their
+names are not: only names stand in a layer's history while it is built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import tomli_w
+
+from lifecycle.cnb.mask import mask_credentials
+from pybuild.engines.sandbox import Mount
+from pybuild.errors import SettingsError
+from pybuild.host import INDEXES_IN_BUILD, HostSettings
+
+DIRECTORY = PurePosixPath("/dev/pybuild")
+INDEXES_IN_RUN = DIRECTORY / "indexes"
+_CA_VARIABLES = (
+    "SSL_CERT_FILE",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+)
+# https://docs.astral.sh/uv/reference/environment/: what uv reads from its variables only, and what is no secret.
+_PLAIN_UV_VARIABLES = ("UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES")
+_PIP_OPTIONS = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "timeout", "retries")
+_CONSTRAINTS_LIMIT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What commands see."""
+
+    files: Mapping[str, bytes]
+    """By path below `DIRECTORY`."""
+    variables: Mapping[str, str]
+    """Build arguments that every stage declares."""
+    proxies: Mapping[str, str]
+    """Variables that every builder of images hands to commands by itself."""
+    mounts: tuple[Mount, ...] = ()
+    """Local package indexes, where the engine can mount directories."""
+    left_out: tuple[str, ...] = ()
+    """What the engine cannot give to commands, in words."""
+
+
+def make_run_settings(
+    host: HostSettings, *, app_dir: Path, constraints: Iterable[str] = (), can_mount: bool
+) -> RunSettings:
+    """Settings for commands; `constraints` are files of the application and URLs, beside those of the machine.
+
+    Raises:
+        SettingsError: a constraints file that cannot be read.
+    """
+    indexes, left_out = _local_indexes(host.indexes, can_mount=can_mount)
+    files: dict[str, bytes] = {}
+    variables: dict[str, str] = {}
+    pip = _render_pip(indexes)
+    if pip:
+        files["pip.conf"] = pip
+        variables["PIP_CONFIG_FILE"] = str(DIRECTORY / "pip.conf")
+    uv = _render_uv(indexes)
+    if uv:
+        # Not UV_CONFIG_FILE, which would make uv ignore what pyproject.toml says
+        # (https://docs.astral.sh/uv/concepts/configuration-files/).
+        files["xdg/uv/uv.toml"] = uv
+        variables["XDG_CONFIG_DIRS"] = f"{DIRECTORY / 'xdg'}:/etc/xdg"
+    variables |= {name: indexes[name] for name in _PLAIN_UV_VARIABLES if name in indexes}
+    names = [*_machine_constraints(host, files), *_own_constraints(app_dir, constraints, files)]
+    if names:
+        variables |= dict.fromkeys(("PIP_CONSTRAINT", "UV_CONSTRAINT"), " ".join(names))
+    if host.netrc:
+        files["netrc"] = host.netrc.encode("utf-8", "surrogateescape")
+        variables["NETRC"] = str(DIRECTORY / "netrc")
+    if host.ca_bundle is not None:
+        files["ca.crt"] = host.ca_bundle.read_bytes()
+        files["apt.conf"] = f'Acquire::https::CaInfo "{DIRECTORY / "ca.crt"}";\n'.encode()
+        variables |= dict.fromkeys(_CA_VARIABLES, str(DIRECTORY / "ca.crt"))
+        variables["APT_CONFIG"] = str(DIRECTORY / "apt.conf")
+    mounts = tuple(
+        Mount(source=mount.source, target=INDEXES_IN_RUN / mount.target.relative_to(INDEXES_IN_BUILD))
+        for mount in host.mounts
+        if can_mount
+    )
+    return RunSettings(files=files, variables=variables, proxies=host.proxies, mounts=mounts, left_out=left_out)
+
+
+def write_files(settings: RunSettings, directory: Path) -> None:
+    """Write the files below `directory`, which the caller can read only, and the places of the mounts."""
+    directory.mkdir(mode=0o755, parents=True)
+    for name, content in settings.files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        # Commands may run as any user.
+        path.chmod(0o444)
+    for mount in settings.mounts:
+        place = directory / mount.target.relative_to(DIRECTORY)
+        if mount.source.is_dir():
+            place.mkdir(parents=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+
+
+def _local_indexes(indexes: Mapping[str, str], *, can_mount: bool) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Index settings with the paths that commands see, and which of them cannot be had."""
+    found: dict[str, str] = {}
+    left_out: list[str] = []
+    for name, value in indexes.items():
+        words = []
+        for word in value.split():
+            if str(INDEXES_IN_BUILD) not in word:
+                words.append(word)
+            elif can_mount:
+                words.append(word.replace(str(INDEXES_IN_BUILD), str(INDEXES_IN_RUN)))
+            else:
+                left_out.append(f"`{name}`: a directory of this machine")
+        if words:
+            found[name] = " ".join(words)
+    return found, tuple(left_out)
+
+
+def _render_pip(indexes: Mapping[str, str]) -> bytes:
+    values = {option: indexes.get("PIP_" + option.upper().replace("-", "_")) for option in _PIP_OPTIONS}
+    values["timeout"] = indexes.get("PIP_DEFAULT_TIMEOUT", values["timeout"])
+    # https://pip.pypa.io/en/stable/topics/configuration/: several values stand on lines of their own
+    lines = [f"{option} = " + "\n    ".join(value.split()) for option, value in values.items() if value]
+    return "\n".join(["[global]", *lines, ""]).encode("utf-8", "surrogateescape") if lines else b""
+
+
+def _render_uv(indexes: Mapping[str, str]) -> bytes:
+    """uv's settings; where uv has none of its own, pip's, as buildpacks of this builder read them."""
+    named = any(
+        name.startswith(("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX", "UV_FIND_LINKS")) for name in indexes
+    )
+    default = indexes.get("UV_DEFAULT_INDEX") or indexes.get("UV_INDEX_URL")
+    others = (indexes.get("UV_INDEX", "") + " " + indexes.get("UV_EXTRA_INDEX_URL", "")).split()
+    links = indexes.get("UV_FIND_LINKS", "").replace(",", " ").split()
+    hosts = indexes.get("UV_INSECURE_HOST", "").split()
+    no_index = indexes.get("UV_NO_INDEX")
+    if not named:
+        default = indexes.get("PIP_INDEX_URL")
+        others = indexes.get("PIP_EXTRA_INDEX_URL", "").split()
+        links = indexes.get("PIP_FIND_LINKS", "").split()
+        hosts = indexes.get("PIP_TRUSTED_HOST", "").split()
+        no_index = indexes.get("PIP_NO_INDEX")
+    tables = [_uv_index(word, indexes) for word in others]
+    if default:
+        tables.append({**_uv_index(default, indexes), "default": True})
+    document: dict[str, object] = {}
+    if links:
+        document["find-links"] = links
+    if hosts:
+        document["allow-insecure-host"] = hosts
+    if no_index and no_index.lower() not in ("0", "false", "no", "off"):
+        document["no-index"] = True
+    if tables:
+        document["index"] = tables
+    return tomli_w.dumps(document).encode("utf-8", "surrogateescape") if document else b""
+
+
+def _uv_index(word: str, indexes: Mapping[str, str]) -> dict[str, object]:
+    """The table of `URL` or `name=URL`; the credentials of a name (`UV_INDEX_<NAME>_USERNAME`) go into its URL."""
+    name, equals, url = word.partition("=")
+    if not equals or "/" in name:
+        return {"url": word}
+    prefix = "UV_INDEX_" + "".join(letter if letter.isalnum() else "_" for letter in name).upper()
+    user, password = (indexes.get(f"{prefix}_{what}", "") for what in ("USERNAME", "PASSWORD"))
+    parts = urlsplit(url)
+    if (user or password) and "@" not in parts.netloc:
+        parts = parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}")
+    return {"name": name, "url": urlunsplit(parts)}
+
+
+def _machine_constraints(host: HostSettings, files: dict[str, bytes]) -> list[str]:
+    return [name if "://" in name else _put_constraints(name, Path(name), files) for name in host.constraints]
+
+
+def _own_constraints(app_dir: Path, constraints: Iterable[str], files: dict[str, bytes]) -> list[str]:
+    names = []
+    for name in constraints:
+        if "://" in name:
+            names.append(name)
+            continue
+        path = (app_dir / name).resolve()
+        if not path.is_relative_to(app_dir.resolve()):
+            raise SettingsError(
+                f"constraints file `{name}` lies outside of the repository", "name a file of it, or a URL"
+            )
+        names.append(_put_constraints(name, path, files))
+    return names
+
+
+def _put_constraints(name: str, path: Path, files: dict[str, bytes]) -> str:
+    """Where commands see the file: a layer is made anew when its content is another, so that is part of its name."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_CONSTRAINTS_LIMIT + 1)
+    except OSError as err:
+        raise SettingsError(
+            f"constraints file `{mask_credentials(name)}` cannot be read: {err.strerror}",
+            "look at `PIP_CONSTRAINT`, at `constraint` in pip's configuration, and at `BP_PIP_CONSTRAINTS`",
+        ) from err
+    if len(content) > _CONSTRAINTS_LIMIT:
+        raise SettingsError(f"constraints file `{name}` is larger than {_CONSTRAINTS_LIMIT} bytes")
+    shown = f"constraints-{hashlib.sha256(content).hexdigest()[:8]}.txt"
+    files[shown] = content
+    return str(DIRECTORY / shown)
