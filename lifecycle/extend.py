@@ -7,9 +7,7 @@ its config and new layers where the id is not known already (`lifecycle.executio
 
 from __future__ import annotations
 
-import os
 import shutil
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from lifecycle.cnb.recipe import Recipe
 from lifecycle.execution.assignment import CONFIG_NAME, LAYERS_NAME, RESULT_NAME, Assignment, Result, write_result
 from lifecycle.execution.buildah import Buildah, StoredImage, manifest_image_id, open_buildah
 from lifecycle.execution.errors import ExtendError, InstructionFailed
-from lifecycle.execution.facts import RootfsFacts, find_facts
+from lifecycle.execution.facts import RootfsFacts, read_facts
 from lifecycle.execution.failure import find_advice
 from lifecycle.execution.following import Failure, Follower
 from lifecycle.execution.steps import Step, Wording, plan_stages
@@ -41,7 +39,6 @@ _MEANT_FOR_TOOLS = (
     "REGISTRY_",
     "_",
 )
-_FILE_LIMIT = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,43 +205,9 @@ def _read_facts(buildah: Buildah, image: str) -> RootfsFacts:
     container = buildah.run("from", "--pull-never", image).output.strip()
     try:
         root = Path(buildah.run("mount", container).output.strip())
-        return find_facts(lambda path: _read_inside(root, path))
+        return read_facts(root)
     finally:
         buildah.run("rm", container)
-
-
-def _read_inside(root: Path, path: str) -> bytes | None:
-    """Content of a file below `root`, as the image would see it: links, absolute ones as well, lead nowhere else."""
-    parts = path.split("/")
-    place: list[str] = []
-    links = 0
-    while parts:
-        part = parts.pop(0)
-        if part in ("", "."):
-            continue
-        if part == "..":
-            del place[-1:]
-            continue
-        target = root.joinpath(*place, part)
-        if target.is_symlink():
-            links += 1
-            link = str(target.readlink())
-            if links > 40:
-                return None
-            if link.startswith("/"):
-                place = []
-            parts = [*link.split("/"), *parts]
-        else:
-            place.append(part)
-    try:
-        descriptor = os.open(root.joinpath(*place), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _FILE_LIMIT:
-            return None
-        return stream.read(_FILE_LIMIT)
 
 
 def _bound_storage(request: ExtendRequest, buildah: Buildah, used: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lifecycle.cache import Cache
 from lifecycle.cnb.analyzed import Analyzed
@@ -44,7 +44,7 @@ class Assembled:
     """An image of layers, whole in the application's layout; `locks` are texts by file name, by buildpack."""
 
     exported: ExportedImage
-    locks: Mapping[str, Mapping[str, str]]
+    locks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @contextlib.contextmanager

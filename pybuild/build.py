@@ -6,18 +6,20 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 
 from lifecycle.analyze import PreviousImage, RunImage, analyze
 from lifecycle.cnb.analyzed import Analyzed, write_analyzed
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.metadata import write_project_metadata
+from lifecycle.cnb.recipe import Recipe
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output, check_outputs, write_outputs
 from lifecycle.oci.image import Image
-from pybuild.assembly import Ground, assemble
+from pybuild.assembly import Assembled, Ground, assemble
 from pybuild.builder import Builder, ensure_builder, read_definition
+from pybuild.builder.dockerfile import POLICY_VARIABLE
+from pybuild.check import CheckRequest, require_profile
 from pybuild.clock import Clock
 from pybuild.environment import BuildEnvironment
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
@@ -25,25 +27,9 @@ from pybuild.host import read_host_settings
 from pybuild.last_image import last_image_location, read_last_image
 from pybuild.log import Log
 from pybuild.report import BuildReport, choosing
+from pybuild.run_image import ImageSettings, Kitchen, builder_run_image
 from pybuild.source import Source, fetch_source, source_identity
 from pybuild.store import Application, open_application
-
-
-class Engine(str, Enum):
-    """What executes a Dockerfile."""
-
-    SANDBOX = "sandbox"
-    DOCKER = "docker"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSettings:
-    """How the images of a Dockerfile are had, and who executes it."""
-
-    engine: Engine = Engine.SANDBOX
-    bases: Mapping[str, str] = field(default_factory=dict)
-    """Location by name, both spelled out; before what the builder says."""
-    insecure_registries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,24 +64,44 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
             source = _fetch(request, environment, log)
         with clock.phase("analyze"):
             previous = read_last_image(application, log)
-            analyzed = _analyze(environment, previous, log)
+            analyzed = _analyze(environment, previous, builder_run_image(builder), log)
         with clock.phase("detect"):
             detection, group = _detect(request, environment, log)
-        ground = Ground(
-            source=source,
-            group=group,
-            run_image=builder.run_image,
-            is_made_here=False,
-            analyzed=analyzed,
-            previous=previous,
-        )
-        with assemble(ground, environment, application, clock) as assembled:
-            outputs = _deliver(assembled.exported.image, request, application)
+        recipe = _generate(request, environment, group, clock)
+        made = None
+        if recipe is not None:
+            kitchen = Kitchen(
+                environment=environment,
+                application=application,
+                store=store,
+                settings=request.images,
+                user_env=request.env,
+                host_env=host_env,
+            )
+            made = kitchen.make(recipe, previous, clock)
+        if made is not None and made.recipe.whole_image:
+            with clock.phase("export"):
+                assembled = Assembled(exported=made.keep_whole(application))
+                outputs = _deliver(assembled.exported.image, request, builder, application, store, clock)
+        else:
+            if made is not None:
+                analyzed = _analyze(environment, previous, made.as_run_image(), log)
+            ground = Ground(
+                source=source,
+                group=group,
+                run_image=builder.run_image if made is None else made.image,
+                is_made_here=made is not None,
+                analyzed=analyzed,
+                previous=previous,
+            )
+            with assemble(ground, environment, application, clock) as assembled:
+                outputs = _deliver(assembled.exported.image, request, builder, application, store, clock)
     return BuildReport(
         source=source,
         builder=builder.key,
         detection=detection,
         exported=assembled.exported,
+        bases=() if made is None else made.bases,
         phases=tuple(clock.times),
         locks=assembled.locks,
         outputs=outputs,
@@ -114,7 +120,7 @@ def detect_repository(request: BuildRequest, store: Path, host_env: Mapping[str,
         with clock.phase("source"):
             _fetch(request, environment, log)
         with clock.phase("analyze"):
-            _analyze(environment, read_last_image(application, log), log)
+            _analyze(environment, read_last_image(application, log), builder_run_image(builder), log)
         with clock.phase("detect"):
             return environment.run_detect(request.buildpacks, log)
 
@@ -134,7 +140,7 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
             _fetch(request, environment, log)
             before = describe_files(environment.app_dir)
         with clock.phase("analyze"):
-            _analyze(environment, read_last_image(application, log), log)
+            _analyze(environment, read_last_image(application, log), builder_run_image(builder), log)
         with clock.phase("detect"):
             _detect(request, environment, log)
         with clock.phase("fix"):
@@ -176,21 +182,13 @@ def _fetch(request: BuildRequest, environment: BuildEnvironment, log: Log) -> So
     return source
 
 
-def _analyze(environment: BuildEnvironment, previous: Image | None, log: Log) -> Analyzed:
+def _analyze(environment: BuildEnvironment, previous: Image | None, run_image: RunImage, log: Log) -> Analyzed:
     """What the previous image and the run image say; written to `analyzed.toml`."""
-    run_image = environment.builder.run_image
     analyzed = analyze(
         previous=None
         if previous is None
         else PreviousImage(reference=str(previous.digest), labels=previous.config.labels),
-        run_image=RunImage(
-            name=environment.builder.run_image_name,
-            reference=str(run_image.digest),
-            os=run_image.config.os,
-            architecture=run_image.config.architecture,
-            variant=run_image.config.variant,
-            labels=run_image.config.labels,
-        ),
+        run_image=run_image,
         log=log,
     )
     write_analyzed(environment.layers_dir / "analyzed.toml", analyzed)
@@ -210,6 +208,23 @@ def _detect(request: BuildRequest, environment: BuildEnvironment, log: Log) -> t
     return detection, detection.group
 
 
-def _deliver(image: Image, request: BuildRequest, application: Application) -> tuple[str, ...]:
-    """Where the image is, after it was put there."""
-    return write_outputs(image, request.outputs) or (f"{last_image_location(application)}@{image.digest}",)
+def _generate(request: BuildRequest, environment: BuildEnvironment, group: Group, clock: Clock) -> Recipe | None:
+    """The recipe of the image that the group makes; None where it makes none and the builder's run image serves."""
+    if not environment.makes_image(group):
+        return None
+    if POLICY_VARIABLE in request.env:
+        policy = environment.builder.dockerfile.policy.value
+        clock.log.warning(f"`{POLICY_VARIABLE}` is for the operator to set: the policy of this builder is `{policy}`")
+    with clock.phase("generate"):
+        return environment.run_generate(group, clock.log)
+
+
+def _deliver(
+    image: Image, request: BuildRequest, builder: Builder, application: Application, store: Path, clock: Clock
+) -> tuple[str, ...]:
+    """Where the image is, after it was found to be what the builder requires and put there."""
+    kept = f"{last_image_location(application)}@{image.digest}"
+    if builder.required_profile is not None:
+        check = CheckRequest(image=image, profile=builder.required_profile, deadline=clock.deadline)
+        require_profile(check, kept, store, clock.log)
+    return write_outputs(image, request.outputs) or (kept,)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.group import Group
+from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.order import write_order
 from lifecycle.cnb.recipe import Recipe, read_recipe
@@ -153,20 +154,26 @@ class BuildEnvironment:
         """
         self._run_group("fix", log)
 
-    def run_generate(self, group: Group, log: Log) -> Recipe | None:
-        """The recipe of the group's image, where a buildpack makes one of its own; what is to be said of it goes to `log`.
+    def makes_image(self, group: Group) -> bool:
+        """Whether a buildpack of the group makes an image of its own."""
+        return bool(self._makers(group))
+
+    def _makers(self, group: Group) -> tuple[BuildpackId, ...]:
+        elements = group.elements
+        programs = (self.builder.buildpack(one.id, one.version).directory / "bin" / "generate" for one in elements)
+        return tuple(one.id for one, program in zip(elements, programs, strict=True) if program.is_file())
+
+    def run_generate(self, group: Group, log: Log) -> Recipe:
+        """The recipe of the image that the group makes; what is to be said of it goes to `log`.
 
         Raises:
-            pybuild.errors.PhaseFailed: a buildpack could not say how.
+            pybuild.errors.PhaseFailed: the buildpack could not say how.
+            lifecycle.cnb.errors.ConfigurationError: what it wrote is no recipe.
             lifecycle.cnb.command.CommandTimeout: the time is up.
         """
-        programs = {one.id: one.directory / "bin" / "generate" for one in self.builder.buildpacks}
-        makers = [element.id for element in group.elements if programs[element.id].is_file()]
-        if not makers:
-            return None
+        maker = self._makers(group)[0]
         self._run_group("generate", log)
-        recipe = self.layers_dir / "generated" / makers[0].directory_name / RECIPE_NAME
-        return read_recipe(recipe) if recipe.exists() else None
+        return read_recipe(self.layers_dir / "generated" / maker.directory_name / RECIPE_NAME)
 
     def _run_group(
         self, phase: Literal["build", "fix", "generate"], log: Log, *, take: Callable[[str], bool] = lambda _: False

@@ -15,9 +15,11 @@ import click
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
-from pybuild.build import BuildRequest, Engine, ImageSettings
+from pybuild.build import BuildRequest
 from pybuild.builder import default_definition_path
 from pybuild.errors import UsageError
+from pybuild.extend import Engine
+from pybuild.run_image import ImageSettings
 from pybuild.store import store_directory
 from pybuild.terminal import TerminalLog, Verbosity, open_log
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.detection import Detection, Outcome, render_detection
 from lifecycle.export import ExportedImage
+from pybuild.base_images import FetchedImage
 from pybuild.source import Source
 
 
@@ -32,6 +33,8 @@ class BuildReport:
     phases: tuple[PhaseTime, ...]
     locks: Mapping[str, Mapping[str, str]]
     """What was resolved: the text of each lock file by its name, by the buildpack that resolved it."""
+    bases: tuple[FetchedImage, ...] = ()
+    """Images that a Dockerfile took."""
     outputs: tuple[str, ...]
     """Where the image is, each with its manifest's digest."""
 
@@ -63,6 +66,7 @@ class BuildReport:
                 }
                 for layer in self.exported.layers
             ],
+            "bases": [{"name": base.name, "digest": str(base.digest), "origin": base.origin} for base in self.bases],
             "locks": {buildpack: dict(locks) for buildpack, locks in self.locks.items()},
             "phases": [{"name": phase.name, "seconds": round(phase.seconds, 3)} for phase in self.phases],
         }

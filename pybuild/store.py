@@ -6,6 +6,7 @@ that was built here:
 
     lock     held while a build of this application runs
     cache/   the CNB cache of the application
+    extension/  what executing a Dockerfile keeps from build to build
     image/   an OCI image layout with the last image, which the next build reuses layers of
     work/    the build that runs now; what a killed build left is removed by the next
 """
@@ -48,6 +49,11 @@ class Application:
     def image(self) -> Path:
         """OCI image layout of the last image."""
         return self.directory / "image"
+
+    @property
+    def extension(self) -> Path:
+        """What executing the Dockerfile keeps; its files belong to several users."""
+        return self.directory / "extension"
 
     @property
     def work(self) -> Path:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from lifecycle.cnb.target import parse_os_release
 from lifecycle.cnb.toml import Table
@@ -22,6 +25,8 @@ _LINKERS = (
 _MUSL_LINKERS = ("lib/ld-musl-x86_64.so.1", "lib/ld-musl-aarch64.so.1", "lib/ld-musl-armhf.so.1")
 _GLIBC_VERSION = re.compile(rb"stable release version (\d+\.\d+)")
 _MUSL_VERSION = re.compile(rb"\0(1\.\d+\.\d+)\0")
+
+_FILE_LIMIT = 16 * 1024 * 1024
 
 ReadFile = Callable[[str], "bytes | None"]
 """Content of a file of a root file system by its path, links followed inside of it; `None` where there is none."""
@@ -57,6 +62,11 @@ def parse_facts(table: Table) -> RootfsFacts:
     )
 
 
+def read_facts(root: Path) -> RootfsFacts:
+    """Return the facts of the root file system in the directory `root`."""
+    return find_facts(lambda path: _read_inside(root, path))
+
+
 def find_facts(read: ReadFile) -> RootfsFacts:
     """Return the facts of the root file system that `read` reads."""
     release = {}
@@ -79,3 +89,37 @@ def _find_libc(read: ReadFile) -> tuple[str | None, str | None]:
                 found = pattern.search(content)
                 return name, None if found is None else found[1].decode()
     return None, None
+
+
+def _read_inside(root: Path, path: str) -> bytes | None:
+    """Content of a file below `root`, as the image would see it: links, absolute ones as well, lead nowhere else."""
+    parts = path.split("/")
+    place: list[str] = []
+    links = 0
+    while parts:
+        part = parts.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            del place[-1:]
+            continue
+        target = root.joinpath(*place, part)
+        if target.is_symlink():
+            links += 1
+            link = str(target.readlink())
+            if links > 40:
+                return None
+            if link.startswith("/"):
+                place = []
+            parts = [*link.split("/"), *parts]
+        else:
+            place.append(part)
+    try:
+        descriptor = os.open(root.joinpath(*place), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _FILE_LIMIT:
+            return None
+        return stream.read(_FILE_LIMIT)

@@ -12,6 +12,7 @@ from lifecycle.cnb.order import Order
 from lifecycle.cnb.target import Target
 from lifecycle.oci.image import Image
 from pybuild.builder.dockerfile import DockerfileSettings
+from pybuild.check.profile import Profile
 from pybuild.engines.sandbox import Mount
 
 
@@ -85,6 +86,8 @@ class Builder:
     dockerfile: DockerfileSettings
     variables: Mapping[str, str]
     """What the operator sets for every buildpack; the build cannot change it."""
+    required_profile: Profile | None
+    """What every image must meet."""
     tools: Mapping[str, str]
     """Names and versions of `uv`, `pip` and the like."""
 

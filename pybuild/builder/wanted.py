@@ -169,6 +169,7 @@ class Wanted:
             left_out=self.left_out(),
             dockerfile=self.definition.dockerfile,
             variables={one.name: one.value for one in self.definition.build_variables if not one.suffix},
+            required_profile=self.definition.required_profile,
             tools=facts["tools"],
         )
 

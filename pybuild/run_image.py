@@ -1,0 +1,185 @@
+"""The run image of one build: the builder's own, or what a Dockerfile of the application makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lifecycle.analyze import RunImage
+from lifecycle.app_layers import ExportedLayer
+from lifecycle.cnb.labels import DISTRO_NAME_LABEL, DISTRO_VERSION_LABEL, LifecycleMetadata
+from lifecycle.cnb.recipe import Recipe
+from lifecycle.execution.facts import RootfsFacts, read_facts
+from lifecycle.export import ExportedImage
+from lifecycle.oci.image import Image
+from pybuild.base_images import BaseImages, FetchedImage
+from pybuild.builder import Builder
+from pybuild.clock import Clock
+from pybuild.environment import BuildEnvironment
+from pybuild.errors import SettingsError
+from pybuild.extend import Engine, ExtendRequest, extend_image
+from pybuild.image_store import ImageStore, open_client
+from pybuild.last_image import keep_last_image, last_image_blobs
+from pybuild.store import Application
+
+_CONSTRAINTS_VARIABLE = "BP_PIP_CONSTRAINTS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings:
+    """How the images of a Dockerfile are had, and what executes it."""
+
+    engine: Engine = Engine.SANDBOX
+    bases: Mapping[str, str] = field(default_factory=dict)
+    """Location by name, both spelled out; before what the builder says."""
+    insecure_registries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeImage:
+    """What a Dockerfile made. `bases` are the images that it took."""
+
+    recipe: Recipe
+    image: Image
+    facts: RootfsFacts
+    bases: tuple[FetchedImage, ...]
+    known: frozenset[str]
+    """Diff ids that were there before: of the bases, and of the last image."""
+
+    def as_run_image(self) -> RunImage:
+        """Return what the analyze phase has to know of it. It has no name that another image could be found by."""
+        config = self.image.config
+        distribution = {
+            DISTRO_NAME_LABEL: self.facts.distro_name or "",
+            DISTRO_VERSION_LABEL: self.facts.distro_version or "",
+        }
+        return RunImage(
+            name="",
+            reference=str(self.image.digest),
+            os=config.os,
+            architecture=config.architecture,
+            variant=config.variant,
+            labels={**config.labels, **distribution},
+        )
+
+    def keep_whole(self, application: Application) -> ExportedImage:
+        """Let it be the image of the application, as it is."""
+        keep_last_image(application, self.image)
+        layers = tuple(
+            ExportedLayer(
+                name=_shorten((layer.history.created_by if layer.history else None) or "layer"),
+                diff_id=layer.diff_id,
+                digest=layer.descriptor.digest,
+                size=layer.descriptor.size,
+                is_reused=str(layer.diff_id) in self.known,
+                seconds=0.0,
+            )
+            for layer in self.image.layers
+        )
+        return ExportedImage(image=self.image, layers=layers, metadata=LifecycleMetadata())
+
+
+def builder_run_image(builder: Builder) -> RunImage:
+    """What the analyze phase has to know of the builder's own."""
+    config = builder.run_image.config
+    return RunImage(
+        name=builder.run_image_name,
+        reference=str(builder.run_image.digest),
+        os=config.os,
+        architecture=config.architecture,
+        variant=config.variant,
+        labels=config.labels,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kitchen:
+    """What recipes are executed with."""
+
+    environment: BuildEnvironment
+    application: Application
+    store: Path
+    settings: ImageSettings
+    user_env: Mapping[str, str]
+    host_env: Mapping[str, str]
+
+    def make(self, recipe: Recipe, previous: Image | None, clock: Clock) -> MadeImage:
+        """What `recipe` makes.
+
+        Raises:
+            lifecycle.cnb.errors.CnbError: an image cannot be had or is not allowed, an instruction failed, or other buildpacks
+                could not stand on what it made.
+        """
+        with clock.phase("bases"):
+            bases = self._fetch(recipe, clock)
+        with clock.phase("extend"):
+            request = ExtendRequest(
+                recipe=recipe,
+                images=tuple(zip(recipe.images, (base.image for base in bases), strict=True)),
+                engine=self.settings.engine,
+                app_dir=self.environment.app_dir,
+                directory=self.application.extension,
+                blobs_dir=last_image_blobs(self.application),
+                builder=self.environment.builder,
+                host=self.environment.host,
+                constraints=self._constraints(),
+                network=self.environment.network,
+                deadline=self.environment.deadline,
+                env=self.host_env,
+            )
+            extended = extend_image(request, clock.log)
+            if not recipe.whole_image:
+                _check_library(recipe, extended.facts, self.environment.builder)
+        before = [layer for image in (previous, *(base.image for base in bases)) if image for layer in image.layers]
+        return MadeImage(
+            recipe=recipe,
+            image=extended.image,
+            facts=extended.facts,
+            bases=bases,
+            known=frozenset(str(layer.diff_id) for layer in before),
+        )
+
+    def _fetch(self, recipe: Recipe, clock: Clock) -> tuple[FetchedImage, ...]:
+        builder, settings = self.environment.builder, self.settings
+        client = open_client(
+            self.host_env, Path.home(), insecure=settings.insecure_registries, deadline=self.environment.deadline
+        )
+        finder = BaseImages(
+            images=ImageStore(self.store, client, clock.log),
+            locations={**builder.dockerfile.bases, **settings.bases},
+            own={builder.run_image_name: builder.run_image},
+            allowed=builder.dockerfile.allowed_bases,
+        )
+        fetched = finder.fetch_all(recipe.images, dockerfile=recipe.dockerfile)
+        for base in fetched:
+            clock.log.info(f"{base.name} is {base.digest}, from {base.origin}")
+        return fetched
+
+    def _constraints(self) -> tuple[str, ...]:
+        # The operator's value wins, as for buildpacks.
+        named = {**self.user_env, **self.environment.builder.variables}.get(_CONSTRAINTS_VARIABLE, "")
+        return tuple(named.split())
+
+
+def _check_library(recipe: Recipe, facts: RootfsFacts, builder: Builder) -> None:
+    """Raise `SettingsError` where what is built for the builder's C library could not run on that of the image."""
+    needed = read_facts(builder.rootfs).libc_version
+    if facts.libc == "glibc" and _release(facts.libc_version) >= _release(needed):
+        return
+    there = f"{facts.libc} {facts.libc_version or ''}".strip() if facts.libc else "no C library that is known"
+    raise SettingsError(
+        f"nothing can be installed on the image of `{recipe.dockerfile}`: it has {there}, and what this builder installs needs glibc "
+        f"{needed}",
+        "start the Dockerfile from an image of a newer distribution, for example Debian 12, or let it bring everything itself: "
+        "build with `--buildpack dockerfile` alone",
+    )
+
+
+def _release(version: str | None) -> list[int]:
+    return [int(part) for part in (version or "0").split(".")]
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
