@@ -21,18 +21,23 @@ _MODE = re.compile(r"[0-7]{1,5}", re.ASCII)
 def lower_copy(work: Work, instruction: Instruction) -> None:
     """Write a `COPY` or `ADD`: names of images and stages, here-documents as files of the context. Raises `InvalidWord`."""
     flags = tuple(flag for one in instruction.flags if (flag := _lower_flag(work, one, instruction)) is not None)
-    is_plain = work.is_common(instruction.rest)
-    if is_plain and not instruction.heredocs:
+    # A URL may be in a variable, and only what is checked here may be fetched.
+    is_as_written = work.is_as_written if instruction.keyword == "ADD" else work.is_common
+    if is_as_written(instruction.rest) and not instruction.heredocs:
         work.write(instruction, write_instruction(instruction.keyword, flags, instruction.rest))
         return
     contents = {heredoc.name: heredoc for heredoc in instruction.heredocs}
-    paths, documents = [], []
+    paths, texts, documents = [], [], []
     for word in instruction.words or split_arguments(instruction.rest):
         sign = parse_heredoc_sign(word) if instruction.heredocs else None
         if sign is not None and sign.name in contents:
             documents.append(_keep_file(work, contents[sign.name], instruction))
-        else:
-            paths.append(word if work.is_common(word) else work.literal(work.value_of(word)))
+            continue
+        value = work.value_of(word)
+        paths.append(word if is_as_written(word) else work.literal(value))
+        texts.append(value.text)
+    if instruction.keyword == "ADD":
+        work.check_values(replace(instruction, flags=(), heredocs=(), words=tuple(texts)))
     # BuildKit copies files of the context first.
     words = [*paths[:-1], *documents, *paths[-1:]]
     work.write(instruction, write_instruction(instruction.keyword, flags, write_exec_form(words)))

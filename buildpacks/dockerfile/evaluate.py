@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from buildpacks.dockerfile.arguments import InvalidWord, split_arguments, split_build_args
+from buildpacks.dockerfile.arguments import InvalidWord, split_build_args, split_from
 from buildpacks.dockerfile.errors import Problem, ProblemKind
 from buildpacks.dockerfile.images import SCRATCH, make_image, parse_platform
 from buildpacks.dockerfile.instruction import Dockerfile, Flag, Instruction
@@ -113,7 +113,7 @@ class _Evaluator:
         self.all_names = {
             name: index
             for index, start in enumerate(self.starts)
-            if (name := _stage_name(dockerfile.instructions[start]))
+            if (name := split_from(dockerfile.instructions[start].rest).stage)
         }
         # Those above the stage that is looked at.
         self.names: dict[str, int] = {}
@@ -159,7 +159,7 @@ class _Evaluator:
         self.globals.set(name, Value.of(value), is_argument=True)
 
     def _make_stage(self, index: int, origin: Instruction, instructions: tuple[Instruction, ...]) -> Stage:
-        name = _stage_name(origin)
+        name = split_from(origin.rest).stage
         base = self._base(origin)
         sources = {written: self._source(index, written, flag, one) for one, flag, written in _uses(instructions)}
         if name is not None:
@@ -167,7 +167,7 @@ class _Evaluator:
         return Stage(index=index, name=name, origin=origin, base=base, instructions=instructions, sources=sources)
 
     def _base(self, origin: Instruction) -> Source:
-        written, *_ = split_arguments(origin.rest) or ("",)
+        written = split_from(origin.rest).image
         value = self._expand(origin, written)
         if value is None:
             return Source()
@@ -270,11 +270,6 @@ class _Evaluator:
     def _report_word(self, instruction: Instruction, err: InvalidWord) -> None:
         message = f"`{instruction.keyword} {instruction.rest[:80]}`: {err.reason}"
         self.problems.add(instruction.line, "word", message, "correct the variable", instruction.keyword)
-
-
-def _stage_name(origin: Instruction) -> str | None:
-    words = split_arguments(origin.rest)
-    return words[2].lower() if len(words) == 3 and words[1].lower() == "as" else None
 
 
 def _is_reference(text: str) -> bool:

@@ -8,7 +8,7 @@ written out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from buildpacks.dockerfile.arguments import InvalidWord, Pair, split_arguments, split_build_args, split_pairs
 from buildpacks.dockerfile.copying import lower_copy
@@ -136,7 +136,9 @@ class _Stages:
             self._lower_arg(instruction)
         elif keyword in ("EXPOSE", "VOLUME"):
             self._declare(instruction)
-        elif keyword in ("STOPSIGNAL", "USER", "WORKDIR"):
+        elif keyword == "WORKDIR":
+            self._lower_workdir(instruction)
+        elif keyword in ("STOPSIGNAL", "USER"):
             self._lower_word(instruction)
         elif keyword in ("ADD", "COPY"):
             lower_copy(self.work, instruction)
@@ -194,6 +196,13 @@ class _Stages:
             self.work.write_as_it_is(instruction)
         else:
             self.work.write(instruction, write_instruction(instruction.keyword, (), self.work.literal(value)))
+
+    def _lower_workdir(self, instruction: Instruction) -> None:
+        if not self.work.is_as_written(instruction.rest):
+            literal = self.work.literal(self.work.value_of(instruction.rest))
+            instruction = replace(instruction, rest=literal)
+            self.work.check_values(instruction)
+        self.work.write(instruction, write_instruction("WORKDIR", (), instruction.rest))
 
     def _declare(self, instruction: Instruction) -> None:
         """Keep it for the end: buildah drops what commands write into volumes, and one of two protocols of a port."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from buildpacks.dockerfile.instruction import Flag, Instruction
 from buildpacks.dockerfile.line import parse_heredoc_sign
-from buildpacks.dockerfile.mounts import parse_mount
+from buildpacks.dockerfile.mounts import Mount, parse_mount
 from buildpacks.dockerfile.scope import DEFAULT_SHELL
 from buildpacks.dockerfile.work import Work
 from buildpacks.dockerfile.writing import write_exec_form, write_instruction, write_mount, write_script
@@ -57,6 +57,8 @@ def _is_for_a_shell(text: str) -> bool:
 
 def _lower_run(work: Work, instruction: Instruction) -> None:
     flags = tuple(flag for one in instruction.flags if (flag := _lower_flag(work, one)) is not None)
+    if flags != instruction.flags:
+        work.check_values(replace(instruction, flags=flags))
     if not instruction.heredocs:
         rest = instruction.rest
         if instruction.words is None and not _is_for_a_shell(rest):
@@ -83,13 +85,13 @@ def _lower_flag(work: Work, flag: Flag) -> Flag | None:
     for name, value in mount.options:
         if name == "from" and value:
             options.append((name, work.source_written(value)))
-        elif value is not None and not work.is_common(value):
+        elif value is not None and not work.is_as_written(value):
             options.append((name, work.text_of(work.value_of(value))))
         else:
             options.append((name, value))
-    if tuple(options) == mount.options:
-        return flag
-    return replace(flag, value=write_mount(mount, options))
+    kind = mount.type if work.is_as_written(mount.type) else work.text_of(work.value_of(mount.type))
+    lowered = Mount(type=kind, options=tuple(options))
+    return flag if lowered == mount else replace(flag, value=write_mount(lowered))
 
 
 def _script(instruction: Instruction) -> tuple[str, bool]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from buildpacks.dockerfile.arguments import InvalidWord
 from buildpacks.dockerfile.evaluate import Evaluation, Problems, Source, Stage
-from buildpacks.dockerfile.instruction import Instruction
+from buildpacks.dockerfile.instruction import Dockerfile, Instruction
+from buildpacks.dockerfile.policy import check_policy
 from buildpacks.dockerfile.scope import DEFAULT_SHELL, Scope, Value
 from buildpacks.dockerfile.writing import is_common, quote, write_instruction
 from lifecycle.cnb.recipe import RecipeImage, RecipeInstruction
@@ -81,6 +82,17 @@ class Work:
         if "\n" in value.text:
             raise InvalidWord(reason="a variable in it holds a line end, which cannot be written here")
         return value.text
+
+    def is_as_written(self, text: str) -> bool:
+        """Whether `text` means the same to every builder, and was what the policy has seen: no variable is in it."""
+        return "$" not in text and self.is_common(text)
+
+    def check_values(self, instruction: Instruction) -> None:
+        """Add what no policy allows of an instruction whose variables have been put in."""
+        whole = Dockerfile(path=self.problems.path, escape="\\", directives=(), instructions=(instruction,))
+        for problem in check_policy(whole, "full"):
+            line = problem.origin.line or instruction.line
+            self.problems.add(line, problem.kind, problem.message, problem.change, problem.instruction)
 
     def literal(self, value: Value) -> str:
         """Return a word that stands for a value, without variables. Raises `InvalidWord`."""

@@ -52,11 +52,11 @@ def _write_flag(flag: Flag) -> str:
     return f'--{flag.name}="' + re.sub(r'[\\"]', r"\\\g<0>", flag.value) + '"'
 
 
-def write_mount(mount: Mount, options: Sequence[tuple[str, str | None]]) -> str:
-    """Return the value of a flag `--mount` of the type of `mount` with other options."""
-    fields = [f"type={mount.type}", *(name if value is None else f"{name}={value}" for name, value in options)]
+def write_mount(mount: Mount) -> str:
+    """Return the value of a flag `--mount`."""
+    options = (name if value is None else f"{name}={value}" for name, value in mount.options)
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(fields)
+    csv.writer(line, lineterminator="").writerow([f"type={mount.type}", *options])
     return line.getvalue()
 
 

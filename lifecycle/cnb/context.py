@@ -54,6 +54,8 @@ class GenerateContext:
     target: Target
     output_dir: Path
     recipe_path: Path | None
+    images_path: Path | None
+    """The facts of the images that a recipe named before (`lifecycle.cnb.recipe.read_image_facts`)."""
     whole_image: bool
     """Whether nothing else of the group goes into the image."""
 

@@ -159,6 +159,7 @@ def run_generate(generate: Callable[[GenerateContext], None]) -> int:
                 target=_target(env),
                 output_dir=_required_path(env, "CNB_OUTPUT_DIR"),
                 recipe_path=_optional_path(env, "PYBUILD_RECIPE_PATH"),
+                images_path=_optional_path(env, "PYBUILD_IMAGES_PATH"),
                 whole_image=env.get("PYBUILD_WHOLE_IMAGE", "true") != "false",
             )
         )
