@@ -109,6 +109,10 @@ class Recipe:
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
     """Write a recipe; it is there whole or not at all."""
+    write_atomically(path, _encode(recipe))
+
+
+def _encode(recipe: Recipe) -> bytes:
     values = {
         "dockerfile": recipe.dockerfile,
         "ignore-file": recipe.ignore_file,
@@ -125,14 +129,14 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
         "awaits-images": recipe.awaits_images,
         "whole-image": recipe.whole_image,
     }
-    write_atomically(path, render_json(values).encode("utf-8", "surrogateescape"))
+    return render_json(values).encode("utf-8", "surrogateescape")
 
 
 def read_recipe(path: Path) -> Recipe:
     """Return the recipe at `path`, which untrusted code may have written. Raises `ConfigurationError`."""
     text = read_regular_file(path, follow_links=False).decode("utf-8", "surrogateescape")
     document = parse_json(text, source=path.name)
-    return Recipe(
+    recipe = Recipe(
         dockerfile=document.string("dockerfile"),
         ignore_file=document.optional_string("ignore-file"),
         escape=document.string("escape"),
@@ -145,6 +149,11 @@ def read_recipe(path: Path) -> Recipe:
         awaits_images=document.boolean("awaits-images", default=False),
         whole_image=document.boolean("whole-image", default=True),
     )
+    try:
+        _encode(recipe)
+    except UnicodeEncodeError as err:
+        raise document.error("holds halves of characters") from err
+    return recipe
 
 
 def write_image_facts(path: Path, facts: Mapping[str, ImageFacts]) -> None:
