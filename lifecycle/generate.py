@@ -2,6 +2,7 @@
 
 A buildpack with `bin/generate` is given what a CNB image extension is given, and `PYBUILD_RECIPE_PATH` besides, the file that its
 recipe belongs into (`lifecycle.cnb.recipe`). `PYBUILD_WHOLE_IMAGE` is `false` where other buildpacks put layers on that image.
+A recipe that waits for what its images say is asked for again when the platform has put that into the directory: `PYBUILD_IMAGES_PATH`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lifecycle.cnb.plan import ResolvedPlan
 from lifecycle.log import PhaseLog
 from lifecycle.programs import Surroundings, has_program, run_generate_program
 
-RECIPE_NAME = "recipe.json"
+RECIPE_NAME, IMAGES_NAME = "recipe.json", "images.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +40,17 @@ def generate(request: GenerateRequest, log: PhaseLog) -> None:
         descriptor = read_buildpack(element, request.buildpacks_dir)
         if not has_program(descriptor, "generate"):
             continue
-        log.info(f"---> {descriptor.id} {descriptor.version}")
         output_dir = request.generated_dir / element.id.directory_name
         output_dir.mkdir(parents=True, exist_ok=True)
         own = {
             "PYBUILD_RECIPE_PATH": str(output_dir / RECIPE_NAME),
             "PYBUILD_WHOLE_IMAGE": "true" if is_alone else "false",
         }
+        images = output_dir / IMAGES_NAME
+        if images.exists():
+            own["PYBUILD_IMAGES_PATH"] = str(images)
+        else:
+            log.info(f"---> {descriptor.id} {descriptor.version}")
         run_generate_program(
             descriptor,
             request.surroundings,

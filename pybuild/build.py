@@ -12,7 +12,6 @@ from lifecycle.analyze import PreviousImage, RunImage, analyze
 from lifecycle.cnb.analyzed import Analyzed, write_analyzed
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.metadata import write_project_metadata
-from lifecycle.cnb.recipe import Recipe
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output, check_outputs, write_outputs
 from lifecycle.oci.image import Image
@@ -67,9 +66,9 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
             analyzed = _analyze(environment, previous, builder_run_image(builder), log)
         with clock.phase("detect"):
             detection, group = _detect(request, environment, log)
-        recipe = _generate(request, environment, group, clock)
         made = None
-        if recipe is not None:
+        if environment.makes_image(group):
+            _warn_of_policy(request, builder, log)
             kitchen = Kitchen(
                 environment=environment,
                 application=application,
@@ -78,7 +77,7 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
                 user_env=request.env,
                 host_env=host_env,
             )
-            made = kitchen.make(recipe, previous, clock)
+            made = kitchen.make(group, previous, clock)
         if made is not None and made.recipe.whole_image:
             with clock.phase("export"):
                 assembled = Assembled(exported=made.keep_whole(application))
@@ -208,15 +207,10 @@ def _detect(request: BuildRequest, environment: BuildEnvironment, log: Log) -> t
     return detection, detection.group
 
 
-def _generate(request: BuildRequest, environment: BuildEnvironment, group: Group, clock: Clock) -> Recipe | None:
-    """The recipe of the image that the group makes; None where it makes none and the builder's run image serves."""
-    if not environment.makes_image(group):
-        return None
+def _warn_of_policy(request: BuildRequest, builder: Builder, log: Log) -> None:
     if POLICY_VARIABLE in request.env:
-        policy = environment.builder.dockerfile.policy.value
-        clock.log.warning(f"`{POLICY_VARIABLE}` is for the operator to set: the policy of this builder is `{policy}`")
-    with clock.phase("generate"):
-        return environment.run_generate(group, clock.log)
+        policy = builder.dockerfile.policy.value
+        log.warning(f"`{POLICY_VARIABLE}` is for the operator to set: the policy of this builder is `{policy}`")
 
 
 def _deliver(

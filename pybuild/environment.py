@@ -17,11 +17,11 @@ from lifecycle.cnb.group import Group
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.order import write_order
-from lifecycle.cnb.recipe import Recipe, read_recipe
+from lifecycle.cnb.recipe import ImageFacts, Recipe, read_recipe, write_image_facts
 from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, parse_key_line
 from lifecycle.cnb.toml import read_regular_file
 from lifecycle.detection import Detection, parse_detection
-from lifecycle.generate import RECIPE_NAME
+from lifecycle.generate import IMAGES_NAME, RECIPE_NAME
 from pybuild.archives import ARCHIVES_IN_BUILD
 from pybuild.builder import Builder
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
@@ -163,17 +163,19 @@ class BuildEnvironment:
         programs = (self.builder.buildpack(one.id, one.version).directory / "bin" / "generate" for one in elements)
         return tuple(one.id for one, program in zip(elements, programs, strict=True) if program.is_file())
 
-    def run_generate(self, group: Group, log: Log) -> Recipe:
-        """The recipe of the image that the group makes; what is to be said of it goes to `log`.
+    def run_generate(self, group: Group, log: Log, *, images: Mapping[str, ImageFacts] | None = None) -> Recipe:
+        """The recipe of the image that the group makes; what is to be said of it goes to `log`. `images` are those that it takes.
 
         Raises:
             pybuild.errors.PhaseFailed: the buildpack could not say how.
             lifecycle.cnb.errors.ConfigurationError: what it wrote is no recipe.
             lifecycle.cnb.command.CommandTimeout: the time is up.
         """
-        maker = self._makers(group)[0]
+        directory = self.layers_dir / "generated" / self._makers(group)[0].directory_name
+        if images is not None:
+            write_image_facts(directory / IMAGES_NAME, images)
         self._run_group("generate", log)
-        return read_recipe(self.layers_dir / "generated" / maker.directory_name / RECIPE_NAME)
+        return read_recipe(directory / RECIPE_NAME)
 
     def _run_group(
         self, phase: Literal["build", "fix", "generate"], log: Log, *, take: Callable[[str], bool] = lambda _: False

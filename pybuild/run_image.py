@@ -8,8 +8,10 @@ from pathlib import Path
 
 from lifecycle.analyze import RunImage
 from lifecycle.app_layers import ExportedLayer
+from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.group import Group
 from lifecycle.cnb.labels import DISTRO_NAME_LABEL, DISTRO_VERSION_LABEL, LifecycleMetadata
-from lifecycle.cnb.recipe import Recipe
+from lifecycle.cnb.recipe import ImageFacts, Recipe
 from lifecycle.execution.facts import RootfsFacts, read_facts
 from lifecycle.export import ExportedImage
 from lifecycle.oci.image import Image
@@ -21,6 +23,7 @@ from pybuild.errors import SettingsError
 from pybuild.extend import Engine, ExtendRequest, extend_image
 from pybuild.image_store import ImageStore, open_client
 from pybuild.last_image import keep_last_image, last_image_blobs
+from pybuild.log import Log
 from pybuild.store import Application
 
 _CONSTRAINTS_VARIABLE = "BP_PIP_CONSTRAINTS"
@@ -66,16 +69,18 @@ class MadeImage:
     def keep_whole(self, application: Application) -> ExportedImage:
         """Let it be the image of the application, as it is."""
         keep_last_image(application, self.image)
+        origins = [entry.created_by for entry in self.image.config.history if not entry.empty_layer]
         layers = tuple(
             ExportedLayer(
-                name=_shorten((layer.history.created_by if layer.history else None) or "layer"),
+                name=_shorten(origin or "layer"),
                 diff_id=layer.diff_id,
                 digest=layer.descriptor.digest,
                 size=layer.descriptor.size,
                 is_reused=str(layer.diff_id) in self.known,
                 seconds=0.0,
             )
-            for layer in self.image.layers
+            # As many as there are layers, or fewer where nobody knows.
+            for layer, origin in itertools.zip_longest(self.image.layers, origins[: len(self.image.layers)])
         )
         return ExportedImage(image=self.image, layers=layers, metadata=LifecycleMetadata())
 
@@ -104,15 +109,19 @@ class Kitchen:
     user_env: Mapping[str, str]
     host_env: Mapping[str, str]
 
-    def make(self, recipe: Recipe, previous: Image | None, clock: Clock) -> MadeImage:
-        """What `recipe` makes.
+    def make(self, group: Group, previous: Image | None, clock: Clock) -> MadeImage:
+        """What the recipe of `group` makes.
 
         Raises:
-            lifecycle.cnb.errors.CnbError: an image cannot be had or is not allowed, an instruction failed, or other buildpacks
-                could not stand on what it made.
+            lifecycle.cnb.errors.CnbError: there is no recipe, an image cannot be had or is not allowed, an instruction failed, or
+                other buildpacks could not stand on what it made.
         """
+        with clock.phase("generate"):
+            recipe = self.environment.run_generate(group, clock.log)
         with clock.phase("bases"):
             bases = self._fetch(recipe, clock)
+            if recipe.awaits_images:
+                recipe = self._ask_again(recipe, bases, group, clock.log)
         with clock.phase("extend"):
             request = ExtendRequest(
                 recipe=recipe,
@@ -155,6 +164,18 @@ class Kitchen:
         for base in fetched:
             clock.log.info(f"{base.name} is {base.digest}, from {base.origin}")
         return fetched
+
+    def _ask_again(self, recipe: Recipe, bases: tuple[FetchedImage, ...], group: Group, log: Log) -> Recipe:
+        """The recipe that follows from what the images say of themselves; they are the same ones."""
+        facts = {}
+        for named, base in zip(recipe.images, bases, strict=True):
+            shell = base.image.config.other_in_config.get("Shell")
+            words = tuple(str(word) for word in shell) if isinstance(shell, list) else ()
+            facts[named.local] = ImageFacts(env=base.image.config.env, shell=words)
+        found = self.environment.run_generate(group, log, images=facts)
+        if found.images != recipe.images:
+            raise ConfigurationError(recipe.dockerfile, "takes other images as soon as it knows what they are")
+        return found
 
     def _constraints(self) -> tuple[str, ...]:
         # The operator's value wins, as for buildpacks.

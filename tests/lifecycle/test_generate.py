@@ -60,6 +60,12 @@ def test_beside_others_it_is_told_so_and_they_need_no_such_program(world: World)
     assert not (generated / "first").exists()
 
 
+def test_what_images_say_is_shown_when_it_is_known(world: World) -> None:
+    first = add(world, "first", '#!/bin/sh\ncat "$PYBUILD_IMAGES_PATH" > "$PYBUILD_RECIPE_PATH"\n')
+    world.write("generated/first/images.json", "what they say")
+    assert (run(world, first) / "first" / "recipe.json").read_text() == "what they say"
+
+
 def test_a_program_that_fails_ends_the_phase(world: World) -> None:
     broken = add(world, "broken", "#!/bin/sh\necho error: no >&2\nexit 1\n")
     with pytest.raises(GenerateFailed) as caught:

@@ -70,6 +70,7 @@ def test_the_default_builder_is_valid() -> None:
         "pybuild/python",
         "pybuild/pip",
         "pybuild/poetry",
+        "pybuild/dockerfile",
     ]
     assert isinstance(definition.build_base, PackageBase)
     assert isinstance(definition.run_base, PackageBase)
