@@ -13,7 +13,7 @@ from buildpacks.dockerfile.arguments import WHITE_SPACE, InvalidWord
 from buildpacks.dockerfile.errors import Problem, ProblemKind, in_order
 from buildpacks.dockerfile.instruction import Directive, Dockerfile, Heredoc, Instruction
 from buildpacks.dockerfile.line import Line, parse_heredoc_sign, split_instruction, split_trigger
-from buildpacks.dockerfile.syntax import check_instruction, check_stages
+from buildpacks.dockerfile.syntax import USAGE, check_instruction, check_stages, explain_unknown
 from buildpacks.dockerfile.words import expand
 from buildpacks.installer.errors import Origin
 
@@ -230,19 +230,30 @@ class _Parser:
                 self._add(number, "too-large", message, "split it")
         previous: Instruction | None = None
         for instruction in self.instructions:
-            conflict = _CONFLICT.match(instruction.keyword)
-            if conflict:
-                self._add_conflict(instruction.line, instruction.keyword)
-            else:
-                self.problems.extend(check_instruction(instruction, previous, path=self.path, escape=self.escape))
             if len(self.problems) >= _MOST_PROBLEMS:
                 return
+            if _CONFLICT.match(instruction.keyword):
+                self._add_conflict(instruction.line, instruction.keyword)
+            elif instruction.keyword not in USAGE:
+                self._add_unknown(instruction, previous)
+            else:
+                self.problems.extend(check_instruction(instruction, path=self.path, escape=self.escape))
             previous = instruction
         self.problems.extend(check_stages(self.instructions, path=self.path))
 
     def _add_conflict(self, line: int, marker: str) -> None:
         change = "decide for one side, and remove the lines `<<<<<<<`, `=======` and `>>>>>>>`"
         self._add(line, "merge-conflict", f"`{marker}` is left of a merge conflict", change, marker)
+
+    def _add_unknown(self, instruction: Instruction, previous: Instruction | None) -> None:
+        # As it is written, and what it may be a part of: only comments are between.
+        word = (self.lines[instruction.line - 1].split() or [""])[0]
+        written = word if word.upper() == instruction.keyword else instruction.keyword
+        if previous is not None:
+            between = self.lines[previous.end_line : instruction.line - 1]
+            previous = previous if all(line.lstrip(WHITE_SPACE).startswith("#") for line in between) else None
+        kind, message, change = explain_unknown(written, previous)
+        self._add(instruction.line, kind, message, change, written)
 
     def _add(self, line: int, kind: ProblemKind, message: str, change: str, instruction: str | None = None) -> None:
         origin = Origin(file=self.path, line=line)

@@ -53,8 +53,8 @@ def _of_apt(
     if not installs:
         return
     if not updates and not _has_cache_mount(run):
-        where = "has no lists to install from" if updated_at is None else f"takes its lists from line {updated_at}"
-        message = f"`{installs[0][0]} install` {where}, which may be older than the packages of the distribution"
+        lists = "without lists" if updated_at is None else f"with the lists of line {updated_at}"
+        message = f"`{installs[0][0]} install` {lists} may ask for packages that the distribution has no more"
         yield run.line, message, "begin the same `RUN` with `apt-get update &&`"
     answers = any(command[0] == "yes" for command in commands)
     asking = next((command for command in installs if not _says_yes(command)), None)

@@ -63,10 +63,8 @@ _NOT_A_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\
 _COMMANDS = frozenset({"CD", "CP", "EXPORT", "RM"})
 
 
-def check_instruction(
-    instruction: Instruction, previous: Instruction | None, *, path: str, escape: str
-) -> Iterator[Problem]:
-    """Yield what is wrong with an instruction by itself; `previous` stands before it."""
+def check_instruction(instruction: Instruction, *, path: str, escape: str) -> Iterator[Problem]:
+    """Yield what is wrong with an instruction by itself."""
     keyword = instruction.keyword
 
     def problem(kind: ProblemKind, message: str, change: str, line: int | None = None) -> Problem:
@@ -74,7 +72,7 @@ def check_instruction(
         return Problem(origin=origin, kind=kind, instruction=keyword, message=message, change=change)
 
     if keyword not in USAGE:
-        yield problem(*_explain_unknown(instruction, previous))
+        yield problem(*explain_unknown(keyword, None))
         return
     for flag, message, change in check_flags(instruction):
         yield problem("flag", message, change, flag.line)
@@ -136,8 +134,8 @@ def _stage_name(instruction: Instruction) -> str | None:
 _FILL_IN = "commit the Dockerfile that the template gives"
 
 
-def _explain_unknown(instruction: Instruction, previous: Instruction | None) -> tuple[ProblemKind, str, str]:
-    keyword = instruction.keyword
+def explain_unknown(keyword: str, previous: Instruction | None) -> tuple[ProblemKind, str, str]:
+    """Return kind, message and what to do for what is no instruction; `previous` stands right before it."""
     if keyword.startswith(("{{", "{%", "<%")):
         return "template", f"`{keyword[:2]}` is of a template that is not filled in", _FILL_IN
     if not keyword:
@@ -147,10 +145,10 @@ def _explain_unknown(instruction: Instruction, previous: Instruction | None) -> 
         message = f"`{keyword[:60]}` holds U+{ord(space[0]):04X}, which looks like a space or like nothing"
         return "unknown-instruction", message, "type it again, with an ordinary space"
     message = f"`{keyword[:60]}` is no instruction"
-    near = difflib.get_close_matches(keyword[:20], USAGE, n=1, cutoff=0.75)
-    if near and keyword not in _COMMANDS:
+    near = difflib.get_close_matches(keyword[:20].upper(), USAGE, n=1, cutoff=0.75)
+    if near and keyword.upper() not in _COMMANDS:
         return "unknown-instruction", message, f"write `{near[0]}`"
-    if previous is not None and previous.end_line == instruction.line - 1 and not previous.heredocs:
+    if previous is not None and not previous.heredocs:
         change = f"if it belongs to `{previous.keyword[:60]}`, end line {previous.end_line} with a backslash"
         return "unknown-instruction", message, change
     return "unknown-instruction", message, "begin every line with an instruction, or a comment with `#`"
@@ -167,7 +165,7 @@ def _check_trigger(instruction: Instruction, path: str, escape: str) -> Iterator
             change="remove the line",
         )
     else:
-        yield from check_instruction(inner, None, path=path, escape=escape)
+        yield from check_instruction(inner, path=path, escape=escape)
 
 
 def _check_arguments(instruction: Instruction, escape: str) -> None:
