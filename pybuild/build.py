@@ -11,6 +11,7 @@ from pathlib import Path
 from lifecycle.analyze import PreviousImage, RunImage, analyze
 from lifecycle.cnb.analyzed import Analyzed, write_analyzed
 from lifecycle.cnb.group import Group
+from lifecycle.cnb.labels import LIFECYCLE_LABEL
 from lifecycle.cnb.metadata import write_project_metadata
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output, check_outputs, write_outputs
@@ -183,10 +184,12 @@ def _fetch(request: BuildRequest, environment: BuildEnvironment, log: Log) -> So
 
 def _analyze(environment: BuildEnvironment, previous: Image | None, run_image: RunImage, log: Log) -> Analyzed:
     """What the previous image and the run image say; written to `analyzed.toml`."""
+    known = None
+    # An image that a Dockerfile made alone says nothing of layers, and need not.
+    if previous is not None and LIFECYCLE_LABEL in previous.config.labels:
+        known = PreviousImage(reference=str(previous.digest), labels=previous.config.labels)
     analyzed = analyze(
-        previous=None
-        if previous is None
-        else PreviousImage(reference=str(previous.digest), labels=previous.config.labels),
+        previous=known,
         run_image=run_image,
         log=log,
     )
