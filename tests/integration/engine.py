@@ -66,7 +66,7 @@ def docker_engine(daemon: Callable[[Path], Sequence[str]] = lambda _: [_DAEMON])
         yield engine
     finally:
         _stop(process)
-        _unmount_below(directory)
+        unmount_below(directory)
         shutil.rmtree(directory)
 
 
@@ -88,7 +88,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _unmount_below(directory: Path) -> None:
+def unmount_below(directory: Path) -> None:
+    """Take away whatever is mounted in `directory`."""
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for mount in reversed(mounts):
         if mount.startswith(f"{directory}/"):

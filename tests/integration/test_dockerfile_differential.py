@@ -22,7 +22,7 @@ from tests.integration.dockerfile_differences import (
     unexplained,
 )
 from tests.integration.dockerfile_oracles import Buildah, BuildKit, Oracle, Refused, inside
-from tests.integration.engine import DockerEngine, docker_engine
+from tests.integration.engine import DockerEngine, docker_engine, unmount_below
 from tests.integration.image_tree import ImageContents
 
 pytestmark = pytest.mark.engine
@@ -72,6 +72,8 @@ def oracles(engine: DockerEngine, bases: Bases, tmp_path_factory: pytest.TempPat
     for name in (BUILDAH, NEWER_BUILDAH):
         (directory / name).mkdir()
     with contextlib.ExitStack() as stack:
+        # buildah leaves its storage mounted.
+        stack.callback(unmount_below, directory)
         older = BuildKit(name=OLDER_BUILDKIT, engine=engine, directory=directory)
         tools: list[BuildKit | Buildah] = [older, Buildah(name=BUILDAH, directory=directory / BUILDAH)]
         if (root := machine_newer_tools()) is not None:
