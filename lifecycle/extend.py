@@ -17,11 +17,11 @@ from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.recipe import Recipe
 from lifecycle.execution.assignment import CONFIG_NAME, LAYERS_NAME, RESULT_NAME, Assignment, Result, write_result
 from lifecycle.execution.buildah import Buildah, StoredImage, manifest_image_id, open_buildah
-from lifecycle.execution.errors import ExtendError, InstructionFailed
+from lifecycle.execution.errors import ExtendError
 from lifecycle.execution.facts import RootfsFacts, read_facts
-from lifecycle.execution.failure import find_advice
-from lifecycle.execution.following import Failure, Follower
-from lifecycle.execution.steps import Step, Wording, plan_stages
+from lifecycle.execution.following import Follower
+from lifecycle.execution.narration import Narrator
+from lifecycle.execution.steps import Wording, plan_stages
 from lifecycle.execution.storage import bound_caches, complete_ids, read_usage, write_usage
 from lifecycle.log import PhaseLog
 
@@ -110,30 +110,22 @@ def _load_bases(
 
 def _build(request: ExtendRequest, buildah: Buildah, log: PhaseLog) -> tuple[str, tuple[str, ...]]:
     """Id of the image, and beginnings of the ids of all that were used."""
-    recipe, wording = request.recipe, Wording.of(request.recipe)
+    recipe = request.recipe
     declared = request.assignment.declared
     text, _ = recipe.render(arguments=declared)
     dockerfile = request.scratch_dir / "Dockerfile"
     dockerfile.write_text(text, encoding="utf-8", errors="surrogateescape")
     id_file = request.scratch_dir / "image-id"
     options, env = _build_options(request)
+    narrator = Narrator(recipe=recipe, wording=Wording.of(recipe), log=log, network=request.network)
     follower = Follower(
-        plan_stages(recipe, declared),
-        on_step=lambda step: _show_step(step, recipe, wording, log),
-        on_cached=lambda step: None if step.is_own else log.info("     Using the layer of an earlier build"),
-        on_line=lambda line: log.info(wording.clean(line)),
+        plan_stages(recipe, declared), on_step=narrator.step, on_cached=narrator.cached, on_line=narrator.line
     )
     command = (*options, "--iidfile", str(id_file), "--file", str(dockerfile), str(request.app_dir))
     result = buildah.build(command, follower.feed, {**env, **_proxies(request.env)})
     if result.status != 0:
-        raise _explain(follower.failure(), request, wording)
+        raise narrator.error(follower.failure())
     return id_file.read_text("ascii").strip().removeprefix("sha256:"), tuple(follower.used)
-
-
-def _show_step(step: Step, recipe: Recipe, wording: Wording, log: PhaseLog) -> None:
-    if not step.is_own:
-        what = f"ONBUILD of the image of `{wording.shortened(step.instruction)}`" if step.is_trigger else None
-        log.info(f"---> {recipe.dockerfile}:{step.instruction.line} {what or wording.shortened(step.instruction)}")
 
 
 def _build_options(request: ExtendRequest) -> tuple[list[str], dict[str, str]]:
@@ -157,29 +149,6 @@ def _build_options(request: ExtendRequest) -> tuple[list[str], dict[str, str]]:
 def _proxies(env: Mapping[str, str]) -> dict[str, str]:
     """What buildah hands to commands by itself (`--http-proxy`), and keeps out of history and cache."""
     return {name: value for name, value in env.items() if name.lower().endswith("_proxy")}
-
-
-def _explain(failure: Failure, request: ExtendRequest, wording: Wording) -> InstructionFailed | ExtendError:
-    advice = None
-    if failure.step is not None:
-        advice = find_advice(
-            status=failure.status,
-            text=failure.step.instruction.text,
-            output=(*failure.tail, failure.message),
-            network=request.network,
-        )
-    if failure.step is None:
-        return ExtendError(
-            message="buildah cannot build the recipe", output=wording.clean(failure.message), advice=advice
-        )
-    return InstructionFailed(
-        dockerfile=request.recipe.dockerfile,
-        line=failure.step.instruction.line,
-        instruction=wording.shortened(failure.step.instruction),
-        status=failure.status,
-        reason=None if failure.status is not None else wording.clean(failure.message),
-        advice=advice,
-    )
 
 
 def _export(request: ExtendRequest, buildah: Buildah, image: str, log: PhaseLog) -> None:

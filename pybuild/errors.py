@@ -7,6 +7,7 @@ CnbError
 ├── MachineError          4   the machine lacks something
 │   ├── ToolMissing       4   a program is not installed
 │   ├── SandboxUnusable   4   the kernel or the container forbids sandboxes
+│   ├── DockerUnusable    4   the Docker engine does not answer, or cannot build
 │   ├── SubordinateIdsMissing 4  the user may not be other users inside of a sandbox
 │   └── NoSpace           4   a disk is full
 ├── TimeLimitReached     53   `--timeout`
@@ -104,6 +105,10 @@ class SubordinateIdsMissing(MachineError):
             f"let an administrator run `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`, with a range "
             "that nobody else has; or build with `--engine docker`",
         )
+
+
+class DockerUnusable(MachineError):
+    """There is a docker command, but it cannot do what it is needed for."""
 
 
 class NoSpace(MachineError):

@@ -131,8 +131,11 @@ def _settings(request: ExtendRequest, log: Log) -> RunSettings:
         constraints=request.constraints,
         can_mount=request.engine is Engine.SANDBOX,
     )
-    for what in settings.left_out:
-        log.notice(f"commands of the Dockerfile do not have {what}: the Docker engine cannot show it to them")
+    if settings.left_out:
+        names = ", ".join(f"`{name}`" for name in settings.left_out)
+        log.notice(
+            f"commands of the Dockerfile do not see directories of this machine that {names} name: Docker cannot mount them"
+        )
     return settings
 
 

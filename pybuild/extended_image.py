@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.recipe import Recipe
 from lifecycle.execution.errors import ExtendError
-from lifecycle.execution.steps import Stage, Step, Wording
+from lifecycle.execution.steps import Stage, Step, Wording, find_parent, find_triggers
 from lifecycle.oci.config import History, ImageConfig, parse_config
 from lifecycle.oci.image import Image, Layer, make_image
 
 # https://github.com/moby/docker-image-spec/blob/main/specs-go/v1/image.go: what is left are traces of the container that was committed.
 _KEPT_IN_CONFIG = frozenset({"Healthcheck", "OnBuild", "Shell", "StopSignal", "StopTimeout"})
 _KEPT = frozenset({"os.version", "os.features"})
-_SCRATCH = "scratch"
 _NOT_COMMANDS = "#(nop)"
 
 
@@ -52,7 +51,14 @@ def make_extended_image(config: bytes, origin: Origin, layers: Mapping[Digest, L
         },
         history=_clean_history(parsed, origin),
     )
-    return make_image(cleaned, [replace(layers[diff_id], history=None) for diff_id in parsed.diff_ids])
+    entries = [entry for entry in cleaned.history if not entry.empty_layer]
+    origins: Sequence[History | None] = (
+        entries if len(entries) == len(parsed.diff_ids) else [None] * len(parsed.diff_ids)
+    )
+    return make_image(
+        cleaned,
+        [replace(layers[diff_id], history=entry) for diff_id, entry in zip(parsed.diff_ids, origins, strict=True)],
+    )
 
 
 def _clean_history(config: ImageConfig, origin: Origin) -> tuple[History, ...]:
@@ -92,30 +98,32 @@ def _is_of(entry: History, step_and_text: Step) -> bool:
 
 def _lineage(origin: Origin) -> tuple[list[tuple[Step, str]], Image | None]:
     """The steps that made the image, first to last, each with its text where that is not its instruction's; and the base below."""
-    by_name = {stage.name.lower(): number for number, stage in enumerate(origin.stages) if stage.name is not None}
-    target = origin.recipe.target
-    last = len(origin.stages) - 1 if target is None else by_name.get(target.lower(), len(origin.stages) - 1)
+    stages = origin.stages
+    onbuild = {name: triggers_of(image) for name, image in origin.images.items()}
     chain: list[tuple[Step, str]] = []
-    number: int | None = last
+    number: int | None = _target_stage(origin)
     base: Image | None = None
     while number is not None:
-        stage = origin.stages[number]
-        name = stage.steps[0].instruction.text.split()[1]
-        parent = by_name.get(name.lower())
-        parent = parent if parent is not None and parent < number else None
-        base = None if parent is not None or name == _SCRATCH else origin.images.get(name)
-        triggers = _triggers_of_stage(origin.stages[parent]) if parent is not None else _triggers_of_image(base)
-        brought = [(Step(instruction=stage.steps[0].instruction, is_trigger=True), text) for text in triggers]
+        stage = stages[number]
+        base = origin.images.get(stage.base)
+        brought = [
+            (Step(instruction=stage.steps[0].instruction, is_trigger=True), text)
+            for text in find_triggers(stages, number, onbuild)
+        ]
         chain = [*brought, *((step, "") for step in stage.steps[1:]), *chain]
-        number = parent
+        number = find_parent(stages, number)
     return chain, base
 
 
-def _triggers_of_stage(stage: Stage) -> list[str]:
-    texts = (" ".join(step.instruction.text.split()) for step in stage.steps if step.instruction.keyword == "ONBUILD")
-    return [text.partition(" ")[2] for text in texts]
+def _target_stage(origin: Origin) -> int:
+    target = (origin.recipe.target or "").lower()
+    names = [(stage.name or "").lower() for stage in origin.stages]
+    if target.isdigit() and int(target) < len(names):
+        return int(target)
+    return names.index(target) if target and target in names else len(names) - 1
 
 
-def _triggers_of_image(base: Image | None) -> list[str]:
-    found = None if base is None else base.config.other_in_config.get("OnBuild")
-    return [str(text) for text in found] if isinstance(found, list) else []
+def triggers_of(image: Image) -> tuple[str, ...]:
+    """Return the instructions that an image brings to those that are made from it."""
+    found = image.config.other_in_config.get("OnBuild")
+    return tuple(str(text) for text in found) if isinstance(found, list) else ()

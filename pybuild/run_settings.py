@@ -8,6 +8,7 @@ names are not: only names stand in a layer's history while it is built.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,6 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import tomli_w
 
-from lifecycle.cnb.mask import mask_credentials
 from pybuild.engines.sandbox import Mount
 from pybuild.errors import SettingsError
 from pybuild.host import INDEXES_IN_BUILD, HostSettings
@@ -33,7 +33,7 @@ _CA_VARIABLES = (
 # https://docs.astral.sh/uv/reference/environment/: what uv reads from its variables only, and what is no secret.
 _PLAIN_UV_VARIABLES = ("UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES")
 _PIP_OPTIONS = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "timeout", "retries")
-_CONSTRAINTS_LIMIT = 4 * 1024 * 1024
+_FILE_LIMIT = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class RunSettings:
     mounts: tuple[Mount, ...] = ()
     """Local package indexes, where the engine can mount directories."""
     left_out: tuple[str, ...] = ()
-    """What the engine cannot give to commands, in words."""
+    """Settings that name directories of this machine, where the engine cannot mount them."""
 
 
 def make_run_settings(
@@ -123,10 +123,10 @@ def _local_indexes(indexes: Mapping[str, str], *, can_mount: bool) -> tuple[dict
             elif can_mount:
                 words.append(word.replace(str(INDEXES_IN_BUILD), str(INDEXES_IN_RUN)))
             else:
-                left_out.append(f"`{name}`: a directory of this machine")
+                left_out.append(name)
         if words:
             found[name] = " ".join(words)
-    return found, tuple(left_out)
+    return found, tuple(dict.fromkeys(left_out))
 
 
 def _render_pip(indexes: Mapping[str, str]) -> bytes:
@@ -182,36 +182,40 @@ def _uv_index(word: str, indexes: Mapping[str, str]) -> dict[str, object]:
 
 
 def _machine_constraints(host: HostSettings, files: dict[str, bytes]) -> list[str]:
-    return [name if "://" in name else _put_constraints(name, Path(name), files) for name in host.constraints]
+    return [name if "://" in name else _put_constraints(_read(name, Path(name)), files) for name in host.constraints]
 
 
 def _own_constraints(app_dir: Path, constraints: Iterable[str], files: dict[str, bytes]) -> list[str]:
-    names = []
-    for name in constraints:
-        if "://" in name:
-            names.append(name)
-            continue
-        path = (app_dir / name).resolve()
-        if not path.is_relative_to(app_dir.resolve()):
-            raise SettingsError(
-                f"constraints file `{name}` lies outside of the repository", "name a file of it, or a URL"
-            )
-        names.append(_put_constraints(name, path, files))
-    return names
+    return [name if "://" in name else _put_constraints(read_inside(app_dir, name), files) for name in constraints]
 
 
-def _put_constraints(name: str, path: Path, files: dict[str, bytes]) -> str:
+def _put_constraints(content: bytes, files: dict[str, bytes]) -> str:
     """Where commands see the file: a layer is made anew when its content is another, so that is part of its name."""
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_CONSTRAINTS_LIMIT + 1)
-    except OSError as err:
-        raise SettingsError(
-            f"constraints file `{mask_credentials(name)}` cannot be read: {err.strerror}",
-            "look at `PIP_CONSTRAINT`, at `constraint` in pip's configuration, and at `BP_PIP_CONSTRAINTS`",
-        ) from err
-    if len(content) > _CONSTRAINTS_LIMIT:
-        raise SettingsError(f"constraints file `{name}` is larger than {_CONSTRAINTS_LIMIT} bytes")
     shown = f"constraints-{hashlib.sha256(content).hexdigest()[:8]}.txt"
     files[shown] = content
     return str(DIRECTORY / shown)
+
+
+def read_inside(directory: Path, name: str) -> bytes:
+    """Content of a small file of the application, whose links must not lead out of it. Raises `SettingsError`."""
+    path = (directory / name).resolve()
+    if not path.is_relative_to(directory.resolve()):
+        raise SettingsError(f"`{name}` lies outside of the repository", "name a file of the repository")
+    return _read(name, path)
+
+
+def _read(name: str, path: Path) -> bytes:
+    try:
+        # A FIFO would be waited for.
+        if path.exists() and not path.is_file() and str(path) != os.devnull:
+            raise SettingsError(f"`{name}` is not a file")
+        with path.open("rb") as stream:
+            content = stream.read(_FILE_LIMIT + 1)
+    except OSError as err:
+        raise SettingsError(
+            f"`{name}` cannot be read: {err.strerror}",
+            "constraints files are named by `PIP_CONSTRAINT`, by `constraint` in pip's configuration, and by `BP_PIP_CONSTRAINTS`",
+        ) from err
+    if len(content) > _FILE_LIMIT:
+        raise SettingsError(f"`{name}` is larger than {_FILE_LIMIT} bytes")
+    return content

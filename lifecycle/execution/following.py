@@ -27,7 +27,7 @@ class Failure:
     step: Step | None
     status: int | None
     message: str
-    tail: Sequence[str]
+    tail: tuple[str, ...]
 
 
 class Follower:
@@ -91,7 +91,7 @@ class Follower:
             step=self._step,
             status=int(status[1]) if is_command and status is not None else None,
             message=reason or message.removeprefix("Error: "),
-            tail=tail,
+            tail=tuple(tail),
         )
 
     def _begins_step(self, line: str) -> bool:

@@ -30,6 +30,8 @@ class Stage:
     """The steps of a stage, `FROM` first."""
 
     name: str | None
+    base: str
+    """What its `FROM` names."""
     steps: tuple[Step, ...]
 
     def step(self, number: int, total: int) -> Step | None:
@@ -109,4 +111,22 @@ def plan_stages(recipe: Recipe, arguments: Sequence[str]) -> tuple[Stage, ...]:
 def _stage(steps: Sequence[Step]) -> Stage:
     words = steps[0].instruction.text.split()
     name = words[3] if len(words) > 3 and words[2].upper() == "AS" else None
-    return Stage(name=name, steps=tuple(steps))
+    return Stage(name=name, base=words[1] if len(words) > 1 else "", steps=tuple(steps))
+
+
+def find_parent(stages: Sequence[Stage], number: int) -> int | None:
+    """Return the stage before `number` that it begins with; `None` where that is an image."""
+    base = stages[number].base.lower()
+    found = [earlier for earlier in range(number) if (stages[earlier].name or "").lower() == base]
+    return found[-1] if found else None
+
+
+def find_triggers(stages: Sequence[Stage], number: int, of_images: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return the instructions that the base of a stage brings; `of_images` has those of images by their local names."""
+    parent = find_parent(stages, number)
+    if parent is None:
+        return tuple(of_images.get(stages[number].base, ()))
+    texts = (
+        " ".join(one.instruction.text.split()) for one in stages[parent].steps if one.instruction.keyword == "ONBUILD"
+    )
+    return tuple(text.partition(" ")[2] for text in texts)

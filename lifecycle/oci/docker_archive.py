@@ -22,7 +22,7 @@ from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import CONFIG_TYPE, GZIP_LAYER_TYPE, Descriptor
 from lifecycle.oci.document import SIZE_LIMIT, parse_document
 from lifecycle.oci.errors import BlobMismatch, BrokenImage, ImageNotFound
-from lifecycle.oci.image import Image, assemble_image
+from lifecycle.oci.image import Image, Layer, assemble_image
 from lifecycle.oci.manifest import Manifest
 from lifecycle.oci.tar import Member, MemberKind, TarReader
 from lifecycle.oci.verify import open_regular
@@ -32,10 +32,14 @@ _PIECE_SIZE = 1 << 20
 _LINK_LIMIT = 8
 
 
-def read_docker_archive(path: Path, name: str | None, scratch: Path) -> Image:
+def read_docker_archive(
+    path: Path, name: str | None, scratch: Path, *, known: Mapping[Digest, Layer] | None = None
+) -> Image:
     """Return the image called `name`, or the only one. Its layers are put into `scratch`, compressed where they were not.
 
-    The archive has no manifest, so one is made. Raises `OciError`, `ConfigurationError`, `InvalidValue`.
+    Those whose diff id is `known` already are taken from there. The archive has no manifest, so one is made.
+
+    Raises `OciError`, `ConfigurationError`, `InvalidValue`.
     """
     with _open(path, scratch) as stream:
         members = {_normalized(member.name): member for member in TarReader(stream, source=str(path))}
@@ -48,7 +52,11 @@ def read_docker_archive(path: Path, name: str | None, scratch: Path) -> Image:
             raise BrokenImage(
                 str(path), f"has {len(layers)} layers, but the image's config names {len(config.diff_ids)}"
             )
-        blobs = [archive.layer(layer, diff_id, scratch) for layer, diff_id in zip(layers, config.diff_ids, strict=True)]
+        there = {diff_id: (layer.descriptor, layer.path) for diff_id, layer in (known or {}).items()}
+        blobs = [
+            there[diff_id] if diff_id in there else archive.layer(layer, diff_id, scratch)
+            for layer, diff_id in zip(layers, config.diff_ids, strict=True)
+        ]
     manifest = Manifest(
         config=Descriptor(media_type=CONFIG_TYPE, digest=Digest.of(config_bytes), size=len(config_bytes)),
         layers=tuple(descriptor for descriptor, _ in blobs),

@@ -1,12 +1,171 @@
-"""Executes a recipe by the BuildKit of a Docker engine."""
+"""Executes a recipe by the BuildKit of a Docker engine, which is given the images that the recipe names and asks no registry."""
 
 from __future__ import annotations
 
-from lifecycle.execution.errors import ExtendError
+import io
+import re
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+from lifecycle.cnb.recipe import LOCAL_REGISTRY, RecipeInstruction
+from lifecycle.execution.buildkit import BuildKitFollower
+from lifecycle.execution.facts import RootfsFacts, find_facts
+from lifecycle.execution.narration import Narrator
+from lifecycle.execution.steps import Wording, plan_stages
+from lifecycle.exporters.archive import ArchiveOutput
+from lifecycle.oci.docker_archive import read_docker_archive
+from lifecycle.oci.image import Image
+from lifecycle.oci.location import Location, Transport
+from pybuild.engines.docker_client import DockerClient, find_docker
 from pybuild.engines.execution import Executed, Execution
+from pybuild.extended_image import triggers_of
 from pybuild.log import Log
+from pybuild.run_settings import DIRECTORY, RunSettings, read_inside, write_files
+
+# https://github.com/moby/buildkit/blob/v0.8.0/session/secrets/secrets.go: a larger one is refused
+_SECRET_LIMIT = 500 * 1024
+_NAMING = ("FROM", "COPY", "RUN")
 
 
 def build_with_docker(execution: Execution, log: Log) -> Executed:
-    """What the recipe makes."""
-    raise ExtendError(message="not yet")
+    """What the recipe makes.
+
+    Raises:
+        lifecycle.execution.errors.InstructionFailed: an instruction failed.
+        lifecycle.execution.errors.ExtendError: BuildKit could not execute the recipe.
+        pybuild.errors.MachineError: there is no engine that can.
+        lifecycle.cnb.command.CommandTimeout: the time is up.
+    """
+    docker = find_docker(execution.env, execution.deadline)
+    execution = replace(_with_names_of_content(execution), settings=_without_large_files(execution.settings, log))
+    _load_bases(execution, docker, log)
+    declared = (" ".join(execution.arguments),) if execution.arguments else ()
+    image = _build(execution, declared, docker, log)
+    if image == execution.known_image:
+        return Executed(image=image, declared=declared)
+    facts = _read_facts(docker, image)
+    archive = execution.work / "result.tar"
+    with log.step("Taking the image from the Docker engine"):
+        docker.run("save", "--output", str(archive), image)
+        taken = read_docker_archive(archive, None, execution.blobs_dir, known=execution.known_layers)
+    if execution.known_image is not None:
+        # It has no name; what its layers are made of stays in the cache of BuildKit.
+        docker.start("image", "rm", execution.known_image)
+    layers = {layer.diff_id: layer for layer in taken.layers if layer.diff_id not in execution.known_layers}
+    return Executed(image=image, declared=declared, config=taken.config_bytes, facts=facts, layers=layers)
+
+
+def _build(execution: Execution, declared: tuple[str, ...], docker: DockerClient, log: Log) -> str:
+    """The engine's id of what it made."""
+    recipe, work = execution.recipe, execution.work
+    write_files(execution.settings, work / "settings")
+    secrets = {f"pybuild-{number}": name for number, name in enumerate(sorted(execution.settings.files))}
+    run_flags = [f"--mount=type=secret,id={key},target={DIRECTORY / name},mode=0444" for key, name in secrets.items()]
+    text, origins = recipe.render(arguments=declared, run_flags=run_flags)
+    dockerfile, id_file = work / "Dockerfile", work / "image-id"
+    dockerfile.write_text(text, encoding="utf-8", errors="surrogateescape")
+    _write_ignore_file(execution, work / "Dockerfile.dockerignore")
+    options = [
+        word for key, name in secrets.items() for word in ("--secret", f"id={key},src={work / 'settings' / name}")
+    ]
+    for name, value in {**execution.arguments, **recipe.build_args}.items():
+        options += ["--build-arg", f"{name}={value}"]
+    # Without a value: it comes from the environment, which other users of the machine do not see.
+    options += [word for name in execution.settings.proxies for word in ("--build-arg", name)]
+    options += ["--target", recipe.target] if recipe.target is not None else []
+    options += ["--network", "host" if execution.network else "none"]
+    narrator = Narrator(recipe=recipe, wording=Wording.of(recipe), log=log, network=execution.network)
+    follower = BuildKitFollower(
+        plan_stages(recipe, declared),
+        {one.local: triggers_of(image) for one, image in execution.images},
+        on_step=narrator.step,
+        on_cached=narrator.cached,
+        on_line=narrator.line,
+    )
+    files = ("--iidfile", str(id_file), "--file", str(dockerfile), str(execution.app_dir))
+    client = replace(docker, env={**docker.env, **execution.settings.proxies})
+    result = client.start("build", "--progress", "plain", *options, *files, on_line=follower.feed)
+    if result.status != 0:
+        unread = follower.parse_error
+        if unread is not None and unread[0] <= len(origins):
+            raise narrator.syntax_error(origins[unread[0] - 1], unread[1])
+        raise narrator.error(follower.failure())
+    return id_file.read_text("ascii").strip()
+
+
+def _with_names_of_content(execution: Execution) -> Execution:
+    """The execution with names for its images that say what they are: other builds use the same engine at the same time."""
+    names = {one.local: f"{LOCAL_REGISTRY}/base:{image.id.hex}" for one, image in execution.images}
+    if not names:
+        return execution
+    pattern = re.compile("|".join(rf"{re.escape(name)}(?![\w./:@-])" for name in names))
+
+    def rename(instruction: RecipeInstruction) -> RecipeInstruction:
+        if instruction.keyword not in _NAMING:
+            return instruction
+        return replace(instruction, text=pattern.sub(lambda found: names[found[0]], instruction.text))
+
+    images = tuple((replace(one, local=names[one.local]), image) for one, image in execution.images)
+    recipe = replace(
+        execution.recipe,
+        instructions=tuple(rename(one) for one in execution.recipe.instructions),
+        images=tuple(one for one, _ in images),
+    )
+    return replace(execution, recipe=recipe, images=images)
+
+
+def _without_large_files(settings: RunSettings, log: Log) -> RunSettings:
+    large = [str(DIRECTORY / name) for name, content in settings.files.items() if len(content) > _SECRET_LIMIT]
+    if not large:
+        return settings
+    without = {name for name, value in settings.variables.items() if any(path in value.split() for path in large)}
+    log.notice(
+        f"commands of the Dockerfile do not have {', '.join(sorted(without))}: a file of more than {_SECRET_LIMIT // 1024} KiB "
+        "cannot be given to the Docker engine"
+    )
+    return replace(
+        settings,
+        files={name: content for name, content in settings.files.items() if str(DIRECTORY / name) not in large},
+        variables={name: value for name, value in settings.variables.items() if name not in without},
+    )
+
+
+def _load_bases(execution: Execution, docker: DockerClient, log: Log) -> None:
+    """Give the engine the images that it has not. They stay there, for the next build and for other applications."""
+    for one, image in execution.images:
+        if docker.image_id(one.local) is None:
+            with log.step(f"Loading {one.written} into the Docker engine"):
+                _load(docker, image, one.local, execution.work / "base.tar")
+
+
+def _load(docker: DockerClient, image: Image, name: str, archive: Path) -> None:
+    location = Location(transport=Transport.DOCKER_ARCHIVE, path=archive, name=name)
+    with ArchiveOutput.make(location, ()).prepare(image, None) as commit:
+        commit()
+    docker.run("load", "--quiet", "--input", str(archive))
+    archive.unlink()
+
+
+def _write_ignore_file(execution: Execution, path: Path) -> None:
+    """The ignore file that belongs to the Dockerfile; one without a pattern where the application has none."""
+    name = execution.recipe.ignore_file
+    path.write_bytes(b"# nothing\n" if name is None else read_inside(execution.app_dir, name))
+
+
+def _read_facts(docker: DockerClient, image: str) -> RootfsFacts:
+    container = docker.run("create", image, "true").strip()
+    try:
+        return find_facts(lambda path: _read_file(docker, container, path))
+    finally:
+        docker.start("rm", "--force", container)
+
+
+def _read_file(docker: DockerClient, container: str, path: str) -> bytes | None:
+    content = docker.read("cp", "--follow-link", f"{container}:/{path}", "-")
+    if content is None:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        member = archive.next()
+        stream = archive.extractfile(member) if member is not None and member.isfile() else None
+        return None if stream is None else stream.read()

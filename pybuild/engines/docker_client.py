@@ -1,0 +1,126 @@
+"""The docker command line: found, asked whether it can do what is needed, and run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.cnb.command import CommandResult, run_command
+from pybuild.errors import DockerUnusable, ToolMissing
+
+_VERSION = re.compile(r"Docker version (\d+)\.(\d+)")
+# Since 23.0 BuildKit is in a plugin (https://docs.docker.com/engine/release-notes/23.0/); before, a variable asks for it.
+_PLUGIN_SINCE, _BUILDKIT_SINCE = (23, 0), (20, 10)
+# They would make another image of the same recipe, or another output.
+_UNWANTED = ("SOURCE_DATE_EPOCH", "BUILDKIT_PROGRESS", "BUILDX_METADATA_PROVENANCE", "DOCKER_DEFAULT_PLATFORM")
+_OUTPUT_SHOWN = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerClient:
+    """A docker command with BuildKit. Made by `find_docker`."""
+
+    program: Path
+    env: Mapping[str, str]
+    deadline: float
+
+    def run(self, *arguments: str) -> str:
+        """Return what a command that must succeed says. Raises `DockerUnusable`, `CommandTimeout`."""
+        result = self.start(*arguments)
+        if result.status != 0:
+            raise _explain(arguments[0], result.output)
+        return result.output
+
+    def start(self, *arguments: str, on_line: Callable[[str], None] | None = None) -> CommandResult:
+        """Return how a command ended. Raises `CommandTimeout`."""
+        return run_command([str(self.program), *arguments], env=self.env, on_line=on_line, deadline=self.deadline)
+
+    def read(self, *arguments: str) -> bytes | None:
+        """Return the bytes that a command writes to its standard output; `None` where it fails."""
+        process = subprocess.run(
+            [str(self.program), *arguments],
+            env=dict(self.env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        return process.stdout if process.returncode == 0 else None
+
+    def image_id(self, name: str) -> str | None:
+        """Return the id of an image of the engine; `None` where there is none of that name."""
+        result = self.start("image", "inspect", "--format", "{{.Id}}", name)
+        return result.output.strip() if result.status == 0 else None
+
+
+def find_docker(env: Mapping[str, str], deadline: float) -> DockerClient:
+    """Return the first docker command on `PATH` that has BuildKit, after its engine answered.
+
+    Raises:
+        ToolMissing: there is no docker command.
+        DockerUnusable: none has BuildKit, or the engine does not answer.
+    """
+    own = {name: value for name, value in env.items() if name not in _UNWANTED}
+    found = []
+    for directory in own.get("PATH", os.defpath).split(os.pathsep):
+        program = Path(directory or ".", "docker")
+        if program.is_file() and os.access(program, os.X_OK):
+            found.append(program)
+            buildkit = _buildkit_environment(program, own)
+            if buildkit is not None:
+                client = DockerClient(program=program, env={**own, **buildkit}, deadline=deadline)
+                client.run("version", "--format", "{{.Server.Version}}")
+                return client
+    if not found:
+        raise ToolMissing("docker", "docker.io", "for `--engine docker`")
+    raise DockerUnusable(
+        f"`{found[0]}` cannot build with BuildKit",
+        "install its plugin buildx (`docker-buildx-plugin` of Docker's packages), or leave out `--engine docker`",
+    )
+
+
+def _buildkit_environment(program: Path, env: Mapping[str, str]) -> dict[str, str] | None:
+    """The variables that a build with this command needs; `None` where it has no BuildKit."""
+    said = _VERSION.search(_ask(program, env, "--version") or "")
+    if said is None:
+        return None
+    version = (int(said[1]), int(said[2]))
+    if version < _PLUGIN_SINCE:
+        return {"DOCKER_BUILDKIT": "1"} if version >= _BUILDKIT_SINCE else None
+    if _ask(program, env, "buildx", "version") is None:
+        return None
+    # The engine's own builder, which has the engine's images: another one that the user prefers may have none.
+    context = (_ask(program, env, "context", "show") or "default").strip()
+    return {"DOCKER_BUILDKIT": "1", "BUILDX_BUILDER": context, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+
+
+def _ask(program: Path, env: Mapping[str, str], *arguments: str) -> str | None:
+    process = subprocess.run(
+        [str(program), *arguments],
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return process.stdout if process.returncode == 0 else None
+
+
+def _explain(command: str, output: str) -> DockerUnusable:
+    said = output.strip()[-_OUTPUT_SHOWN:]
+    if "permission denied" in said and "docker" in said.lower() and "sock" in said:
+        return DockerUnusable(
+            "this user may not use the Docker engine",
+            "let an administrator add the user to the group `docker`, set DOCKER_HOST to an engine of the user, or leave out "
+            "`--engine docker`",
+        )
+    if "Cannot connect to the Docker daemon" in said or "Is the docker daemon running" in said:
+        return DockerUnusable(
+            "the Docker engine does not answer",
+            "start it, set DOCKER_HOST to where it listens, or leave out `--engine docker`",
+        )
+    return DockerUnusable(f"`docker {command}` failed: {said.splitlines()[-1] if said else 'it did not say why'}")
