@@ -67,17 +67,7 @@ class Buildah:
         """What becomes of a Dockerfile."""
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
             image = Path(scratch, "id")
-            command = [
-                "build",
-                "--force-rm",
-                "--isolation",
-                "chroot",
-                "--pull-never",
-                "--format",
-                "docker",
-                "--iidfile",
-                str(image),
-            ]
+            command = ["build", "--isolation", "chroot", "--pull-never", "--format", "docker", "--iidfile", str(image)]
             # Newer ones would raise the limits, which not every root may.
             command += ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
             command += ["--file", str(request.context / request.dockerfile), *request.options(), str(request.context)]
