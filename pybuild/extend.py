@@ -114,8 +114,8 @@ def extend_image(request: ExtendRequest, log: Log) -> Extended:
     layers = {**execution.known_layers, **executed.layers}
     origin = Origin(recipe=recipe, stages=plan_stages(recipe, executed.declared), images=bases)
     image = make_extended_image(made.config, origin, layers)
-    own = {layer.diff_id: layer for layer in image.layers if layer.diff_id not in known}
-    replace(made, layers=own).write(path)
+    needed = set(parse_config(made.config, source="the config of the built image").diff_ids) - known.keys()
+    replace(made, layers={diff_id: layers[diff_id] for diff_id in needed}).write(path)
     return Extended(image=image, facts=made.facts, is_new=is_new)
 
 
@@ -159,7 +159,7 @@ class _Last:
     config: bytes
     facts: RootfsFacts
     layers: Mapping[Digest, Layer] = field(default_factory=dict)
-    """Those that are not of a base."""
+    """Those that are not of a base, by the diff id that the engine knows them by."""
 
     @classmethod
     def after(cls, executed: Executed, last: _Last | None) -> _Last:
@@ -174,7 +174,10 @@ class _Last:
             "image": self.image,
             "config": self.config.decode("utf-8", "surrogateescape"),
             "facts": self.facts.values(),
-            "layers": [{"diff-id": str(one.diff_id), **one.descriptor.render()} for one in self.layers.values()],
+            "layers": [
+                {"known-as": str(known_as), "diff-id": str(layer.diff_id), **layer.descriptor.render()}
+                for known_as, layer in sorted(self.layers.items())
+            ],
         }
         write_atomically(path, render_json(values).encode("utf-8", "surrogateescape"))
 
@@ -183,7 +186,8 @@ def _read_last(path: Path, blobs_dir: Path, known: Collection[Digest]) -> _Last 
     """What was made the last time; nothing where it cannot be used: a layer of it is gone, with a base or from the store."""
     try:
         document = parse_json(read_regular_file(path).decode("utf-8", "surrogateescape"), source=path.name)
-        layers = {layer.diff_id: layer for layer in (_parse_layer(one, blobs_dir) for one in document.tables("layers"))}
+        tables = document.tables("layers")
+        layers = {Digest.parse(one.string("known-as")): _parse_layer(one, blobs_dir) for one in tables}
         config = document.string("config").encode("utf-8", "surrogateescape")
         needed = set(parse_config(config, source=path.name).diff_ids)
         if not needed <= {*known, *layers} or not all(_is_whole(layer) for layer in layers.values()):

@@ -34,7 +34,7 @@ class Origin:
 
 
 def make_extended_image(config: bytes, origin: Origin, layers: Mapping[Digest, Layer]) -> Image:
-    """Return the image with the engine's `config`, whose layers are among `layers`.
+    """Return the image with the engine's `config`; `layers` are by the diff ids that it names.
 
     Raises:
         lifecycle.cnb.errors.CnbError: the config makes no sense.

@@ -12,8 +12,7 @@ from isal import igzip
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.recipe import Recipe, RecipeImage
 from lifecycle.execution.facts import RootfsFacts
-from lifecycle.oci.blob import Blob, compress_layer_blob
-from lifecycle.oci.errors import BlobMismatch
+from lifecycle.oci.blob import compress_layer_blob
 from lifecycle.oci.image import Image, Layer
 from lifecycle.oci.tar import Readable
 from pybuild.builder.value import Builder
@@ -42,7 +41,7 @@ class Execution:
     known_image: str | None = None
     """The engine's id of the last result; `None` where that cannot be used any more."""
     known_layers: Mapping[Digest, Layer] = field(default_factory=dict)
-    """Layers whose blobs are there."""
+    """Layers whose blobs are there, by the diff id that the engine knows them by."""
 
     @property
     def arguments(self) -> Mapping[str, str]:
@@ -68,29 +67,16 @@ class Executed:
     """`None` where the image was known; then there are no facts either."""
     facts: RootfsFacts | None = None
     layers: Mapping[Digest, Layer] = field(default_factory=dict)
-    """Those that were not known."""
+    """Those that were not known, by the diff id that the engine knows them by."""
 
 
-def compress_layer(blobs_dir: Path, diff_id: Digest, stream: Readable) -> Layer:
-    """The layer of an uncompressed archive, which must be what its `diff_id` says. Raises `BlobMismatch`."""
+def compress_layer(blobs_dir: Path, stream: Readable) -> Layer:
+    """The layer of an uncompressed archive."""
     blob = compress_layer_blob(blobs_dir, stream)
-    if blob.diff_id != diff_id:
-        blob.path.unlink()
-        raise _mismatch(blob, diff_id)
-    return Layer(descriptor=blob.descriptor, diff_id=diff_id, path=blob.path)
+    return Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
 
 
 def open_gzip(stream: BinaryIO) -> Readable:
     """The content of a gzip file."""
     content: Readable = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
     return content
-
-
-def _mismatch(blob: Blob, diff_id: Digest) -> BlobMismatch:
-    return BlobMismatch(
-        subject="a layer of the built image",
-        expected_digest=str(diff_id),
-        found_digest=str(blob.diff_id),
-        expected_size=blob.uncompressed_size,
-        found_size=blob.uncompressed_size,
-    )

@@ -27,6 +27,7 @@ from lifecycle.oci.image import Image, Layer
 from lifecycle.oci.verify import open_regular
 from pybuild.engines.execution import Executed, Execution, compress_layer, open_gzip
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
+from pybuild.engines.stubs import WithoutStubs
 from pybuild.engines.user_ids import find_id_maps
 from pybuild.errors import PhaseFailed
 from pybuild.log import Log
@@ -184,7 +185,7 @@ def _take(execution: Execution, output: Path, result: Result) -> Executed:
     for diff_id in parse_config(config, source="the config of the built image").diff_ids:
         if diff_id not in execution.known_layers and diff_id not in layers:
             with open_regular(output / LAYERS_NAME / diff_id.hex) as stream:
-                layers[diff_id] = compress_layer(execution.blobs_dir, diff_id, open_gzip(stream))
+                layers[diff_id] = compress_layer(execution.blobs_dir, WithoutStubs(open_gzip(stream)))
     return Executed(image=result.image, declared=declared, config=config, facts=result.facts, layers=layers)
 
 
