@@ -15,7 +15,7 @@ from buildpacks.dockerfile.instruction import Flag, Heredoc, Instruction
 from buildpacks.dockerfile.words import expand
 
 _EXEC_FORM = frozenset({"ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"})
-_HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]+)\Z")
+_HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ def _refuse_constant(name: str) -> None:
 def parse_heredoc_sign(word: str) -> Heredoc | None:
     """Return the here-document that a word of `RUN`, `COPY` or `ADD` opens, without content; `None` for other words."""
     match = _HEREDOC.match(word)
-    if match is None:
+    if match is None or not match[3]:
         return None
     try:
         names = expand(match[3], {}, keep_unset=True).words

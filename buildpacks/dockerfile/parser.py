@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from buildpacks.dockerfile.arguments import WHITE_SPACE, InvalidWord
+from buildpacks.dockerfile.arguments import SEPARATORS, WHITE_SPACE, InvalidWord
 from buildpacks.dockerfile.errors import Problem, ProblemKind, in_order
 from buildpacks.dockerfile.instruction import Directive, Dockerfile, Heredoc, Instruction
 from buildpacks.dockerfile.line import Line, parse_heredoc_sign, split_instruction, split_trigger
@@ -20,6 +20,8 @@ from buildpacks.installer.errors import Origin
 # No image has so many layers; a file with more is an accident or an attack.
 _MOST_INSTRUCTIONS = 100_000
 _MOST_PROBLEMS = 1000
+# In characters. Linux starts no program with an argument of more than 128 KiB, and a command is one argument of its shell.
+_LONGEST_INSTRUCTION = 1_000_000
 # bufio.MaxScanTokenSize: BuildKit and buildah read no longer line.
 _LONGEST_LINE = 64 * 1024 - 1
 _DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z")
@@ -112,6 +114,10 @@ class _Parser:
     def _read_instruction(self) -> None:
         line = self._read_line()
         if line is None:
+            return
+        if len(line.text) > _LONGEST_INSTRUCTION:
+            message = f"the instruction is longer than {_LONGEST_INSTRUCTION} characters, and no shell takes so much"
+            self._add(line.number, "too-large", message, "put it into a file")
             return
         instruction = split_instruction(line, escape=self.escape)
         signs = self._heredoc_signs(instruction, line)
@@ -247,7 +253,7 @@ class _Parser:
 
     def _add_unknown(self, instruction: Instruction, previous: Instruction | None) -> None:
         # As it is written, and what it may be a part of: only comments are between.
-        word = (self.lines[instruction.line - 1].split() or [""])[0]
+        word = SEPARATORS.split(self.lines[instruction.line - 1].strip(WHITE_SPACE))[0]
         written = word if word.upper() == instruction.keyword else instruction.keyword
         if previous is not None:
             between = self.lines[previous.end_line : instruction.line - 1]
