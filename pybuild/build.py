@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.specifiers import SpecifierSet
+
 from lifecycle.analyze import PreviousImage, RunImage, analyze
 from lifecycle.cnb.analyzed import Analyzed, write_analyzed
 from lifecycle.cnb.group import Group
@@ -19,7 +21,7 @@ from lifecycle.oci.image import Image
 from pybuild.assembly import Assembled, Ground, assemble
 from pybuild.builder import Builder, ensure_builder, read_definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
-from pybuild.check import CheckRequest, require_profile
+from pybuild.check import CheckRequest, Profile, require_profile
 from pybuild.clock import Clock
 from pybuild.environment import BuildEnvironment
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
@@ -30,6 +32,9 @@ from pybuild.report import BuildReport, choosing
 from pybuild.run_image import ImageSettings, Kitchen, builder_run_image
 from pybuild.source import Source, fetch_source, source_identity
 from pybuild.store import Application, open_application
+
+# Where a Dockerfile brings its own interpreter, nobody has made sure yet that it is there.
+_OWN_PYTHON = Profile(name="user-managed dependencies", python=SpecifierSet())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,8 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
                 previous=previous,
             )
             with assemble(ground, environment, application, clock) as assembled:
+                if made is not None and len(group.elements) == 1:
+                    _require(_OWN_PYTHON, assembled.exported.image, application, store, clock)
                 outputs = _deliver(assembled.exported.image, request, builder, application, store, clock)
     return BuildReport(
         source=source,
@@ -220,8 +227,11 @@ def _deliver(
     image: Image, request: BuildRequest, builder: Builder, application: Application, store: Path, clock: Clock
 ) -> tuple[str, ...]:
     """Where the image is, after it was found to be what the builder requires and put there."""
-    kept = f"{last_image_location(application)}@{image.digest}"
     if builder.required_profile is not None:
-        check = CheckRequest(image=image, profile=builder.required_profile, deadline=clock.deadline)
-        require_profile(check, kept, store, clock.log)
-    return write_outputs(image, request.outputs) or (kept,)
+        _require(builder.required_profile, image, application, store, clock)
+    return write_outputs(image, request.outputs) or (f"{last_image_location(application)}@{image.digest}",)
+
+
+def _require(profile: Profile, image: Image, application: Application, store: Path, clock: Clock) -> None:
+    check = CheckRequest(image=image, profile=profile, deadline=clock.deadline)
+    require_profile(check, last_image_location(application), store, clock.log)
