@@ -217,17 +217,13 @@ class _Evaluator:
         try:
             return parse_platform(value.text, self.target)
         except InvalidValue as err:
-            message = f"`--platform={flag.value}`: {err}"
+            message = f"`--platform={flag.value}`: {err if value.text else 'what it stands for is empty'}"
             self.problems.add(flag.line, "arguments", message, err.advice or "leave it out", "FROM")
             return None
 
     def _source(self, index: int, written: str, flag: Flag, instruction: Instruction) -> Source:
         keyword, line = instruction.keyword, flag.line
         shown = f"`{keyword} --from={written}`" if flag.name == "from" else f"`{keyword} --mount=from={written}`"
-        if "$" in written:
-            change = "add a stage `FROM … AS name`, which may have variables, and take the files from `name`"
-            self.problems.add(line, "word", f"{shown}: variables are not replaced there", change, keyword)
-            return Source()
         number = self.all_names.get(written.lower())
         if number is None and flag.name == "from" and written.isascii() and written.isdigit():
             number = int(written) if len(written) < 9 else len(self.dockerfile.instructions)

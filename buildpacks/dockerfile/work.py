@@ -10,7 +10,7 @@ from buildpacks.dockerfile.evaluate import Evaluation, Problems, Source, Stage
 from buildpacks.dockerfile.instruction import Dockerfile, Instruction
 from buildpacks.dockerfile.policy import check_policy
 from buildpacks.dockerfile.scope import DEFAULT_SHELL, Scope, Value
-from buildpacks.dockerfile.writing import is_common, quote, write_instruction
+from buildpacks.dockerfile.writing import LONGEST_LINE, is_common, quote, write_instruction
 from lifecycle.cnb.recipe import RecipeImage, RecipeInstruction
 
 
@@ -57,6 +57,10 @@ class Work:
 
     def write(self, instruction: Instruction, text: str, *, keyword: str | None = None) -> None:
         """Add an instruction in the place of one of the file."""
+        if len(text) * 4 > LONGEST_LINE and any(len(line.encode()) > LONGEST_LINE for line in text.split("\n")):
+            message = f"`{instruction.keyword}` is too long for a line, and it cannot be split"
+            change = "put what is long into a file of the repository"
+            self.problems.add(instruction.line, "too-large", message, change, instruction.keyword)
         self.written.append(RecipeInstruction(keyword=keyword or instruction.keyword, text=text, line=instruction.line))
 
     def write_as_it_is(self, instruction: Instruction) -> None:

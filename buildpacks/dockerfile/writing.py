@@ -15,7 +15,11 @@ from buildpacks.dockerfile.instruction import Flag
 from buildpacks.dockerfile.mounts import Mount
 
 # BuildKit and buildah read lines of 65535 bytes; buildah silently forgets what follows a longer one.
-_LONGEST_LINE = 60_000
+LONGEST_LINE = 65_000
+# So long is a line that is continued, in characters, each of which has four bytes at most.
+_LONGEST_PART = LONGEST_LINE // 4 - 100
+_TRIES = 100
+_COMMENT = re.compile(r"\s*#")
 # `$name`, `${name}`, `${name:-word}`, `${name:+word}`: buildah 1.28 knows no other form.
 _COMMON_FORM = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*(?::[-+][^${}'\"\\]*)?\})", re.ASCII)
 _ESCAPED = re.compile(r"\\.")
@@ -87,24 +91,27 @@ def write_script(keyword: str, flags: Iterable[Flag], shell: Sequence[str], scri
 
 def _in_json(text: str) -> str:
     written = json.dumps(text, ensure_ascii=False)[1:-1]
-    # A line that begins like a comment is one, also where it continues another.
-    return written.replace("#", "\\u0023", 1) if written.lstrip().startswith("#") else written
+    # A line that begins like a comment is one, also where it continues another. Where long ones are split is not known yet.
+    count = -1 if len(written) > _LONGEST_PART else 1 if written.lstrip().startswith("#") else 0
+    return written.replace("#", "\\u0023", count)
 
 
 def _fold(text: str) -> str:
-    return "\n".join(_fold_line(line) for line in text.split("\n")) if len(text) * 4 > _LONGEST_LINE else text
+    return "\n".join(map(_fold_line, text.split("\n"))) if len(text) > _LONGEST_PART else text
 
 
 def _fold_line(line: str) -> str:
-    if len(line) * 4 <= _LONGEST_LINE:
-        return line
     parts = []
     start = 0
-    while len(line) - start > _LONGEST_LINE // 4:
-        end = start + _LONGEST_LINE // 4
-        # Neither may a backslash stand before the one that continues the line, nor may a comment begin on the next line.
-        while end > start + 1 and (line[end - 1] == "\\" or line[end] in "# \t\r\v\f"):
+    while len(line) - start > _LONGEST_PART:
+        end = start + _LONGEST_PART
+        tries = 0
+        # Neither may a backslash stand before the one that continues the line, nor may the next line look like a comment.
+        while tries < _TRIES and (line[end - 1] == "\\" or _COMMENT.match(line, end)):
             end -= 1
+            tries += 1
+        if tries == _TRIES:
+            break
         parts.append(line[start:end])
         start = end
     return "\\\n".join([*parts, line[start:]])
