@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Literal
 
 from buildpacks.dockerfile.addresses import refuse_address
@@ -194,8 +194,9 @@ class _Checker:
 
 
 def _is_of_kernel(path: str) -> bool:
-    parts = [part for part in PurePosixPath(path.strip("\"'")).parts if part not in ("/", ".")]
-    return path.strip("\"'").startswith("/") and "/" + "".join(parts[:1]) in _KERNEL
+    # Two slashes at the beginning are kept as they are.
+    clean = "/" + posixpath.normpath(path.strip("\"'")).lstrip("/")
+    return path.strip("\"'").startswith("/") and any(f"{clean}/".startswith(f"{one}/") for one in _KERNEL)
 
 
 def _leads_up(mount: Mount) -> bool:

@@ -119,9 +119,11 @@ class _Finder:
     def _image(self, instruction: Instruction) -> str:
         """The image that a `FROM` names, as far as it can be known; empty for what cannot."""
         try:
-            return expand(split_from(instruction.rest).image, self._global_args, escape=self._dockerfile.escape).text
+            image = expand(split_from(instruction.rest).image, self._global_args, escape=self._dockerfile.escape).text
         except InvalidWord:
             return ""
+        # The tag is a variable that has no value.
+        return "" if image.endswith(":") else image
 
     def _of_from(self, instruction: Instruction, image: str) -> Iterator[Advice]:
         is_stage = image in self._stages or image == SCRATCH or not image
