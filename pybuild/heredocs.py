@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -50,31 +50,18 @@ def with_heredocs(recipe: Recipe, images: Images, directory: Path) -> tuple[Reci
 
 
 def _rewrite(instruction: RecipeInstruction, local: str) -> Iterator[RecipeInstruction]:
-    """The instruction, or two where it takes files of the context as well."""
-    if instruction.keyword not in _COPYING or _PREFIX not in instruction.text:
+    """The instruction, or two where it takes files of the context as well: first these, as BuildKit does."""
+    start = instruction.text.find(" [")
+    if instruction.keyword not in _COPYING or _PREFIX not in instruction.text or start < 0:
         yield instruction
         return
-    flags, paths = _split(instruction.text)
-    *sources, target = paths
+    # Flags, and then paths as JSON: so the buildpack writes what it takes from heredocs. A long line is continued on others.
+    flags = instruction.text[len(instruction.keyword) : start]
+    *sources, target = (str(path) for path in json.loads(instruction.text[start:].replace("\\\n", "")))
     ours = [f"/{source.removeprefix(_PREFIX)}" for source in sources if source.startswith(_PREFIX)]
     others = [source for source in sources if not source.startswith(_PREFIX)]
-    # ADD cannot take from an image, and what a heredoc holds is no archive.
-    yield replace(instruction, keyword="COPY", text=_join("COPY", (*flags, f"--from={local}"), (*ours, target)))
     if others:
-        yield replace(instruction, text=_join(instruction.keyword, flags, (*others, target)))
-
-
-def _split(text: str) -> tuple[list[str], list[str]]:
-    """Flags and paths of an instruction as `lower.py` of the buildpack writes it: in one line, paths with spaces as JSON."""
-    words = text.split()[1:]
-    flags = []
-    while words and words[0].startswith("--"):
-        flags.append(words.pop(0))
-    rest = text[text.index(words[0], text.index(flags[-1]) + len(flags[-1]) if flags else len(text.split()[0])) :]
-    if rest.lstrip().startswith("["):
-        return flags, [str(path) for path in json.loads(rest)]
-    return flags, words
-
-
-def _join(keyword: str, flags: Sequence[str], paths: Sequence[str]) -> str:
-    return " ".join((keyword, *flags, json.dumps(list(paths))))
+        yield replace(instruction, text=f"{instruction.keyword}{flags} {json.dumps([*others, target])}")
+    # ADD cannot take from an image, and what a heredoc holds is no archive.
+    text = f"COPY{flags} --from={local} {json.dumps([*ours, target])}"
+    yield replace(instruction, keyword="COPY", text=text)

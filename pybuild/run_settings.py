@@ -94,21 +94,28 @@ def make_run_settings(
 
 
 def write_files(settings: RunSettings, directory: Path) -> None:
-    """Write the files below `directory`, which the caller can read only, and the places of the mounts."""
-    directory.mkdir(mode=0o755, parents=True)
+    """Write the files below `directory`, and the places of the mounts; every user may read them, because commands run as any."""
+    _make_directory(directory)
     for name, content in settings.files.items():
         path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for parent in reversed(path.relative_to(directory).parents):
+            _make_directory(directory / parent)
         path.write_bytes(content)
-        # Commands may run as any user.
         path.chmod(0o444)
     for mount in settings.mounts:
         place = directory / mount.target.relative_to(DIRECTORY)
+        for parent in reversed(place.relative_to(directory).parents):
+            _make_directory(directory / parent)
         if mount.source.is_dir():
-            place.mkdir(parents=True)
+            _make_directory(place)
         else:
-            place.parent.mkdir(parents=True, exist_ok=True)
             place.touch()
+            place.chmod(0o444)
+
+
+def _make_directory(path: Path) -> None:
+    path.mkdir(exist_ok=True)
+    path.chmod(0o755)
 
 
 def _local_indexes(indexes: Mapping[str, str], *, can_mount: bool) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -118,8 +118,11 @@ def _read_inside(root: Path, path: str) -> bytes | None:
         descriptor = os.open(root.joinpath(*place), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as stream:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _FILE_LIMIT:
             return None
-        return stream.read(_FILE_LIMIT)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            return stream.read(_FILE_LIMIT)
+    finally:
+        os.close(descriptor)

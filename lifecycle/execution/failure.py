@@ -48,7 +48,7 @@ def find_advice(
         return (
             "a server could not be reached: look at the proxy settings"
             if network
-            else "the build has no network (`--no-network`), and the command asks for it"
+            else "the build has no network (`--network none`), and the command asks for it"
         )
     return _advice_of_tools(said, text) or _advice_of_status(status, said, is_root=is_root)
 
