@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.specifiers import SpecifierSet
 
@@ -143,7 +143,7 @@ def _find_pip(requirement: str, python: Python | Outcome, laboratory: Laboratory
         return Finding(
             requirement=requirement,
             verdict=Verdict.FAILS,
-            found=_failure(laboratory, "pip", install),
+            found=_failure(laboratory, "pip", _with_error_first(install)),
             hint=_pip_hint(install, laboratory),
         )
     imported = _import(wheel.module, laboratory)
@@ -152,6 +152,12 @@ def _find_pip(requirement: str, python: Python | Outcome, laboratory: Laboratory
     hint = "let `pip` and `python` on `PATH` be of the same environment; `python -m pip --version` and `pip --version` tell"
     found = f"`pip install` ended well, but `python` cannot import what it installed: {imported.describe()}"
     return Finding(requirement=requirement, verdict=Verdict.FAILS, found=_line(found), hint=hint)
+
+
+def _with_error_first(install: Outcome) -> Outcome:
+    """What pip says of the error itself; its last line is advice more often than not."""
+    errors = [line for line in install.output.splitlines() if line.lower().startswith("error: ")]
+    return replace(install, output=errors[0]) if errors else install
 
 
 def _pip_hint(install: Outcome, laboratory: Laboratory) -> str:

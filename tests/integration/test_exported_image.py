@@ -5,9 +5,8 @@ It needs no builder: the run image is made of this machine's own shell.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
@@ -15,14 +14,11 @@ from lifecycle.analyze import RunImage, analyze
 from lifecycle.cnb.group import Group
 from lifecycle.export import ExportRequest, export
 from lifecycle.exporters import parse_output, write_outputs
-from lifecycle.oci.archive import ROOT, TarWriter
-from lifecycle.oci.blob import write_layer_blob
-from lifecycle.oci.config import ImageConfig
-from lifecycle.oci.image import Image, make_image
+from lifecycle.oci.image import Image
 from lifecycle.oci.unpack import unpack_image
+from tests.integration.derived_images import shell_image
 from tests.integration.engine import docker_engine
 from tests.integration.image_check import check_with_tools, validate_image
-from tests.lifecycle.oci.images import layer_of
 from tests.lifecycle.world import RecordingLog, World
 
 BUILD = """
@@ -46,7 +42,6 @@ default = true
 paths = ["*.txt"]
 END
 """
-PROGRAMS = ("sh", "bash", "awk", "env", "cat", "id")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +51,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     for directory in (world.app / "sub", world.layers, world.buildpacks):
         directory.mkdir(parents=True)
     (world.app / "a.txt").write_text("slice")
-    run_image = shell_image(root)
+    run_image = shell_image(root / "base", "sh", "bash", "awk", "env", "cat", "id")
     element = world.add("x/tools", build=BUILD)
     request = ExportRequest(
         layers_dir=world.layers,
@@ -72,23 +67,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
         blobs_dir=root / "blobs",
     )
     return export(request, world.log).image
-
-
-def shell_image(root: Path) -> Image:
-    """An image of this machine's shell with the libraries that it needs."""
-    files = {PurePosixPath("/bin", name): Path(shutil.which(name) or "").resolve() for name in PROGRAMS}
-    for path in list(files.values()):
-        said = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=True).stdout
-        words = {word for word in said.split() if word.startswith("/")}
-        files |= {PurePosixPath(word): Path(word).resolve() for word in words}
-
-    def fill(archive: TarWriter) -> None:
-        for target, source in sorted(files.items()):
-            archive.parents(target, ROOT)
-            archive.file(target, source.read_bytes(), ROOT, mode=0o755)
-
-    config = ImageConfig(architecture="amd64", os="linux", user="1000:1000", env=("PATH=/usr/bin:/bin",))
-    return make_image(config, [layer_of(write_layer_blob(root / "base", fill))])
 
 
 @pytest.mark.integration
