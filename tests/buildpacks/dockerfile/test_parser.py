@@ -196,8 +196,8 @@ def read_and_judge(content: bytes) -> None:
         b"FROM base:1\nENV A=" + b"${a:-" * 10_000 + b"}" * 10_000,
         b"FROM base:1\nRUN " + b"<<E " * 10_000 + b"\n" + b"E\n" * 10_000,
         b"FROM base:1\nRUN " + b"[" * 60_000,
-        b"no instruction\n" * 500_000,
-        b"FROM base:1\nRUN a" + b"\\\n" * 1_000_000,
+        b"no instruction\n" * 150_000,
+        b"FROM base:1\nRUN a" + b"\\\n" * 200_000,
     ],
     ids=[
         "heredoc",
