@@ -19,6 +19,7 @@ from tests.integration.derived_images import derive_image
 from tests.integration.engine import DockerEngine
 from tests.integration.machine import expect_no_processes
 from tests.integration.package_index import PackageIndex, write_wheel
+from tests.integration.registry import is_registry_installed, start_registry
 from tests.integration.workplace import share_builder
 
 pytestmark = pytest.mark.integration
@@ -124,6 +125,15 @@ def test_archives_are_checked_as_well(good: Good, tmp_path: Path) -> None:
         name = ":test:1" if kind == "docker-archive" else ""
         subprocess.run(["skopeo", "copy", "--quiet", f"oci:{good.layout}", f"{kind}:{archive}{name}"], check=True)
         assert check(good, f"{kind}:{archive}")[0].status == 0
+
+
+@pytest.mark.skipif(not is_registry_installed(), reason="needs docker-registry and htpasswd")
+def test_an_image_of_a_registry_is_checked_and_run(good: Good, tmp_path: Path) -> None:
+    with start_registry(tmp_path / "registry") as registry:
+        location = f"docker://{registry.push(f'oci:{good.layout}', 'team/good:1')}"
+        assert check(good, location)[0].status == 0
+        assert expect_success(good.pybuild("run", location, "--", "id", "-u")).stdout == "1000\n"
+        expect_error(good.pybuild("check", f"{location}2", "--profile", "deepnote"), 32, "team/good:12")
 
 
 def test_a_missing_program_is_named_and_the_rest_holds(good: Good, derive: Callable[..., str]) -> None:
@@ -307,6 +317,25 @@ def test_a_location_or_profile_that_there_is_not_is_one_error(good: Good, tmp_pa
     expect_error(good.pybuild("check", "image", "--profile", "deepnote"), 2, "oci:DIR", "docker://NAME")
     expect_error(good.pybuild("check", f"oci:{good.layout}", "--profile", "deepnot"), 2, "`deepnote`")
     expect_error(good.pybuild("check", f"oci:{good.layout}"), 2, "--profile")
+
+
+def test_a_builder_can_require_a_profile_for_every_build(
+    offline_pybuild: Pybuild, repository: Path, tmp_path: Path
+) -> None:
+    text = '[pybuild]\nrequire = "course"\n[pybuild.profiles.course]\npip = true\nmodules = ["alpha"]\n'
+    layout = tmp_path / "layout"
+    arguments = ("build", repository, "--output", f"oci:{layout}", "--builder")
+    first = expect_success(offline_pybuild(*arguments, write_builder(tmp_path, text)))
+    assert "the image meets the profile `course`\n" in first.stderr
+    again = expect_success(offline_pybuild(*arguments, write_builder(tmp_path, text)))
+    assert "the image meets the profile `course`, as before\n" in again.stderr
+    before = (layout / "index.json").read_bytes()
+    other = write_builder(tmp_path, text.replace('"alpha"', '"alpha", "beta"'))
+    message = expect_error(
+        offline_pybuild(*arguments, other), _NOT_MET, "does not meet the profile `course`", "import beta"
+    )
+    assert "import alpha" not in message
+    assert (layout / "index.json").read_bytes() == before
 
 
 @pytest.mark.engine
