@@ -25,7 +25,7 @@ from buildpacks.dockerfile.parser import parse_dockerfile
 from buildpacks.dockerfile.policy import check_policy
 from buildpacks.dockerfile.secret_values import is_secret
 from buildpacks.dockerfile.settings import TARGET_VARIABLE, Settings, read_settings
-from buildpacks.dockerfile.user_managed import read_user_managed
+from buildpacks.dockerfile.user_managed import SWITCH_VARIABLE, read_user_managed
 from buildpacks.dockerfile.warnings import find_warnings
 from buildpacks.installer.errors import InvalidSetting, Origin
 from lifecycle.cnb.kit import GenerateContext
@@ -44,6 +44,11 @@ def generate(context: GenerateContext) -> None:
     """
     settings = read_settings(context.env)
     is_user_managed = read_user_managed(context.env).is_on
+    if is_user_managed and not context.whole_image:
+        allowed = (
+            "`false` where other buildpacks install packages on the image, or build with `--buildpack dockerfile` alone"
+        )
+        raise InvalidSetting(variable=SWITCH_VARIABLE, value="true", allowed=allowed)
     dockerfile = _read(context, settings)
     facts = {} if context.images_path is None else read_image_facts(context.images_path)
     if context.images_path is None:

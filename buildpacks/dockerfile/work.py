@@ -61,7 +61,15 @@ class Work:
             message = f"`{instruction.keyword}` is too long for a line, and it cannot be split"
             change = "put what is long into a file of the repository"
             self.problems.add(instruction.line, "too-large", message, change, instruction.keyword)
-        self.written.append(RecipeInstruction(keyword=keyword or instruction.keyword, text=text, line=instruction.line))
+        shown = " ".join(write_instruction(instruction.keyword, instruction.flags, instruction.rest).split())
+        self.written.append(
+            RecipeInstruction(
+                keyword=keyword or instruction.keyword,
+                text=text,
+                line=instruction.line,
+                shown=None if shown == text or keyword is not None else shown,
+            )
+        )
 
     def write_as_it_is(self, instruction: Instruction) -> None:
         """Add an instruction as the file has it."""

@@ -53,6 +53,8 @@ class RecipeInstruction:
     keyword: str
     text: str
     line: int
+    shown: str | None = None
+    """As the file has it, where `text` is in other words: for messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,10 @@ def _encode(recipe: Recipe) -> bytes:
         "dockerfile": recipe.dockerfile,
         "ignore-file": recipe.ignore_file,
         "escape": recipe.escape,
-        "instructions": [{"keyword": one.keyword, "text": one.text, "line": one.line} for one in recipe.instructions],
+        "instructions": [
+            {"keyword": one.keyword, "text": one.text, "line": one.line, "shown": one.shown}
+            for one in recipe.instructions
+        ],
         "images": [
             {"name": one.name, "written": one.written, "line": one.line, "platform": one.platform, "local": one.local}
             for one in recipe.images
@@ -173,7 +178,12 @@ def read_image_facts(path: Path) -> dict[str, ImageFacts]:
 
 
 def _parse_instruction(table: Table) -> RecipeInstruction:
-    return RecipeInstruction(keyword=table.string("keyword"), text=table.string("text"), line=_integer(table, "line"))
+    return RecipeInstruction(
+        keyword=table.string("keyword"),
+        text=table.string("text"),
+        line=_integer(table, "line"),
+        shown=table.optional_string("shown"),
+    )
 
 
 def _parse_image(table: Table) -> RecipeImage:

@@ -83,8 +83,8 @@ class Wording:
         return self.clean(" ".join(" ".join(lines).split()))
 
     def shortened(self, instruction: RecipeInstruction) -> str:
-        """Return what a message has room for."""
-        text = self.line(instruction)
+        """Return what a message has room for, as the Dockerfile has it."""
+        text = self.line(instruction) if instruction.shown is None else self.clean(instruction.shown)
         return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 1]}…"
 
 

@@ -238,6 +238,20 @@ def test_the_image_is_for_layers_where_the_interpreter_is_the_users(bench: Bench
     assert bench.generate().status == 1
 
 
+def test_who_manages_packages_himself_cannot_have_them_installed(bench: Bench) -> None:
+    bench.write("Dockerfile", "FROM a:1")
+    bench.env["BP_USER_MANAGED_DEPENDENCIES"] = "true"
+    refused = bench.generate(PYBUILD_WHOLE_IMAGE="false")
+    assert refused.status == 1
+    assert "error: `BP_USER_MANAGED_DEPENDENCIES` cannot be `true`" in refused.stderr
+
+
+def test_what_is_put_in_other_words_is_shown_as_it_was_written(bench: Bench) -> None:
+    bench.write("Dockerfile", "FROM a:1\nRUN <<EOF\necho 1\nEOF\nRUN echo 2\n")
+    assert bench.generate().status == 0
+    assert [one.shown for one in bench.recipe.instructions[1:]] == ["RUN <<EOF", None]
+
+
 def test_two_runs_write_the_same(bench: Bench) -> None:
     bench.env["BP_DOCKERFILE_POLICY"] = "full"
     bench.write("Dockerfile", "FROM a:1\nARG B A\nCOPY <<x <<y /z/\n1\nx\n2\ny\nEXPOSE 2 1\nVOLUME /b /a\n")
