@@ -1,4 +1,4 @@
-"""What the buildpack says of a Dockerfile's syntax, beside buildah: both refuse it, or both take it.
+"""What the buildpack says of a Dockerfile's syntax, beside buildah and Docker's BuildKit: all refuse it, or all take it.
 
 The files have instructions of the image's configuration only, on `FROM scratch`: what fails is the reading.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,11 @@ import pytest
 from buildpacks.dockerfile.evaluate import evaluate
 from buildpacks.dockerfile.parser import parse_dockerfile
 from lifecycle.cnb.target import Target
+from tests.integration.engine import DockerEngine
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(shutil.which("buildah") is None, reason="no buildah"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="buildah by itself needs root, or a range of users"),
-]
+needs_buildah = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("buildah") is None, reason="buildah by itself needs root, or a range of users"
+)
 
 TAKEN = {
     "lower case": "from scratch\nenv A=1\n",
@@ -98,6 +98,9 @@ ONLY_BUILDAH_TAKES = {
     "port out of range": "FROM scratch\nEXPOSE 99999\n",
     "flag of CMD": "FROM scratch\nCMD --x a\n",
     "name of a stage": "FROM scratch AS 1a\nENV A=1\n",
+}
+# Others take these, and their authors would not learn what is wrong before somebody builds on the image, or takes the wrong files.
+ONLY_WE_REFUSE = {
     "unknown instruction put off": "FROM scratch\nONBUILD COPPY a b\n",
     "stages of one name": "FROM scratch AS a\nENV A=1\nFROM scratch AS a\nENV A=2\n",
 }
@@ -128,29 +131,37 @@ def we_take(content: str) -> bool:
     return not problems
 
 
-def test_both_take_what_is_right(tmp_path: Path) -> None:
-    for number, (name, content) in enumerate(TAKEN.items()):
-        (tmp_path / str(number)).mkdir()
-        assert buildah_takes(content, tmp_path / str(number)), name
-        assert we_take(content), name
+@needs_buildah
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("files", "takes", "take"),
+    [
+        pytest.param(TAKEN, True, True, id="right"),
+        pytest.param(REFUSED, False, False, id="wrong"),
+        pytest.param(ONLY_BUILDAH_TAKES, True, False, id="only buildah takes"),
+        pytest.param(ONLY_BUILDAH_REFUSES, False, True, id="only buildah refuses"),
+        pytest.param(ONLY_WE_REFUSE, True, False, id="only we refuse"),
+    ],
+)
+def test_buildah_and_we_agree(files: Mapping[str, str], takes: bool, take: bool, tmp_path: Path) -> None:
+    for number, (name, content) in enumerate(files.items()):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        assert (buildah_takes(content, directory), we_take(content)) == (takes, take), name
 
 
-def test_both_refuse_what_is_wrong(tmp_path: Path) -> None:
-    for number, (name, content) in enumerate(REFUSED.items()):
-        (tmp_path / str(number)).mkdir()
-        assert not buildah_takes(content, tmp_path / str(number)), name
-        assert not we_take(content), name
-
-
-def test_where_buildkit_is_stricter_so_are_we(tmp_path: Path) -> None:
-    for number, (name, content) in enumerate(ONLY_BUILDAH_TAKES.items()):
-        (tmp_path / str(number)).mkdir()
-        assert buildah_takes(content, tmp_path / str(number)), name
-        assert not we_take(content), name
-
-
-def test_what_only_newer_builders_know_is_taken(tmp_path: Path) -> None:
-    for number, (name, content) in enumerate(ONLY_BUILDAH_REFUSES.items()):
-        (tmp_path / str(number)).mkdir()
-        assert not buildah_takes(content, tmp_path / str(number)), name
-        assert we_take(content), name
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("files", "takes"),
+    [
+        pytest.param(TAKEN, True, id="right"),
+        pytest.param(REFUSED, False, id="wrong"),
+        pytest.param(ONLY_BUILDAH_TAKES, False, id="only buildah takes"),
+        pytest.param(ONLY_WE_REFUSE, True, id="only we refuse"),
+    ],
+)
+def test_buildkit_and_we_agree(engine: DockerEngine, files: Mapping[str, str], takes: bool, tmp_path: Path) -> None:
+    for name, content in files.items():
+        (tmp_path / "Dockerfile").write_bytes(content.encode())
+        built = engine.run("build", "--no-cache", "--quiet", str(tmp_path), check=False)
+        assert (built.returncode == 0) == takes, f"{name}: {built.stderr}"
