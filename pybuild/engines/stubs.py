@@ -1,7 +1,10 @@
-"""Leaves out of buildah's layers what it put there to have something to mount on, as BuildKit does.
+"""Leaves out of buildah's layers what is its own and its storage's: what it put there to have something to mount on, as BuildKit
+does, and the notes of the overlay file system.
 
 Where a base has no `/etc/hosts`, say, buildah makes an empty file (of the odd mode 0755) that a command never sees, because the
-sandbox's own is mounted on it, and that is part of the layer. Everything else of the archive stays as it is, to the byte.
+sandbox's own is mounted on it, and that is part of the layer. An overlay that is mounted in a user namespace keeps its notes in
+extended attributes that are anybody's (https://docs.kernel.org/filesystems/overlayfs.html, `userxattr`), and buildah 1.28 archives
+them. Everything else of the archive stays as it is, to the byte.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ _PIECE_SIZE = 1 << 20
 # Headers that describe the member after them (https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html; GNU tar).
 _PREFIXES = (b"x", b"g", b"L", b"K")
 _PREFIX_LIMIT = 1 << 20
+_NOTES = b"SCHILY.xattr.user.overlay."
 
 
 class WithoutStubs:
@@ -49,7 +53,7 @@ def _filter(stream: Readable) -> Iterator[bytes]:
             size = _size(header)
             if size > _PREFIX_LIMIT:
                 raise BrokenImage("a layer of the built image", "has a header that is too large")
-            prefix += header + _read(stream, size + -size % _BLOCK)
+            prefix += _without_notes(header, _read(stream, size + -size % _BLOCK))
             header = _read(stream, _BLOCK)
         name, kind, size = _name(header, prefix), header[156:157], _size(header)
         if name in _FILES and kind in (b"0", b"\0") and size == 0 and _is_stub(header):
@@ -70,6 +74,32 @@ def _filter(stream: Readable) -> Iterator[bytes]:
             yield piece
     while piece := stream.read(_PIECE_SIZE):
         yield piece
+
+
+def _without_notes(header: bytes, content: bytes) -> bytes:
+    """An extended header with its content, or what is left of it."""
+    if header[156:157] != b"x" or _NOTES not in content:
+        return header + content
+    kept, rest = b"", content[: _size(header)]
+    while rest:
+        # `25 ctime=1084839148.1212\n`, the length counts itself
+        length = _record_length(rest)
+        record, rest = rest[:length], rest[length:]
+        if not record.partition(b" ")[2].startswith(_NOTES):
+            kept += record
+    if not kept:
+        return b""
+    header = header[:124] + b"%011o\0" % len(kept) + header[136:]
+    checksum = sum(header[:148]) + sum(b" " * 8) + sum(header[156:])
+    header = header[:148] + b"%06o\0 " % checksum + header[156:]
+    return header + kept + bytes(-len(kept) % _BLOCK)
+
+
+def _record_length(records: bytes) -> int:
+    digits = records.partition(b" ")[0]
+    if not digits.isdigit() or not len(digits) < int(digits) <= len(records):
+        raise BrokenImage("a layer of the built image", "has a malformed extended header")
+    return int(digits)
 
 
 def _is_stub(header: bytes) -> bool:

@@ -77,6 +77,27 @@ def test_what_is_no_stub_stays(members: list[tarfile.TarInfo]) -> None:
     assert filtered(content) == content
 
 
+def test_notes_of_the_overlay_are_left_out_and_other_attributes_are_not() -> None:
+    members, expected = [], []
+    for name, other in (("only", {}), ("both", {"SCHILY.xattr.user.mine": "user.overlay.opaque"}), ("x" * 200, {})):
+        notes = {"SCHILY.xattr.user.overlay.origin": "", "SCHILY.xattr.user.overlay.impure": "y"}
+        for found, headers in ((members, {**notes, **other}), (expected, other)):
+            info = tarfile.TarInfo(name)
+            info.type, info.pax_headers = DIRECTORY, headers
+            found.append(info)
+    assert filtered(archive(members)).rstrip(b"\0") == archive(expected).rstrip(b"\0")
+
+
+def test_a_malformed_extended_header_is_an_error() -> None:
+    info = tarfile.TarInfo("directory")
+    info.type, info.pax_headers = DIRECTORY, {"SCHILY.xattr.user.overlay.impure": "y"}
+    for wrong in (b"99", b"x1"):
+        content = bytearray(archive([info]))
+        content[512:514] = wrong
+        with pytest.raises(BrokenImage):
+            filtered(bytes(content))
+
+
 def test_the_directory_of_a_stub_at_the_end() -> None:
     content = archive([member("x"), member("run", DIRECTORY)])
     assert filtered(content).rstrip(b"\0") == archive([member("x")]).rstrip(b"\0")
