@@ -60,11 +60,11 @@ class Facts:
 class ImageContents:
     """What an image is."""
 
-    files: Mapping[str, Facts]
+    files: Mapping[str, Facts] = field(repr=False)
     """By path without a leading slash."""
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
     """The whole image config."""
-    layers: tuple[Mapping[str, Facts], ...]
+    layers: tuple[Mapping[str, Facts], ...] = field(repr=False)
     """What each layer itself holds, base first; whiteouts are entries of the kind "whiteout"."""
 
     @property
