@@ -6,7 +6,6 @@ registry. Whatever the name leads to, it is checked against the list of allowed 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -212,11 +211,23 @@ def is_allowed(reference: Reference, patterns: Sequence[str]) -> bool:
         names = [str(reference)]
     else:
         names = [f"{reference.name}@{reference.digest}", f"{reference.name}:@{reference.digest}"]
-    return any(_pattern(pattern).fullmatch(name) for pattern in patterns for name in names)
+    return any(_fits(pattern, name) for pattern in patterns for name in names)
 
 
-def _pattern(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)
+def _fits(pattern: str, name: str) -> bool:
+    first, *others = pattern.split("*")
+    if not others:
+        return name == pattern
+    if not name.startswith(first):
+        return False
+    # Each part as early as it can be, so the time grows with the length only.
+    position = len(first)
+    for part in others[:-1]:
+        found = name.find(part, position)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return len(name) - len(others[-1]) >= position and name.endswith(others[-1])
 
 
 def _names(reference: Reference) -> tuple[str, ...]:

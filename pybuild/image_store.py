@@ -17,8 +17,10 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import CnbError
@@ -39,7 +41,6 @@ from lifecycle.registry.manifest import name_of
 from lifecycle.registry.pull import Resolved, pull, resolve
 from lifecycle.registry.settings import RegistrySettings
 from pybuild.host import read_host_settings
-from pybuild.log import Log
 
 REGISTRY_PREFIX = "docker://"
 _KEPT_S = 60 * 24 * 3600
@@ -47,6 +48,16 @@ _KEPT_S = 60 * 24 * 3600
 _ATTEMPTS_WITH_FALLBACK = 2
 _INSECURE_VARIABLE, _TOKEN_SERVERS_VARIABLE = "CNB_INSECURE_REGISTRIES", "PYBUILD_TOKEN_SERVERS"
 _CERTIFICATE_DIRS = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+
+
+class PullLog(Protocol):
+    """What of `pybuild.log.Log` is needed here."""
+
+    def warning(self, line: str) -> None:
+        """Show something that is likely to hurt."""
+
+    def step(self, title: str) -> AbstractContextManager[None]:
+        """Show that `title` is under way until the context ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +116,7 @@ def read_any_image(
 class ImageStore:
     """The images in `store / "images"`."""
 
-    def __init__(self, store: Path, client: RegistryClient, log: Log) -> None:
+    def __init__(self, store: Path, client: RegistryClient, log: PullLog) -> None:
         self._directory = store / "images"
         self._client = client
         self._log = log
@@ -254,7 +265,7 @@ class ImageStore:
 def _read_note(path: Path) -> Mapping[str, object] | None:
     try:
         values = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
 

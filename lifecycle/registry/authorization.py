@@ -16,7 +16,7 @@ from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.registry.challenge import Challenge, parse_challenges
 from lifecycle.registry.credentials import Login
-from lifecycle.registry.http import Http, Origin, Request, Response, Trouble, TroubleKind
+from lifecycle.registry.http import Http, Origin, Request, Response, Trouble, TroubleKind, without_query
 from lifecycle.registry.settings import RegistrySettings
 
 _TOKEN_LIMIT = 1 << 20
@@ -120,10 +120,10 @@ class Authorizer:
             response.load(_TOKEN_LIMIT)
         except Trouble as err:
             if err.kind is TroubleKind.FORBIDDEN:
-                raise RealmForbidden(_shown(realm), err.reason) from err
+                raise RealmForbidden(without_query(realm), err.reason) from err
             raise Trouble(err.kind, f"its token server: {err.reason}", host=err.host) from err
         if 300 <= response.status < 400:
-            raise RealmForbidden(_shown(realm), "sends on to another place")
+            raise RealmForbidden(without_query(realm), "sends on to another place")
         if response.status != 200:
             raise TokenRefused(response.status, response.content)
         return _parse_token(response.content, realm)
@@ -150,7 +150,7 @@ class Authorizer:
 
     def _check(self, realm: str, origin: Origin) -> None:
         """Raise `RealmForbidden` where the token server must not be asked (CVE-2020-15157, CVE-2026-33990)."""
-        shown = _shown(realm)
+        shown = without_query(realm)
         try:
             target = Origin.of(realm)
             has_user = "@" in urlsplit(realm).netloc
@@ -198,18 +198,11 @@ def _parse_token(content: bytes, realm: str) -> _Token:
         value = answer.optional_string("token") or answer.optional_string("access_token")
         lifetime = answer.values.get("expires_in")
     except ConfigurationError as err:
-        raise Trouble(TroubleKind.BROKEN, f"the token server `{_shown(realm)}` does not answer with a token") from err
+        raise Trouble(
+            TroubleKind.BROKEN, f"the token server `{without_query(realm)}` does not answer with a token"
+        ) from err
     if not value or not value.isascii() or not value.isprintable():
-        raise Trouble(TroubleKind.BROKEN, f"the token server `{_shown(realm)}` does not answer with a token")
+        raise Trouble(TroubleKind.BROKEN, f"the token server `{without_query(realm)}` does not answer with a token")
     seconds = lifetime if isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) else 0
     # By this machine's own clock that cannot be set; `issued_at` of another machine says nothing here.
     return _Token(value, time.monotonic() + max(_LEAST_LIFETIME_S, seconds) - _MARGIN_S)
-
-
-def _shown(url: str) -> str:
-    """A URL for messages, without what may be secret in it."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "…"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))[:200]

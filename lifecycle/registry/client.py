@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
 
 from lifecycle.cnb.command import CommandTimeout
 from lifecycle.cnb.errors import printable
@@ -34,7 +34,7 @@ from lifecycle.registry.errors import (
     RegistryUnreachable,
     UnexpectedAnswer,
 )
-from lifecycle.registry.http import Http, Origin, Request, Response, Trouble, TroubleKind
+from lifecycle.registry.http import Http, Origin, Request, Response, Trouble, TroubleKind, without_query
 from lifecycle.registry.settings import RegistrySettings, host_of, is_loopback, split_host
 
 ATTEMPTS = 5
@@ -195,7 +195,13 @@ class Repository:
         host = err.host or self._host
         if err.kind in (TroubleKind.CERTIFICATE, TroubleKind.NOT_TLS):
             return CertificateRefused(image=image, host=host, reason=err.reason, details=self._notes())
-        return RegistryUnreachable(image=image, host=host, reason=err.reason, details=self._notes())
+        return RegistryUnreachable(
+            image=image,
+            host=host,
+            reason=err.reason,
+            was_connected=err.kind is TroubleKind.BROKEN,
+            details=self._notes(),
+        )
 
     def unexpected(self, reason: str, image: str) -> UnexpectedAnswer:
         """Return the error for an answer that no registry should give."""
@@ -257,11 +263,11 @@ class Repository:
             if response.status not in (301, 302, 303, 307, 308) or question.method not in ("GET", "HEAD") or not target:
                 return response
             response.close()
-            url = urljoin(url, target)
             try:
+                url = urljoin(url, target)
                 origin = Origin.of(url)
             except ValueError as err:
-                raise self._redirect_refused(url, "is not a URL of HTTP", image) from err
+                raise self._redirect_refused(target, "is not a URL of HTTP", image) from err
             if start.scheme == "https" and origin.scheme != "https":
                 raise self._redirect_refused(url, "is not asked over TLS, as the registry is", image)
         raise self._redirect_refused(url, f"is the end of more than {_REDIRECT_LIMIT} redirects", image)
@@ -286,9 +292,11 @@ class Repository:
         except Trouble as err:
             has_port = split_host(self._host)[1] is not None
             # Where https has a port of its own, nobody listening there says nothing of http.
-            if err.kind is TroubleKind.NOT_TLS or (not has_port and err.kind is TroubleKind.UNREACHABLE):
-                return f"http://{self._host}"
-            raise
+            is_plain = err.kind in (TroubleKind.NOT_TLS, TroubleKind.BROKEN)
+            is_elsewhere = err.kind is TroubleKind.UNREACHABLE and not has_port
+            if not (is_plain or is_elsewhere or is_listed):
+                raise
+            return f"http://{self._host}"
         return secure
 
     def _error_of_status(
@@ -326,12 +334,6 @@ class Repository:
 def is_retried(err: Trouble) -> bool:
     """Return whether another attempt may help."""
     return err.kind in (TroubleKind.UNREACHABLE, TroubleKind.BROKEN)
-
-
-def without_query(url: str) -> str:
-    """Return a URL for messages: what stands behind `?` may be a key, what stands before `@` a password."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))[:_REASON_LIMIT]
 
 
 def said(content: bytes) -> str:

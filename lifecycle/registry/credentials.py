@@ -206,7 +206,10 @@ def _keys(reference: Reference) -> list[str]:
     return [f"{reference.registry}/{path}" for path in paths] + list(registries)
 
 
-def _host_of_key(key: str) -> str:
+def _host_of_key(key: str) -> str | None:
+    """The registry that a key names which is a URL; `None` for one that names a part of a registry."""
     for scheme in ("https://", "http://"):
-        key = key.removeprefix(scheme)
-    return key.partition("/")[0]
+        if key.startswith(scheme):
+            return key.removeprefix(scheme).partition("/")[0]
+    host, _, path = key.partition("/")
+    return host if path.rstrip("/") in ("", "v1", "v2") else None

@@ -45,15 +45,20 @@ class RegistryUnreachable(RegistryError):
 
     host: str
     reason: str
+    was_connected: bool = False
 
     @property
     def summary(self) -> str:
         """Which registry, and why not."""
+        if self.was_connected:
+            return f"`{self.image}`: the connection to the registry {self.host} failed: {self.reason}"
         return f"`{self.image}`: the registry {self.host} cannot be reached: {self.reason}"
 
     @property
     def hint(self) -> str | None:
         """What to look at."""
+        if self.was_connected:
+            return "try again; what has come is kept"
         return "check the name of the registry, the network and the proxy settings (`HTTPS_PROXY`, `NO_PROXY`)"
 
 

@@ -6,6 +6,8 @@ Credentials, retries and the meaning of statuses are the business of `client`. N
 from __future__ import annotations
 
 import contextlib
+import functools
+import http.client
 import re
 import socket
 import ssl
@@ -15,11 +17,12 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import IncompleteRead as CutOff
 from urllib3.exceptions import TimeoutError as NothingCame
 from urllib3.util import create_urllib3_context
 
@@ -27,6 +30,8 @@ from lifecycle.registry.reach import Reach, reach_of, reach_of_name
 from lifecycle.registry.settings import RegistrySettings
 
 _PIECE_SIZE = 1 << 20
+_CONNECTIONS = 8
+_SHOWN_LIMIT = 300
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NOT_TLS = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|UNEXPECTED_EOF|PACKET_LENGTH_TOO_LONG")
 _PYTHON_DETAILS = re.compile(r"^<[^>]*>: |\(_ssl\.c:\d+\)|^\[[A-Z_: ]+\] |\[Errno -?\d+\] ")
@@ -98,8 +103,9 @@ class Request:
 class Response:
     """An answer, whose body is still to come."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, settings: RegistrySettings) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, settings: RegistrySettings, *, is_head: bool) -> None:
         self._response = response
+        self._is_head = is_head
         self._patience = settings.patience
         self.status = response.status
         self.content = b""
@@ -129,6 +135,8 @@ class Response:
         except BaseException:
             self.close()
             raise
+        if not content and self._is_cut():
+            raise Trouble(TroubleKind.BROKEN, "it ended before the answer")
         self._response.release_conn()
         self.content = bytes(content)
 
@@ -154,6 +162,11 @@ class Response:
         """Give up what has not come."""
         self._response.close()
 
+    def _is_cut(self) -> bool:
+        """Whether an empty body may be none: http.client takes the end of the connection for the end of the headers."""
+        headers = self._response.headers
+        return self.status == 200 and not self._is_head and not headers.keys() & {"Content-Length", "Transfer-Encoding"}
+
     def _read(self) -> bytes:
         try:
             return self._response.read1(_PIECE_SIZE, decode_content=False)
@@ -166,7 +179,7 @@ class Http:
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
-        self._pools: dict[tuple[Origin, str, Reach | None], urllib3.HTTPConnectionPool] = {}
+        self._openers: dict[tuple[Origin, str, Reach | None], urllib3.PoolManager] = {}
         self._reaches: dict[Origin, Reach] = {}
         self._connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -176,12 +189,10 @@ class Http:
         origin = Origin.of(request.url)
         if request.most is not None:
             self._check_name(origin, request.most)
-        parts = urlsplit(request.url)
-        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         try:
-            response = self._pool(origin, request).urlopen(
+            response = self._opener(origin, request).urlopen(
                 request.method,
-                target,
+                request.url,
                 body=request.body,
                 headers={"Accept-Encoding": "identity", "User-Agent": "pybuild", **request.headers},
                 retries=False,
@@ -193,7 +204,7 @@ class Http:
             trouble = _trouble(err, self._settings.patience.idle_s)
             trouble.host = origin.netloc
             raise trouble from err
-        return Response(response, self._settings)
+        return Response(response, self._settings, is_head=request.method == "HEAD")
 
     def reach(self, origin: Origin) -> Reach:
         """Return the reach of the address that a registry was found at; public where a proxy knows it."""
@@ -207,38 +218,48 @@ class Http:
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
-            for pool in self._pools.values():
-                pool.close()
-            self._pools.clear()
+            for opener in self._openers.values():
+                opener.clear()
+            self._openers.clear()
 
     def _check_name(self, origin: Origin, most: Reach) -> None:
         reach = reach_of_name(origin.host)
         if reach is not None and (reach > most or reach is Reach.LINK):
             raise _forbidden(reach)
 
-    def _pool(self, origin: Origin, request: Request) -> urllib3.HTTPConnectionPool:
+    def _opener(self, origin: Origin, request: Request) -> urllib3.PoolManager:
         key = (origin, request.registry, request.most)
         with self._lock:
-            if key not in self._pools:
-                self._pools[key] = self._make_pool(origin, request)
-            return self._pools[key]
+            if key not in self._openers:
+                self._openers[key] = self._make_opener(origin, request)
+            return self._openers[key]
 
-    def _make_pool(self, origin: Origin, request: Request) -> urllib3.HTTPConnectionPool:
+    def _make_opener(self, origin: Origin, request: Request) -> urllib3.PoolManager:
         patience = self._settings.patience
-        timeout = urllib3.Timeout(connect=patience.connect_s, read=patience.idle_s)
-        context = self._tls(request.registry) if origin.scheme == "https" else None
         proxy = self._settings.proxy_for(origin.scheme, origin.host, origin.port)
-        if proxy is not None:
-            return _proxy_pool(proxy, origin, context, timeout)
+        is_direct = proxy is None
         limits = _Limits(
-            most=request.most,
+            # Where a proxy leads to is up to the proxy.
+            most=request.most if is_direct else None,
             headers_s=patience.document_s,
-            on_reach=lambda reach: self._reaches.setdefault(origin, reach),
+            on_reach=lambda reach: self._reaches.setdefault(origin, reach) if is_direct else None,
             on_wait=self._connections.add,
         )
-        if context is None:
-            return _PlainPool(origin.host, origin.port, timeout=timeout, maxsize=8, limits=limits)
-        return _TlsPool(origin.host, origin.port, timeout=timeout, maxsize=8, ssl_context=context, limits=limits)
+        timeout = urllib3.Timeout(connect=patience.connect_s, read=patience.idle_s)
+        context = self._tls(request.registry) if origin.scheme == "https" else None
+        opener: urllib3.PoolManager
+        if proxy is None:
+            opener = urllib3.PoolManager(timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context)
+        else:
+            url, headers = _split_proxy(proxy)
+            opener = urllib3.ProxyManager(
+                url, proxy_headers=headers, timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context
+            )
+        opener.pool_classes_by_scheme = {
+            "http": _pool_class(urllib3.HTTPConnectionPool, _Limited, limits),
+            "https": _pool_class(urllib3.HTTPSConnectionPool, _LimitedTls, limits),
+        }
+        return opener
 
     def _tls(self, registry: str) -> ssl.SSLContext:
         settings = self._settings
@@ -257,6 +278,15 @@ class Http:
         return context
 
 
+def without_query(url: str) -> str:
+    """Return a URL for messages: what stands behind `?` may be a key, what stands before `@` a password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "…"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))[:_SHOWN_LIMIT]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Limits:
     """What a connection must keep to."""
@@ -267,8 +297,20 @@ class _Limits:
     on_wait: Callable[[socket.socket], object]
 
 
+class _WholeHeaders(http.client.HTTPResponse):
+    """An answer whose headers are headers."""
+
+    def begin(self) -> None:
+        """Read the headers."""
+        super().begin()
+        if self.msg.defects:
+            raise http.client.HTTPException("the headers of the answer are broken off")
+
+
 class _Limited(HTTPConnection):
     """A connection that goes to allowed addresses only, and does not wait for headers without end."""
+
+    response_class = _WholeHeaders
 
     def __init__(self, *arguments: object, limits: _Limits, **options: object) -> None:
         super().__init__(*arguments, **options)  # type: ignore[arg-type]  # what urllib3's pool hands on
@@ -303,12 +345,11 @@ class _LimitedTls(_Limited, HTTPSConnection):
     """The same with TLS."""
 
 
-class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Limited
-
-
-class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _LimitedTls
+def _pool_class(
+    kind: type[urllib3.HTTPConnectionPool], connection: type[_Limited], limits: _Limits
+) -> type[urllib3.HTTPConnectionPool]:
+    """A class of pools whose connections keep to `limits`: urllib3 hands nothing of its own on to connections."""
+    return type("Pool", (kind,), {"ConnectionCls": functools.partial(connection, limits=limits)})
 
 
 def _shut(connection: socket.socket) -> None:
@@ -316,9 +357,8 @@ def _shut(connection: socket.socket) -> None:
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-def _proxy_pool(
-    proxy: str, origin: Origin, context: ssl.SSLContext | None, timeout: urllib3.Timeout
-) -> urllib3.HTTPConnectionPool:
+def _split_proxy(proxy: str) -> tuple[str, dict[str, str] | None]:
+    """URL of a proxy without credentials, and the header that has them."""
     parts = urlsplit(proxy)
     if parts.scheme not in _DEFAULT_PORTS:
         raise Trouble(
@@ -328,14 +368,7 @@ def _proxy_pool(
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers = urllib3.make_headers(proxy_basic_auth=pair)
-    manager = urllib3.ProxyManager(
-        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
-        proxy_headers=headers,
-        ssl_context=context,
-        timeout=timeout,
-        maxsize=8,
-    )
-    return manager.connection_from_host(origin.host, origin.port, origin.scheme)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", headers
 
 
 def _forbidden(reach: Reach) -> Trouble:
@@ -365,6 +398,10 @@ def _trouble(err: Exception, idle_s: float) -> Trouble:
             return Trouble(TroubleKind.UNREACHABLE, _words(chain[-1]))
         if isinstance(one, (NothingCame, socket.timeout)):
             return Trouble(TroubleKind.BROKEN, f"nothing came for {idle_s:g} seconds")
+        if isinstance(one, (http.client.IncompleteRead, CutOff)):
+            return Trouble(TroubleKind.BROKEN, "it ended in the middle of an answer")
+        if isinstance(one, http.client.RemoteDisconnected):
+            return Trouble(TroubleKind.BROKEN, "it ended without an answer")
     return Trouble(TroubleKind.BROKEN, _words(chain[-1]))
 
 

@@ -34,6 +34,8 @@ from lifecycle.registry.manifest import (
 _TRANSFERS = 4
 _INDEX_DEPTH = 4
 _FIRST_DELAY_S = 1.0
+# Bytes that an attempt must bring to be one that helps
+_PROGRESS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,11 +298,12 @@ class _Transfer:
                 return
             except Trouble as err:
                 # A transfer that comes forward is not given up.
-                failures = 1 if partial.size > before else failures + 1
+                has_come_forward = partial.size - before >= _PROGRESS
+                failures = 1 if has_come_forward else failures + 1
                 if not is_retried(err) or failures >= ATTEMPTS:
                     raise self._repository.error_of_trouble(err, self._image) from err
                 self._client.pause(delay)
-                delay = _FIRST_DELAY_S if partial.size > before else delay * 2
+                delay = _FIRST_DELAY_S if has_come_forward else delay * 2
 
     def _check(self) -> None:
         self._client.check_time(0)

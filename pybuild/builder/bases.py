@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from pybuild.builder.errors import AssemblyFailed, ImageUnusable
 from pybuild.builder.kept import content_key, make_directory
 from pybuild.builder.rootfs import add_mount_points, add_user, parse_packages, read_inside, unpack_archive
 from pybuild.builder.value import DebianPackage, KeptBase
-from pybuild.errors import ToolMissing
+from pybuild.image_store import REGISTRY_PREFIX, ImageStore, open_client, read_any_image
 
 # Another number when the same packages would be made into another base.
 _FORMAT = 2
@@ -43,7 +42,6 @@ _ENVIRONMENT = {"PATH": _PATH, "LANG": "C.UTF-8"}
 # https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md: RFC 3339; the constant of every CNB lifecycle
 _CREATED = "1980-01-01T00:00:01Z"
 _STATUS_FILE, _RELEASE_FILE = Path("var/lib/dpkg/status"), Path("usr/lib/os-release")
-_REGISTRY = "docker://"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +94,9 @@ def make_base(wanted: WantedBase, store: Path, crew: Crew, on_stage: Callable[[s
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made.
     """
-    # mmdebstrap's archive and a fetched image go beside the result, on the disk that has room for both.
-    make_directory(wanted.directory(store), lambda directory: _make(wanted, directory, crew, on_stage))
+    images = ImageStore(store, open_client(os.environ, Path.home()), _Stages(on_stage))
+    # mmdebstrap's archive goes beside the result, on the disk that has room for both.
+    make_directory(wanted.directory(store), lambda directory: _make(wanted, directory, crew, images, on_stage))
 
 
 @contextmanager
@@ -112,11 +111,25 @@ def unpacked_run_base(base: KeptBase, scratch: Path) -> Iterator[Path]:
         remove_tree(rootfs.parent)
 
 
-def _make(wanted: WantedBase, directory: Path, crew: Crew, on_stage: Callable[[str], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """What is said of images while a base is made of one."""
+
+    on_stage: Callable[[str], None]
+
+    def step(self, title: str) -> AbstractContextManager[None]:
+        self.on_stage(title)
+        return nullcontext()
+
+    def warning(self, line: str) -> None:
+        self.on_stage(f"warning: {line}")
+
+
+def _make(wanted: WantedBase, directory: Path, crew: Crew, images: ImageStore, on_stage: Callable[[str], None]) -> None:
     if isinstance(wanted.base, PackageBase):
         base = _make_from_packages(wanted, wanted.base, directory, crew, on_stage)
     else:
-        base = _make_from_image(wanted, wanted.base, directory, crew, on_stage)
+        base = _make_from_image(wanted, wanted.base, directory, images, on_stage)
     values = {name: value for name, value in asdict(base).items() if name != "directory"}
     (directory / "base.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
 
@@ -157,12 +170,12 @@ def _make_from_packages(
 
 
 def _make_from_image(
-    wanted: WantedBase, base: ImageBase, directory: Path, crew: Crew, on_stage: Callable[[str], None]
+    wanted: WantedBase, base: ImageBase, directory: Path, images: ImageStore, on_stage: Callable[[str], None]
 ) -> KeptBase:
     """The base that is now in `directory`."""
     on_stage(f"reading {base.location}")
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
-        image = _read_source_image(base, Path(scratch), crew)
+        image = read_any_image(base.location, images=images, scratch=Path(scratch))
         target = (image.config.os, image.config.architecture)
         if target != ("linux", host_architecture()):
             raise ImageUnusable(
@@ -192,24 +205,6 @@ def _write_layout(directory: Path, image: Image) -> None:
     with open_layout(directory) as writer:
         writer.add(image)
         writer.tag(image, ())
-
-
-def _read_source_image(base: ImageBase, scratch: Path, crew: Crew) -> Image:
-    if not base.location.startswith(_REGISTRY):
-        return read_image(base.location, scratch=scratch)
-    program = shutil.which("skopeo")
-    if program is None:
-        raise ToolMissing("skopeo", "skopeo", f"to fetch the image `{base.location}`")
-    result = crew.run([program, "copy", "--quiet", base.location, f"oci:{scratch}"], env=os.environ)
-    if result.status != 0:
-        details = tuple(("skopeo", line) for line in result.output.strip().splitlines()[-3:])
-        raise ImageUnusable(
-            f"the image `{base.location}` cannot be fetched",
-            details,
-            "check the name, log in with `skopeo login`, or let the base be assembled: `[pybuild.build]` and `[pybuild.run]` "
-            "of builder.toml with `suite` and `packages`",
-        )
-    return read_image(Location(transport=Transport.OCI, path=scratch))
 
 
 def _package_config(wanted: WantedBase, release: str) -> ImageConfig:
@@ -248,7 +243,7 @@ def _member(reader: tarfile.TarFile, path: Path) -> str:
 
 def _fingerprint(location: str) -> object:
     """What tells whether the image at `location` is still the same; a registry is asked on `--refresh` only."""
-    if location.startswith(_REGISTRY):
+    if location.startswith(REGISTRY_PREFIX):
         return None
     place = parse_location(location)
     path = place.path / "index.json" if place.transport is Transport.OCI else place.path
