@@ -129,6 +129,25 @@ class OrdinaryUser:
         login = {"HOME": str(self.home), "USER": self.name, "LOGNAME": self.name, "TMPDIR": str(self.home / "tmp")}
         return {**login, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **_package_settings()}
 
+    def give(self, source: Path, target: Path) -> None:
+        """Copy a tree to where this user owns it."""
+        subprocess.run([*self.prefix, "mkdir", "--parents", str(target.parent)], check=True)
+        shutil.copytree(source, target, symlinks=True)
+        subprocess.run(["chown", "--recursive", f"{self.name}:", str(target)], check=True)
+
+
+def install_pybuild(user: OrdinaryUser) -> Path:
+    """The program `pybuild`, installed from its wheel into the user's home, for the system's own Python."""
+    venv = user.home / "venv"
+    # The checkout and the Python of the tests may lie where others cannot read: a wheel may not need either.
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(user.home / "dist")]
+    subprocess.run([*pip, str(CHECKOUT)], check=True)
+    (wheel,) = (user.home / "dist").glob("*.whl")
+    subprocess.run(["/usr/bin/python3", "-m", "venv", str(venv)], check=True)
+    subprocess.run([str(venv / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel)], check=True)
+    subprocess.run(["chmod", "--recursive", "a+rX", str(venv)], check=True)
+    return venv / "bin" / "pybuild"
+
 
 def _package_settings() -> dict[str, str]:
     wanted = re.compile(r"(PIP|UV)_.*|.*_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE", re.IGNORECASE)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.command import CHECKOUT, FIXTURES, Pybuild, expect_success
+from tests.integration.command import FIXTURES, Pybuild, expect_success
 from tests.integration.data_science import build_with_report
 from tests.integration.image_files import differences, read_layout
-from tests.integration.machine import OrdinaryUser, ordinary_user
+from tests.integration.machine import OrdinaryUser, install_pybuild, ordinary_user
 from tests.integration.workplace import clone_of
 
 pytestmark = pytest.mark.integration
@@ -48,15 +45,7 @@ def user() -> Iterator[OrdinaryUser]:
 @pytest.fixture(scope="module")
 def installed(user: OrdinaryUser) -> Path:
     """pybuild installed from its wheel, by that user, for the system's own Python."""
-    venv = user.home / "venv"
-    # The checkout and the Python of the tests may lie where others cannot read: a wheel may not need either.
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(user.home / "dist")]
-    subprocess.run([*pip, str(CHECKOUT)], check=True)
-    (wheel,) = (user.home / "dist").glob("*.whl")
-    subprocess.run(["/usr/bin/python3", "-m", "venv", str(venv)], check=True)
-    subprocess.run([str(venv / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel)], check=True)
-    subprocess.run(["chmod", "--recursive", "a+rX", str(venv)], check=True)
-    return venv / "bin" / "pybuild"
+    return install_pybuild(user)
 
 
 def test_an_ordinary_user_makes_the_builder_and_the_same_image(
@@ -64,7 +53,7 @@ def test_an_ordinary_user_makes_the_builder_and_the_same_image(
 ) -> None:
     cache_home = user.home / "cache"
     # An interpreter that was packed from another user's files could not be made by this one.
-    _give(user, machine_store / "interpreters", cache_home / "pybuild" / "interpreters")
+    user.give(machine_store / "interpreters", cache_home / "pybuild" / "interpreters")
     env = {**user.environment(), "XDG_CACHE_HOME": str(cache_home), "NO_COLOR": "1"}
     theirs = Pybuild(env=env, program=(str(installed),), prefix=user.prefix, cwd=user.home)
     # Two at once: one makes the builder, the other waits for it and says so.
@@ -73,16 +62,9 @@ def test_an_ordinary_user_makes_the_builder_and_the_same_image(
     assert expect_success(first).stdout == expect_success(second).stdout
     assert sum("waiting" in creation.stderr for creation in (first, second)) == 1
     clone = clone_of(FIXTURES / "pip_c_extension", tmp_path / "clone")
-    _give(user, clone, user.home / "clone")
+    user.give(clone, user.home / "clone")
     expect_success(theirs("build", user.home / "clone", "--output", f"oci:{user.home / 'layout'}"))
     ran = expect_success(theirs("run", f"oci:{user.home / 'layout'}", "--", "python", "main.py"))
     assert ran.stdout.strip()
     build_with_report(new_pybuild("root"), clone, tmp_path / "report.json", "--output", f"oci:{tmp_path / 'layout'}")
     assert not differences(read_layout(tmp_path / "layout"), read_layout(user.home / "layout"))
-
-
-def _give(user: OrdinaryUser, source: Path, target: Path) -> None:
-    """Copy a tree to where `user` owns it."""
-    subprocess.run([*user.prefix, "mkdir", "--parents", str(target.parent)], check=True)
-    shutil.copytree(source, target, symlinks=True)
-    subprocess.run(["chown", "--recursive", f"{user.name}:", str(target)], check=True)
