@@ -23,8 +23,6 @@ class Settings:
 
     file: str
     """The Dockerfile, relative to the app directory."""
-    is_named: bool
-    """Whether the user named it."""
     policy: Policy
     target: str | None
     """The stage to build; `None`: the last."""
@@ -35,10 +33,8 @@ class Settings:
 
 def read_settings(env: Mapping[str, str]) -> Settings:
     """Return the settings. Raises `InvalidSetting`."""
-    name = read_file_name(env)
     return Settings(
-        file=name or DEFAULT_FILE,
-        is_named=name is not None,
+        file=read_file_name(env) or DEFAULT_FILE,
         policy=read_policy(env),
         target=env.get(TARGET_VARIABLE, "").strip() or None,
         build_args=_read_build_args(env),

@@ -182,7 +182,7 @@ def test_settings_are_read_from_the_environment() -> None:
             "PIP_CONSTRAINT": "/c.txt",
         }
     )
-    assert (settings.file, settings.is_named, settings.target) == ("docker/Dockerfile.gpu", True, "final")
+    assert (settings.file, settings.target) == ("docker/Dockerfile.gpu", "final")
     assert settings.build_args == {"VERSION": "3.12", "EMPTY": ""}
     assert settings.has_constraints
     assert not read_settings({}).has_constraints
