@@ -145,7 +145,7 @@ def explain_unknown(keyword: str, previous: Instruction | None) -> tuple[Problem
         message = f"`{keyword[:60]}` holds U+{ord(space[0]):04X}, which looks like a space or like nothing"
         return "unknown-instruction", message, "type it again, with an ordinary space"
     message = f"`{keyword[:60]}` is no instruction"
-    near = difflib.get_close_matches(keyword[:20].upper(), USAGE, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(keyword[:20].upper(), USAGE, n=1, cutoff=0.65)
     if near and keyword.upper() not in _COMMANDS:
         return "unknown-instruction", message, f"write `{near[0]}`"
     if previous is not None and not previous.heredocs:
