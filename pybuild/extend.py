@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from pybuild.builder import Builder
 from pybuild.engines.docker_build import build_with_docker
 from pybuild.engines.execution import Executed, Execution
 from pybuild.engines.sandbox_build import build_in_sandbox, remove_tree_of_users
-from pybuild.extended_image import Origin, make_extended_image
+from pybuild.extended_image import Origin, make_extended_image, remake_image
 from pybuild.heredocs import with_heredocs
 from pybuild.host import HostSettings
 from pybuild.log import Log
@@ -87,8 +87,7 @@ def extend_image(request: ExtendRequest, log: Log) -> Extended:
     """
     request.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     recipe, images = with_heredocs(request.recipe, request.images, request.directory / "heredocs")
-    bases = {one.local: image for one, image in images}
-    known = {layer.diff_id: layer for image in bases.values() for layer in image.layers}
+    known = {layer.diff_id: layer for _, image in images for layer in image.layers}
     path = request.directory / f"last-{request.engine.value}.json"
     last = _read_last(path, request.blobs_dir, known)
     settings = _settings(request, log)
@@ -109,14 +108,28 @@ def extend_image(request: ExtendRequest, log: Log) -> Extended:
             known_layers={**known, **({} if last is None else last.layers)},
         )
         executed = _execute(request.engine, execution, log)
-    is_new = last is None or executed.image != last.image
-    made = _Last.after(executed, last)
+    if executed.config is None:
+        if last is None:
+            raise ExtendError(message="the engine did not export the image that it built")
+        return Extended(image=last.remake(known), facts=last.facts, is_new=False)
+    made = _take(execution, executed, executed.config, known)
+    made.write(path)
+    return Extended(image=made.remake(known), facts=made.facts, is_new=last is None or made.image != last.image)
+
+
+def _take(execution: Execution, executed: Executed, config: bytes, known: Mapping[Digest, Layer]) -> _Last:
+    """What was made, as it is remembered; `known` are the layers of the bases."""
     layers = {**execution.known_layers, **executed.layers}
-    origin = Origin(recipe=recipe, stages=plan_stages(recipe, executed.declared), images=bases)
-    image = make_extended_image(made.config, origin, layers)
-    needed = set(parse_config(made.config, source="the config of the built image").diff_ids) - known.keys()
-    replace(made, layers={diff_id: layers[diff_id] for diff_id in needed}).write(path)
-    return Extended(image=image, facts=made.facts, is_new=is_new)
+    images = {one.local: image for one, image in execution.images}
+    stages = plan_stages(execution.recipe, executed.declared)
+    image = make_extended_image(config, Origin(recipe=execution.recipe, stages=stages, images=images), layers)
+    needed = set(parse_config(config, source="the config of the built image").diff_ids) - known.keys()
+    return _Last(
+        image=executed.image,
+        config=image.config_bytes,
+        facts=executed.facts or RootfsFacts(),
+        layers={diff_id: layers[diff_id] for diff_id in needed},
+    )
 
 
 def _execute(engine: Engine, execution: Execution, log: Log) -> Executed:
@@ -156,18 +169,15 @@ class _Last:
     """What an engine made of an application's recipe the last time."""
 
     image: str
+    """The engine's id."""
     config: bytes
+    """Of the image that came of it."""
     facts: RootfsFacts
     layers: Mapping[Digest, Layer] = field(default_factory=dict)
     """Those that are not of a base, by the diff id that the engine knows them by."""
 
-    @classmethod
-    def after(cls, executed: Executed, last: _Last | None) -> _Last:
-        if executed.config is not None:
-            return cls(image=executed.image, config=executed.config, facts=executed.facts or RootfsFacts())
-        if last is None:
-            raise ExtendError(message="the engine did not export the image that it built")
-        return last
+    def remake(self, known: Mapping[Digest, Layer]) -> Image:
+        return remake_image(self.config, {**known, **{layer.diff_id: layer for layer in self.layers.values()}})
 
     def write(self, path: Path) -> None:
         values = {
@@ -190,7 +200,9 @@ def _read_last(path: Path, blobs_dir: Path, known: Collection[Digest]) -> _Last 
         layers = {Digest.parse(one.string("known-as")): _parse_layer(one, blobs_dir) for one in tables}
         config = document.string("config").encode("utf-8", "surrogateescape")
         needed = set(parse_config(config, source=path.name).diff_ids)
-        if not needed <= {*known, *layers} or not all(_is_whole(layer) for layer in layers.values()):
+        if not needed <= {*known, *(layer.diff_id for layer in layers.values())} or not all(
+            _is_whole(layer) for layer in layers.values()
+        ):
             return None
         facts = parse_facts(document.table("facts"))
         return _Last(image=document.string("image"), config=config, facts=facts, layers=layers)

@@ -51,14 +51,19 @@ def make_extended_image(config: bytes, origin: Origin, layers: Mapping[Digest, L
         },
         history=_clean_history(parsed, origin),
     )
-    entries = [entry for entry in cleaned.history if not entry.empty_layer]
-    origins: Sequence[History | None] = (
-        entries if len(entries) == len(parsed.diff_ids) else [None] * len(parsed.diff_ids)
-    )
-    return make_image(
-        cleaned,
-        [replace(layers[diff_id], history=entry) for diff_id, entry in zip(parsed.diff_ids, origins, strict=True)],
-    )
+    return _assemble(cleaned, [layers[diff_id] for diff_id in parsed.diff_ids])
+
+
+def remake_image(config: bytes, layers: Mapping[Digest, Layer]) -> Image:
+    """Return the image whose config was `config`; `layers` are by their diff ids. Raises `CnbError`."""
+    parsed = parse_config(config, source="the config of the last image")
+    return _assemble(parsed, [layers[diff_id] for diff_id in parsed.diff_ids])
+
+
+def _assemble(config: ImageConfig, layers: Sequence[Layer]) -> Image:
+    entries = [entry for entry in config.history if not entry.empty_layer]
+    origins: Sequence[History | None] = entries if len(entries) == len(layers) else [None] * len(layers)
+    return make_image(config, [replace(layer, history=entry) for layer, entry in zip(layers, origins, strict=True)])
 
 
 def _clean_history(config: ImageConfig, origin: Origin) -> tuple[History, ...]:

@@ -60,7 +60,9 @@ class Sandbox:
     id_range: bool = False
     """True: root inside, which can be every user that an image may name; `user_id` and `group_id` do not count."""
     temporary: tuple[PurePosixPath, ...] = ()
-    """Directories that are empty at first and gone with the command; they exist in the root file system."""
+    """Directories that are empty at first, that every user may write to, and that are gone with the command; they exist in the root
+    file system or in `/dev`.
+    """
     capabilities: tuple[str, ...] = ()
     """What the user may do beyond an ordinary one, over what is in the sandbox: names such as `CAP_CHOWN`."""
     interactive: bool = False
@@ -135,7 +137,7 @@ def bubblewrap_options(sandbox: Sandbox) -> list[str]:
         for path in _HOST_NETWORK_FILES:
             options += ["--ro-bind-try", path, path]
     for directory in sandbox.temporary:
-        options += ["--tmpfs", str(directory)]
+        options += ["--perms", "1777", "--tmpfs", str(directory)]
     for mount in sandbox.mounts:
         options += ["--bind" if mount.writable else "--ro-bind", str(mount.source), str(mount.target)]
     return [*options, "--chdir", str(sandbox.cwd)]

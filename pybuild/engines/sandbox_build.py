@@ -34,6 +34,8 @@ from pybuild.log import Log
 from pybuild.run_settings import DIRECTORY, write_files
 
 _APP, _INPUT, _KEPT, _SCRATCH = (PurePosixPath(path) for path in ("/workspace", "/platform", "/layers", "/tmp"))  # noqa: S108 - the sandbox's own
+# Commands see `/dev` as a whole, and all of it but this is read-only to them.
+_TEMPORARY = tuple(PurePosixPath(path) for path in ("/dev/shm", "/run", "/var/tmp"))  # noqa: S108 - the sandbox's own
 _ERROR_NAME = "error.json"
 _DOCKER_TYPES = {oci: docker for docker, oci in OCI_TYPES.items()}
 # https://github.com/containers/image/blob/v5.24.0/directory/directory_dest.go
@@ -92,7 +94,7 @@ def build_in_sandbox(execution: Execution, log: Log) -> Executed:
         network=execution.network,
         cwd=PurePosixPath("/"),
         id_range=True,
-        temporary=(PurePosixPath("/run"), PurePosixPath("/var/tmp")),  # noqa: S108 - the sandbox's own
+        temporary=_TEMPORARY,
     )
     offline = [] if execution.network else ["-offline"]
     result = run_sandboxed(
