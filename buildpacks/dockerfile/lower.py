@@ -7,7 +7,7 @@ written out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from buildpacks.dockerfile.arguments import InvalidWord, Pair, split_arguments, split_build_args, split_pairs
@@ -118,15 +118,15 @@ class _Stages:
             self.work.problems.add(instruction.line, "word", message, "correct the variable", instruction.keyword)
 
     def _lower_head(self, instruction: Instruction) -> None:
-        if self.work.is_common(instruction.rest):
+        pairs = split_build_args(instruction.rest, escape=self.work.escape)
+        if self._is_common_arg(instruction, pairs):
             self.work.write_as_it_is(instruction)
             return
         values = self.evaluation.global_args
-        pairs = [
-            self._argument(one.name, Value.of(values[one.name]) if one.name in values else None)
-            for one in split_build_args(instruction.rest, escape=self.work.escape)
+        written = [
+            self._argument(one.name, None if one.value is None else Value.of(values.get(one.name, ""))) for one in pairs
         ]
-        self.work.write(instruction, write_instruction("ARG", (), " ".join(pairs)))
+        self.work.write(instruction, write_instruction("ARG", (), " ".join(written)))
 
     def _lower_instruction(self, instruction: Instruction) -> None:
         keyword = instruction.keyword
@@ -175,12 +175,15 @@ class _Stages:
             values.append(None if pair.value is None else value)
             if value is not None:
                 self.work.scope.set(pair.name, value, is_argument=True)
-        # BuildKit lets an argument see those before it in the same instruction.
-        if (len(pairs) == 1 or "$" not in instruction.rest) and self.work.is_common(instruction.rest):
+        if self._is_common_arg(instruction, pairs):
             self.work.write_as_it_is(instruction)
             return
         written = [self._argument(pair.name, value) for pair, value in zip(pairs, values, strict=True)]
         self.work.write(instruction, write_instruction("ARG", (), " ".join(written)))
+
+    def _is_common_arg(self, instruction: Instruction, pairs: Sequence[Pair]) -> bool:
+        # BuildKit lets an argument see those before it in the same instruction.
+        return (len(pairs) == 1 or "$" not in instruction.rest) and self.work.is_common(instruction.rest)
 
     def _argument_value(self, pair: Pair) -> Value | None:
         if pair.name in self.work.build_args:

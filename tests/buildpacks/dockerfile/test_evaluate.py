@@ -217,7 +217,7 @@ def test_ten_thousand_stages_take_no_time() -> None:
     lines = ["FROM a AS s0"]
     for number in range(1, 10_000):
         lines += [f"FROM s{number - 1} AS s{number}", f"COPY --from={number - 1} x y", f"COPY --from={number} x y"]
-    started = time.monotonic()
+    started = time.process_time()
     evaluation, problems = run("\n".join(lines))
     assert (len(evaluation.stages), len(problems)) == (10_000, 9_999)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
