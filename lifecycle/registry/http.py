@@ -344,6 +344,12 @@ class _Limited(HTTPConnection):
 class _LimitedTls(_Limited, HTTPSConnection):
     """The same with TLS."""
 
+    def connect(self) -> None:
+        """Connect."""
+        super().connect()
+        # Who has named a registry as one that needs no proof need not be warned by urllib3.
+        self.is_verified = True
+
 
 def _pool_class(
     kind: type[urllib3.HTTPConnectionPool], connection: type[_Limited], limits: _Limits
@@ -387,7 +393,8 @@ def _trouble(err: Exception, idle_s: float) -> Trouble:
         if isinstance(one, Trouble):
             return one
         if isinstance(one, ssl.SSLCertVerificationError):
-            return Trouble(TroubleKind.CERTIFICATE, one.verify_message or _words(one))
+            reason = (one.verify_message or _words(one)).rstrip(".")
+            return Trouble(TroubleKind.CERTIFICATE, reason[:1].lower() + reason[1:])
         if isinstance(one, ssl.SSLError):
             kind = TroubleKind.NOT_TLS if _NOT_TLS.search(str(one)) else TroubleKind.CERTIFICATE
             return Trouble(kind, f"no connection with TLS: {_words(one)}")

@@ -225,7 +225,7 @@ def test_a_transfer_that_never_ends_is_given_up_and_continued_another_day(
     registry.before(str(layer.digest), part(1000), *[part(0)] * 5)
     with pytest.raises(RegistryUnreachable, match="failed: it ended in the middle of an answer"):
         fetch(name, blobs)
-    assert leftovers(blobs) == [f".partial-{layer.digest.hex}"]
+    assert f".partial-{layer.digest.hex}" in leftovers(blobs)
     ranges: list[str | None] = []
     registry.always(str(layer.digest), lambda exchange: bool(ranges.append(exchange.headers.get("Range"))))
     validate_image(fetch(name, blobs)[1])

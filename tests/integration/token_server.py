@@ -1,0 +1,114 @@
+"""A token server for docker-registry: signs what a user may do, as https://distribution.github.io/distribution/spec/auth/jwt/ says."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import parse_qs, urlsplit
+
+_SERVICE, _ISSUER = "registry of the tests", "token server of the tests"
+
+
+class TokenServer:
+    """Gives tokens on 127.0.0.1. `rights`: for each `user:password`, or `` for anybody, prefixes of repositories."""
+
+    def __init__(self, directory: Path, rights: Mapping[str, tuple[str, ...]], *, lifetime_s: int = 300) -> None:
+        directory.mkdir()
+        self._key, self._certificate = directory / "token.key", directory / "token.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=tokens", "-days", "2"]
+        subprocess.run([*command, "-keyout", self._key, "-out", self._certificate], check=True, capture_output=True)
+        self._rights = rights
+        self.lifetime_s = lifetime_s
+        self.scopes: list[list[str]] = []
+        """What tokens were asked for, in the order of the requests."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def __enter__(self) -> TokenServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def settings(self) -> dict[str, str]:
+        """The part `auth.token` of the registry's configuration."""
+        return {
+            "realm": f"http://127.0.0.1:{self._server.server_address[1]}/token",
+            "service": _SERVICE,
+            "issuer": _ISSUER,
+            "rootcertbundle": str(self._certificate),
+        }
+
+    def rights_of(self, authorization: str | None) -> tuple[str, ...] | None:
+        """Prefixes of the repositories that a user may read; None for wrong credentials."""
+        if authorization is None:
+            return self._rights.get("", ())
+        return self._rights.get(base64.b64decode(authorization.removeprefix("Basic ")).decode())
+
+    def sign(self, scopes: list[str], rights: tuple[str, ...]) -> str:
+        """A token for those of `scopes` that `rights` cover."""
+        access = []
+        for scope in scopes:
+            kind, name, actions = scope.split(":")
+            if any(name.startswith(prefix) for prefix in rights):
+                access.append({"type": kind, "name": name, "actions": actions.split(",")})
+        now = int(time.time())
+        lines = self._certificate.read_text().splitlines()
+        header = {"typ": "JWT", "alg": "RS256", "x5c": ["".join(lines[1:-1])]}
+        claims = {
+            "iss": _ISSUER,
+            "sub": "somebody",
+            "aud": _SERVICE,
+            "exp": now + self.lifetime_s,
+            "nbf": now - 10,
+            "iat": now,
+            "jti": str(time.time_ns()),
+            "access": access,
+        }
+        signed = f"{_encode(json.dumps(header).encode())}.{_encode(json.dumps(claims).encode())}"
+        command = ["openssl", "dgst", "-sha256", "-sign", str(self._key)]
+        signature = subprocess.run(command, input=signed.encode(), check=True, capture_output=True).stdout
+        return f"{signed}.{_encode(signature)}"
+
+
+def _encode(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            # skopeo asks for several in one word.
+            scopes = [scope for value in query.get("scope", []) for scope in value.split()]
+            server.scopes.append(scopes)
+            rights = server.rights_of(self.headers.get("Authorization"))
+            if rights is None:
+                self._answer(401, {"errors": [{"code": "UNAUTHORIZED", "message": "incorrect username or password"}]})
+            else:
+                self._answer(200, {"token": server.sign(scopes, rights), "expires_in": server.lifetime_s})
+
+        def _answer(self, status: int, document: object) -> None:
+            content = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name that http.server has
+            """Scopes are kept by the server; standard error belongs to pytest."""
+
+    return Handler
