@@ -697,6 +697,60 @@ COPY one.txt /etc/many/
 RUN echo first >/etc/many/one.conf; echo second >/etc/many/two.conf; mkdir /added; echo x >/added/EOF; : >/empty
 """,
     ),
+    Case(
+        name="heredoc_corners",
+        dockerfile=r"""FROM small:1
+USER app
+WORKDIR /tmp
+RUN <<EOF
+# a comment
+  echo "indented  $(id -un)" >out
+
+echo 'single \ back\\slash $HOME' >>out
+echo continued \
+  line >>out
+cat <<INNER >>out
+inner $HOME
+INNER
+EOF
+RUN <<EOF cat >before
+text $HOME
+EOF
+RUN <<ONE <<TWO
+echo never >never
+ONE
+echo never >never
+TWO
+RUN --mount=type=tmpfs,target=/var/tmp <<"EOF"
+echo x >/var/tmp/x
+ls /var/tmp >listed
+EOF
+COPY --chown=app <<EOF relative
+# no comment
+
+last line
+EOF
+RUN false; cat <<EOF >"with space" && cat relative >>with\ space
+'quoted' "quoted" `echo command` \$HOME \\
+EOF
+""",
+        older=r"""FROM small:1
+USER app
+WORKDIR /tmp
+RUN echo "indented  app" >out; echo 'single \ back\\slash $HOME' >>out; echo continued line >>out; echo inner $HOME >>out
+RUN echo "text $HOME" >before
+RUN true
+RUN echo x >listed
+RUN printf '# no comment\n\nlast line\n' >relative
+RUN printf '%s\n' "'quoted' \"quoted\" command \$HOME \\" >"with space" && cat relative >>with\ space
+""",
+    ),
+    Case(
+        name="copy_as_a_layer_of_its_own",
+        dockerfile="FROM small:1\nCOPY --link one.txt /linked/\nADD --link --chown=app sub /linked\n",
+        older="FROM small:1\nCOPY one.txt /linked/\nADD --chown=app sub /linked\n",
+        files=_TEXTS,
+    ),
 )
 
 REFUSED: tuple[Case, ...] = (

@@ -133,6 +133,11 @@ DEVIATIONS: tuple[Deviation, ...] = (
         reason="buildah 1.39 does not find the script that has an interpreter",
     ),
     Deviation(
+        case="copy_as_a_layer_of_its_own",
+        tools=(NEWER_BUILDAH,),
+        reason="buildah 1.39 knows no `--link`",
+    ),
+    Deviation(
         case="heredoc_copy",
         tools=(NEWER_BUILDAH,),
         places=("/empty", "/expanded"),
