@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -59,6 +60,8 @@ def run_image(request: RunRequest, store: Path, log: Log) -> int:
 
 def _exit_status(command: list[str]) -> int:
     process = subprocess.Popen(command, env=outer_environment(), cwd="/")
+    # The sandbox ends with it, and the status tells.
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:
             status = process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import tarfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.layer import remove_tree
-from tests.integration.command import Pybuild, expect_error, expect_success, ordinary_environment
+from tests.integration.command import Pybuild, Running, expect_error, expect_success, ordinary_environment
 from tests.integration.derived_images import derive_image, shell_image, write_image
 from tests.integration.machine import expect_no_processes
 from tests.lifecycle.oci.images import member, tar_layer
@@ -166,34 +167,48 @@ def test_a_nul_byte_in_the_configuration_is_no_option(pybuild: Pybuild, derive: 
 def test_the_environment_is_not_shown_to_other_users_of_the_machine(
     pybuild: Pybuild, derive: Callable[..., str]
 ) -> None:
-    running = pybuild.start(
-        "run", "--env", "TOKEN=canary-of-this-test", derive(), "--", "sh", "-c", "env >&2; sleep 60"
-    )
-    running.wait_for("canary-of-this-test")
-    own = {path.name for path in Path("/proc").iterdir() if path.name.isdigit()}
-    lines = []
-    for process in own:
-        try:
-            lines.append((Path("/proc") / process / "cmdline").read_bytes())
-        except OSError:
-            continue
+    command = ("run", "--env", "TOKEN=canary-of-this-test", derive(), "--", "sh", "-c", "env >&2; sleep 60")
+    with started(pybuild, *command) as running:
+        running.wait_for("canary-of-this-test")
+        lines = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # processes end while they are looked at
+                lines.append((process / "cmdline").read_bytes())
     shown = [line for line in lines if b"canary-of-this-test" in line and b"pybuild\0run" not in line]
     assert shown == []
-    running.send(signal.SIGINT)
-    running.finish()
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(pybuild: Pybuild, derive: Callable[..., str]) -> None:
     location = derive(user="1000")
-    running = pybuild.start("run", location, "--", "sh", "-c", "touch /tmp/x; echo there >&2; sleep 600")
-    running.wait_for("there")
     store = pybuild.cache_home / "pybuild" / "run"
-    assert len(list(store.glob("scratch-*"))) == 1
-    # What is in use stays.
-    assert said(pybuild, location, "echo yes") == ["yes"]
-    assert len(list(store.glob("scratch-*"))) == 1
-    os.kill(running.process.pid, signal.SIGKILL)
-    running.finish()
+    with started(pybuild, "run", location, "--", "sh", "-c", "touch /tmp/x; echo there >&2; sleep 600") as running:
+        running.wait_for("there")
+        assert len(list(store.glob("scratch-*"))) == 1
+        # What is in use stays.
+        assert said(pybuild, location, "echo yes") == ["yes"]
+        assert len(list(store.glob("scratch-*"))) == 1
     expect_no_processes(store)
+    assert len(list(store.glob("scratch-*"))) == 1
     assert said(pybuild, location, "echo yes") == ["yes"]
     assert not list(store.glob("scratch-*"))
+
+
+def test_termination_ends_the_command_and_leaves_nothing(pybuild: Pybuild, derive: Callable[..., str]) -> None:
+    store = pybuild.cache_home / "pybuild" / "run"
+    with started(pybuild, "run", derive(), "--", "sh", "-c", "echo there >&2; sleep 600") as running:
+        running.wait_for("there")
+        os.kill(running.process.pid, signal.SIGTERM)
+        assert running.process.wait(30) == 128 + signal.SIGTERM
+    assert not list(store.glob("scratch-*"))
+    expect_no_processes(store)
+
+
+@contextlib.contextmanager
+def started(pybuild: Pybuild, *arguments: str) -> Iterator[Running]:
+    """A command that is under way, and is killed at the end of the context."""
+    running = pybuild.start(*arguments)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.finish()
