@@ -18,7 +18,7 @@ from lifecycle.cnb.recipe import Recipe
 from lifecycle.execution.assignment import CONFIG_NAME, LAYERS_NAME, RESULT_NAME, Assignment, Result, write_result
 from lifecycle.execution.buildah import Buildah, StoredImage, manifest_image_id, open_buildah
 from lifecycle.execution.errors import ExtendError
-from lifecycle.execution.facts import RootfsFacts, read_facts
+from lifecycle.execution.facts import read_facts
 from lifecycle.execution.following import Follower
 from lifecycle.execution.narration import Narrator
 from lifecycle.execution.steps import Wording, plan_stages
@@ -73,7 +73,8 @@ def extend(request: ExtendRequest, log: PhaseLog) -> None:
     facts = None
     if image != request.assignment.known_image:
         _export(request, buildah, image, log)
-        facts = _read_facts(buildah, image)
+        with buildah.opened(image) as root:
+            facts = read_facts(root)
     write_result(request.output_dir / RESULT_NAME, Result(image=image, facts=facts))
     _bound_storage(request, buildah, (*used, *bases, image))
 
@@ -168,15 +169,6 @@ def _export(request: ExtendRequest, buildah: Buildah, image: str, log: PhaseLog)
     for diff_id, path in buildah.export(image, layout, diff_ids).items():
         if diff_id not in known:
             shutil.move(path, layers / diff_id.removeprefix("sha256:"))
-
-
-def _read_facts(buildah: Buildah, image: str) -> RootfsFacts:
-    container = buildah.run("from", "--pull-never", image).output.strip()
-    try:
-        root = Path(buildah.run("mount", container).output.strip())
-        return read_facts(root)
-    finally:
-        buildah.run("rm", container)
 
 
 def _bound_storage(request: ExtendRequest, buildah: Buildah, used: Sequence[str]) -> None:

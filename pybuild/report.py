@@ -75,7 +75,7 @@ class BuildReport:
 def render_report(report: BuildReport) -> list[str]:
     """Lines that tell a person what was built: layers with size and whether they were reused, seconds by phase."""
     lines = ["===> IMAGE"]
-    width = max(len(layer.name) for layer in report.exported.layers)
+    width = max((len(layer.name) for layer in report.exported.layers), default=0)
     for layer in report.exported.layers:
         lines.append(f"  {layer.name:<{width}}  {_size(layer.size):>9}  {'reused' if layer.is_reused else 'new'}")
     times = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in report.phases)

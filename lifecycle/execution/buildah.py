@@ -5,11 +5,12 @@ https://github.com/containers/buildah/tree/v1.28.2/docs; containers-storage.conf
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,27 @@ class Buildah:
         """Return the config of an image as it is stored. Raises `ExtendError`, `ConfigurationError`."""
         said = self.run("inspect", "--type", "image", image).output
         return parse_json(said, source="buildah inspect").string("Config")
+
+    @contextlib.contextmanager
+    def opened(self, image: str) -> Iterator[Path]:
+        """The root file system of a stored image, to be read; an empty directory where it has no layers. Raises `ExtendError`.
+
+        Not that of a working container: `buildah from` executes the triggers (`ONBUILD`) that the image has for others.
+        """
+        directory = self.configuration / "opened"
+        directory.mkdir(exist_ok=True)
+        driver = self.storage.name
+        store = self.storage / "store"
+        text = (store / f"{driver}-images" / "images.json").read_text("utf-8")
+        tables = parse_json(f'{{"images":{text}}}', source="images.json").tables("images")
+        layer = next((one.optional_string("layer") for one in tables if one.string("id") == image), None)
+        if layer is None:
+            yield directory
+        elif driver == "vfs":
+            yield store / "vfs" / "dir" / layer
+        else:
+            with _overlaid(store / driver, layer, directory):
+                yield directory
 
     def export(self, image: str, layout: Path, diff_ids: Sequence[str]) -> Mapping[str, Path]:
         """Add the layers of an image to an OCI layout, as gzip files; return where those of `diff_ids` are, base first.
@@ -155,6 +177,26 @@ def open_buildah(storage: Path, scratch: Path, env: Mapping[str, str]) -> Builda
             "_CONTAINERS_USERNS_CONFIGURED": "done",
         },
     )
+
+
+@contextlib.contextmanager
+def _overlaid(layers: Path, layer: str, directory: Path) -> Iterator[None]:
+    """Mount a layer and those below it, as buildah's storage names them, at `directory`."""
+    below = layers / layer / "lower"
+    lower = [f"{layer}/diff", *(below.read_text("ascii").strip().split(":") if below.exists() else ())]
+    # One directory is no overlay; the last has what none of them is: an empty one.
+    (empty := directory.with_name("empty")).mkdir(exist_ok=True)
+    options = f"ro,userxattr,lowerdir={':'.join((*lower, str(empty)))}"
+    # Relative, because all of the names together have to fit into a page.
+    command = ["mount", "-t", "overlay", "overlay", "-o", options, str(directory)]
+    mounted = subprocess.run(command, capture_output=True, check=False, cwd=layers)
+    if mounted.returncode != 0:
+        said = mounted.stderr.decode("utf-8", "replace").strip()
+        raise ExtendError(message="the built image cannot be mounted", output=said[-_OUTPUT_SHOWN:])
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(directory)], capture_output=True, check=True)
 
 
 def _can_overlay(storage: Path) -> bool:

@@ -34,6 +34,7 @@ _DIFFER_FROM_RUN_TO_RUN = {
     "/var/cache/ldconfig/aux-cache": "inodes and times of libraries",
     "/var/cache/fontconfig/*": "times of the directories of fonts",
     "/var/lib/dbus/machine-id": "a random number",
+    "/root/.cache/pip/selfcheck/*": "the time at which pip looked for a newer one",
     "*.pyc": "times of the sources",
 }
 _STORE_PARTS = ("bases", "interpreters", "poetry", "wheels")
