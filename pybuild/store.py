@@ -1,14 +1,14 @@
 """The store: what pybuild keeps on the machine between builds.
 
 `$XDG_CACHE_HOME/pybuild` (https://specifications.freedesktop.org/basedir-spec/) holds `bases/`, `interpreters/`, `wheels/` and
-`builders/`, which `pybuild.builder` keeps, `archives/` and `layers/`, which applications share, and `apps/<key>/` for each application
-that was built here:
+`builders/`, which `pybuild.builder` keeps, `archives/`, `layers/` and `images/`, which applications share, `run/` and `checks/`, of images
+that were run and checked, and `apps/<key>/` for each application that was built here:
 
-    lock     held while a build of this application runs
-    cache/   the CNB cache of the application
+    lock        held while a build of this application runs
+    cache/      the CNB cache of the application
     extension/  what executing a Dockerfile keeps from build to build
-    image/   an OCI image layout with the last image, which the next build reuses layers of
-    work/    the build that runs now; what a killed build left is removed by the next
+    image/      an OCI image layout with the last image, which the next build reuses layers of
+    work/       the build that runs now; what a killed build left is removed by the next
 """
 
 from __future__ import annotations
