@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.cnb.command import CommandResult, run_command
-from pybuild.errors import DockerUnusable, ToolMissing
+from pybuild.errors import DockerUnusable, MachineError, NoSpace, ToolMissing
 
 _VERSION = re.compile(r"Docker version (\d+)\.(\d+)")
 # Since 23.0 BuildKit is in a plugin (https://docs.docker.com/engine/release-notes/23.0/); before, a variable asks for it.
@@ -18,6 +18,7 @@ _PLUGIN_SINCE, _BUILDKIT_SINCE = (23, 0), (20, 10)
 # They would make another image of the same recipe, or another output.
 _UNWANTED = ("SOURCE_DATE_EPOCH", "BUILDKIT_PROGRESS", "BUILDX_METADATA_PROVENANCE", "DOCKER_DEFAULT_PLATFORM")
 _OUTPUT_SHOWN = 2000
+_INSTEAD = ", or leave out `--engine docker`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class DockerClient:
         """Return what a command that must succeed says. Raises `DockerUnusable`, `CommandTimeout`."""
         result = self.start(*arguments)
         if result.status != 0:
-            raise _explain(arguments[0], result.output)
+            raise explain_failure(arguments[0], result.output, instead=_INSTEAD)
         return result.output
 
     def start(self, *arguments: str, on_line: Callable[[str], None] | None = None) -> CommandResult:
@@ -78,7 +79,7 @@ def find_docker(env: Mapping[str, str], deadline: float) -> DockerClient:
         raise ToolMissing("docker", "docker.io", "for `--engine docker`")
     raise DockerUnusable(
         f"`{found[0]}` cannot build with BuildKit",
-        "install its plugin buildx (`docker-buildx-plugin` of Docker's packages), or leave out `--engine docker`",
+        f"install its plugin buildx (`docker-buildx-plugin` of Docker's packages){_INSTEAD}",
     )
 
 
@@ -110,17 +111,18 @@ def _ask(program: Path, env: Mapping[str, str], *arguments: str) -> str | None:
     return process.stdout if process.returncode == 0 else None
 
 
-def _explain(command: str, output: str) -> DockerUnusable:
+def explain_failure(command: str, output: str, *, instead: str = "") -> MachineError:
+    """Return the error for a docker command that failed with `output`; `instead` is what can be done without an engine."""
     said = output.strip()[-_OUTPUT_SHOWN:]
     if "permission denied" in said and "docker" in said.lower() and "sock" in said:
         return DockerUnusable(
             "this user may not use the Docker engine",
-            "let an administrator add the user to the group `docker`, set DOCKER_HOST to an engine of the user, or leave out "
-            "`--engine docker`",
+            f"let an administrator add the user to the group `docker`, or set DOCKER_HOST to an engine of the user{instead}",
         )
-    if "Cannot connect to the Docker daemon" in said or "Is the docker daemon running" in said:
+    if "Cannot connect to the Docker daemon" in said or "Is the docker daemon running" in said or "dial " in said:
         return DockerUnusable(
-            "the Docker engine does not answer",
-            "start it, set DOCKER_HOST to where it listens, or leave out `--engine docker`",
+            "the Docker engine does not answer", f"start it, or set DOCKER_HOST to where it listens{instead}"
         )
+    if "no space left" in said:
+        return NoSpace(None)
     return DockerUnusable(f"`docker {command}` failed: {said.splitlines()[-1] if said else 'it did not say why'}")
