@@ -89,6 +89,12 @@ class RegistryClient:
         self._http = Http(settings)
         self._repositories: dict[str, Repository] = {}
         self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        if deadline != float("inf"):
+            # Whoever waits for an answer then need not wait for it to come.
+            self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._http.interrupt)
+            self._timer.daemon = True
+            self._timer.start()
 
     def repository(self, reference: Reference) -> Repository:
         """Return the repository that `reference` names."""
@@ -124,6 +130,8 @@ class RegistryClient:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._http.close()
 
 

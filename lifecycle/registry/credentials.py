@@ -93,7 +93,8 @@ def _sources(env: Mapping[str, str], home: Path) -> Iterator[tuple[str, _Read]]:
     if env.get(_CONFIG_VARIABLE):
         yield f"`{_CONFIG_VARIABLE}`", _Read(_CONFIG_VARIABLE, env[_CONFIG_VARIABLE])
     for path, is_old in _files(env, home):
-        if path.exists():
+        # Not Path.exists, which raises where a directory on the way may not be entered.
+        if os.path.exists(path):  # noqa: PTH110
             yield f"`{path}`", _Read(str(path), path, key="auths" if is_old else None)
 
 
@@ -133,7 +134,7 @@ class _Config:
                 continue
             scheme, _, content = value.partition(" ")
             if scheme.lower() == "bearer" and content:
-                return Login(origin=self._place, registry_token=content)
+                return Login(origin=self._place, registry_token=self._check_token(content, key))
             if scheme.lower() == "basic" and content:
                 return self._decode(content, key)
             raise headers.error("must be `Basic …` or `Bearer …`", key=key)
@@ -173,18 +174,19 @@ class _Config:
         return None
 
     def _entry(self, entry: Table, key: str) -> Login | None:
-        for name in ("identitytoken", "registrytoken"):
-            if token := entry.optional_string(name):
-                is_identity = name == "identitytoken"
-                return Login(
-                    origin=self._place,
-                    identity_token=token if is_identity else None,
-                    registry_token=None if is_identity else token,
-                )
+        if token := entry.optional_string("identitytoken"):
+            return Login(origin=self._place, identity_token=token)
+        if token := entry.optional_string("registrytoken"):
+            return Login(origin=self._place, registry_token=self._check_token(token, key))
         if encoded := entry.optional_string("auth"):
             return self._decode(encoded, key)
         username, password = entry.optional_string("username"), entry.optional_string("password")
         return Login(origin=self._place, username=username, password=password) if username and password else None
+
+    def _check_token(self, token: str, key: str) -> str:
+        if not (token.isascii() and token.isprintable()):
+            raise ConfigurationError(self._place, f"the token for `{key}` has characters that no token has")
+        return token
 
     def _decode(self, encoded: str, key: str) -> Login | None:
         try:

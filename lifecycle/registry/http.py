@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
@@ -34,7 +35,7 @@ _CONNECTIONS = 8
 _SHOWN_LIMIT = 300
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NOT_TLS = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|UNEXPECTED_EOF|PACKET_LENGTH_TOO_LONG")
-_PYTHON_DETAILS = re.compile(r"^<[^>]*>: |\(_ssl\.c:\d+\)|^\[[A-Z_: ]+\] |\[Errno -?\d+\] ")
+_PYTHON_DETAILS = re.compile(r"^<[^>]*>: |\(_ssl\.c:\d+\)|^\[[A-Z0-9_: ]+\] |\[Errno -?\d+\] ")
 
 
 class TroubleKind(Enum):
@@ -180,6 +181,7 @@ class Http:
     def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
         self._openers: dict[tuple[Origin, str, Reach | None], urllib3.PoolManager] = {}
+        self._contexts: dict[str, ssl.SSLContext] = {}
         self._reaches: dict[Origin, Reach] = {}
         self._connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -189,8 +191,9 @@ class Http:
         origin = Origin.of(request.url)
         if request.most is not None:
             self._check_name(origin, request.most)
+        opener = self._opener(origin, request)
         try:
-            response = self._opener(origin, request).urlopen(
+            response = opener.urlopen(
                 request.method,
                 request.url,
                 body=request.body,
@@ -203,6 +206,8 @@ class Http:
         except (HTTPError, OSError, ValueError) as err:
             trouble = _trouble(err, self._settings.patience.idle_s)
             trouble.host = origin.netloc
+            if (proxy := self._proxy_for(origin)) is not None:
+                trouble.reason += f" (through the proxy {without_query(proxy)})"
             raise trouble from err
         return Response(response, self._settings, is_head=request.method == "HEAD")
 
@@ -236,7 +241,7 @@ class Http:
 
     def _make_opener(self, origin: Origin, request: Request) -> urllib3.PoolManager:
         patience = self._settings.patience
-        proxy = self._settings.proxy_for(origin.scheme, origin.host, origin.port)
+        proxy = self._proxy_for(origin)
         is_direct = proxy is None
         limits = _Limits(
             # Where a proxy leads to is up to the proxy.
@@ -261,20 +266,31 @@ class Http:
         }
         return opener
 
+    def _proxy_for(self, origin: Origin) -> str | None:
+        return self._settings.proxy_for(origin.scheme, origin.host, origin.port)
+
     def _tls(self, registry: str) -> ssl.SSLContext:
+        if registry not in self._contexts:
+            self._contexts[registry] = self._make_context(registry)
+        return self._contexts[registry]
+
+    def _make_context(self, registry: str) -> ssl.SSLContext:
         settings = self._settings
         context = create_urllib3_context()
         if settings.is_insecure(registry):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        elif settings.ca_bundle is not None:
-            context.load_verify_locations(cafile=settings.ca_bundle)
-        else:
+        elif settings.ca_bundle is None:
             context.load_default_certs()
-        for authority in settings.certificate_files(registry, ".crt"):
-            context.load_verify_locations(cafile=authority)
+        authorities = settings.certificate_files(registry, ".crt")
+        if settings.ca_bundle is not None:
+            authorities = (settings.ca_bundle, *authorities)
+        for authority in authorities:
+            with _naming(authority):
+                context.load_verify_locations(cafile=authority)
         for certificate in settings.certificate_files(registry, ".cert"):
-            context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+            with _naming(certificate):
+                context.load_cert_chain(certificate, certificate.with_suffix(".key"))
         return context
 
 
@@ -377,6 +393,15 @@ def _split_proxy(proxy: str) -> tuple[str, dict[str, str] | None]:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", headers
 
 
+@contextlib.contextmanager
+def _naming(certificate: Path) -> Iterator[None]:
+    """An error of the file `certificate` names it."""
+    try:
+        yield
+    except OSError as err:
+        raise Trouble(TroubleKind.CERTIFICATE, f"`{certificate}` cannot be used: {_words(err)}") from err
+
+
 def _forbidden(reach: Reach) -> Trouble:
     return Trouble(TroubleKind.FORBIDDEN, f"is at {reach.description} address")
 
@@ -402,14 +427,19 @@ def _trouble(err: Exception, idle_s: float) -> Trouble:
         if isinstance(one, NameResolutionError):
             return Trouble(TroubleKind.UNREACHABLE, "its name is not known")
         if isinstance(one, (NewConnectionError, ConnectionRefusedError)):
-            return Trouble(TroubleKind.UNREACHABLE, _words(chain[-1]))
+            return Trouble(TroubleKind.UNREACHABLE, _words(_of_system(chain)))
         if isinstance(one, (NothingCame, socket.timeout)):
             return Trouble(TroubleKind.BROKEN, f"nothing came for {idle_s:g} seconds")
         if isinstance(one, (http.client.IncompleteRead, CutOff)):
             return Trouble(TroubleKind.BROKEN, "it ended in the middle of an answer")
         if isinstance(one, http.client.RemoteDisconnected):
             return Trouble(TroubleKind.BROKEN, "it ended without an answer")
-    return Trouble(TroubleKind.BROKEN, _words(chain[-1]))
+    return Trouble(TroubleKind.BROKEN, _words(_of_system(chain)))
+
+
+def _of_system(chain: list[Exception]) -> Exception:
+    """The exception that has the system's own words, or else the first cause."""
+    return next((one for one in chain if isinstance(one, OSError) and one.strerror), chain[-1])
 
 
 def _words(err: Exception) -> str:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -36,6 +37,8 @@ from lifecycle.registry.errors import (
     LoginRefused,
     NoSuchImage,
     PlatformMissing,
+    RealmRefused,
+    RedirectRefused,
     RegistryUnreachable,
 )
 from pybuild.base_images import BaseImages, FetchedImage
@@ -44,9 +47,11 @@ from pybuild.builder.crew import Crew
 from pybuild.builder.definition import ImageBase, User
 from pybuild.image_store import ImageStore, open_client
 from tests.integration.conda_server import Certificates, make_certificates
+from tests.integration.machine import small_disk
 from tests.integration.registry import Registry, start_registry
 from tests.integration.token_server import TokenServer
 from tests.lifecycle.oci.images import content_of, file_layer, validate_image
+from tests.lifecycle.registry.fake_registry import FakeRegistry
 from tests.pybuild.recording_log import RecordingLog
 
 pytestmark = pytest.mark.integration
@@ -487,6 +492,40 @@ def test_an_old_tls_is_refused(machine: Machine, certificates: Certificates) -> 
         with pytest.raises(CertificateRefused, match="no connection with TLS"):
             machine.fetch(f"{host}/team/base:1", {"SSL_CERT_FILE": str(certificates.authority)})
     assert asked == []
+
+
+@pytest.fixture
+def lying(certificates: Certificates) -> Iterator[FakeRegistry]:
+    """A registry with TLS that sends to where there is none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    with FakeRegistry(tls=context) as registry:
+        yield registry
+
+
+def test_nobody_is_sent_from_tls_to_where_there_is_none(
+    machine: Machine, lying: FakeRegistry, certificates: Certificates
+) -> None:
+    env = {"SSL_CERT_FILE": str(certificates.authority)}
+    with FakeRegistry() as plain:
+        lying.before("/manifests/", lambda exchange: exchange.answer(307, Location=plain.url))
+        with pytest.raises(RedirectRefused, match="is not asked over TLS, as the registry is"):
+            machine.fetch(f"{lying.host}/team/base:1", env)
+        lying.realm = f"{plain.url}/token"
+        with pytest.raises(RealmRefused, match="is not asked over TLS, as the registry is"):
+            machine.fetch(f"{lying.host}/team/base:1", env)
+        assert plain.requests == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a disk of its own")
+def test_a_disk_without_room(machine: Machine, public: Registry, image: Image) -> None:
+    machine.directory.joinpath("store").mkdir()
+    with small_disk(machine.directory / "store", 1) as store:
+        with pytest.raises(OSError, match="No space left on device"):
+            machine.fetch(f"{public.host}/team/base:1")
+        # What was begun does not fill the disk.
+        assert shutil.disk_usage(store).free > 900_000
+    assert machine.fetch(f"{public.host}/team/base:1").digest == image.digest
 
 
 def test_the_builder_s_base_can_be_in_a_private_registry(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.credentials import Found, Login
 from lifecycle.registry.settings import Patience, RegistrySettings
 
+# For what must be given up; a busy machine may need longer for all else.
 IMPATIENT = Patience(connect_s=2, idle_s=0.25, document_s=0.4, window_s=0.3, window_bytes=1000)
 
 Hook = Callable[["Exchange"], bool]
@@ -99,11 +102,18 @@ class FakeRegistry:
     lifetime_s: int = 300
     address: str = "127.0.0.1"
     serve_parts: bool = True
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> FakeRegistry:
         handler = type("Handler", (Exchange,), {"registry": self})
-        self._server = ThreadingHTTPServer((self.address, 0), handler)
-        self._server.daemon_threads = True
+        # Clients that go away in the middle are what tests are about.
+        kind: dict[str, object] = {"handle_error": lambda *arguments: None}
+        kind |= {"address_family": socket.AF_INET6} if ":" in self.address else {}
+        self._server = type("Server", (ThreadingHTTPServer,), {"daemon_threads": True, **kind})(
+            (self.address, 0), handler
+        )
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         return self
@@ -121,11 +131,11 @@ class FakeRegistry:
 
     @property
     def host(self) -> str:
-        return f"{self.address}:{self.port}"
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}"
+        return f"{'http' if self.tls is None else 'https'}://{self.host}"
 
     def add(self, image: Image, name: str = "team/app:1", *, media_type: str = MANIFEST_TYPE) -> str:
         """Serve an image; the reference that names it."""
@@ -258,7 +268,7 @@ def client_for(
         return Found(login=login, problems=(), places=("`config.json`",))
 
     return RegistryClient(
-        settings=settings or RegistrySettings(patience=IMPATIENT),
+        settings=settings or RegistrySettings(),
         find_login=find,
         sleep=waits or Waits(),
         deadline=deadline,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -360,7 +361,7 @@ def test_an_answer_without_end_is_given_up(registry: FakeRegistry, first: bytes,
     registry.always("/manifests/", trickle)
     started = time.monotonic()
     with pytest.raises(RegistryUnreachable):
-        ask(registry, attempts=2)
+        ask(registry, attempts=2, settings=RegistrySettings(patience=IMPATIENT))
     assert time.monotonic() - started < 2 * IMPATIENT.document_s + 2
 
 
@@ -452,7 +453,6 @@ def elsewhere(registry: FakeRegistry) -> RegistrySettings:
     return RegistrySettings(
         proxies={"HTTP_PROXY": registry.url, "HTTPS_PROXY": registry.url},
         insecure=frozenset({"registry.example.org"}),
-        patience=IMPATIENT,
     )
 
 
@@ -495,7 +495,6 @@ def test_a_name_that_turns_out_to_be_near_by_is_refused(
     settings = RegistrySettings(
         proxies={**elsewhere.proxies, "NO_PROXY": "rebound.example.org"},
         insecure=elsewhere.insecure,
-        patience=IMPATIENT,
     )
     with FakeRegistry() as guard:
         registry.realm = f"http://rebound.example.org:{guard.port}/token"
@@ -557,7 +556,6 @@ def test_a_token_server_of_another_domain_can_be_allowed(registry: FakeRegistry,
         proxies=elsewhere.proxies,
         insecure=elsewhere.insecure,
         token_servers=frozenset({"sso.example.net"}),
-        patience=IMPATIENT,
     )
     assert ask(registry, settings=allowed, login=ALICE, host="registry.example.org") == MANIFEST
 
@@ -581,10 +579,7 @@ def test_plain_http_is_for_this_machine_and_for_what_is_named(
     assert registry.requests == []
     assert f"--insecure-registry {host}" in (caught.value.hint or "")
     for name in (host, "far.example.org"):
-        assert (
-            ask(registry, host=host, settings=RegistrySettings(insecure=frozenset({name}), patience=IMPATIENT))
-            == MANIFEST
-        )
+        assert ask(registry, host=host, settings=RegistrySettings(insecure=frozenset({name}))) == MANIFEST
 
 
 def test_netrc_is_not_read(registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -595,3 +590,78 @@ def test_netrc_is_not_read(registry: FakeRegistry, tmp_path: Path, monkeypatch: 
     with pytest.raises(LoginNeeded):
         ask(registry)
     assert set(registry.shown) == {None}
+
+
+def test_a_registry_with_an_address_of_six(registry: FakeRegistry) -> None:
+    try:
+        started = FakeRegistry(address="::1").__enter__()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    try:
+        started.add_manifest(MANIFEST)
+        assert ask(started) == MANIFEST
+    finally:
+        started.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there_is_named_without_its_password(scheme: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        proxy = f"127.0.0.1:{unused.getsockname()[1]}"
+    insecure = frozenset({"registry.example.org"} if scheme == "http" else ())
+    settings = RegistrySettings(proxies={"ALL_PROXY": f"http://me:secret@{proxy}"}, insecure=insecure)
+    with pytest.raises(RegistryUnreachable) as caught:
+        ask(FakeRegistry(), host="registry.example.org", settings=settings)
+    text = render_error(caught.value)
+    assert f"cannot be reached: connection refused (through the proxy http://{proxy})" in text
+    assert "secret" not in text
+
+
+def test_a_proxy_gets_its_credentials_and_the_registry_does_not(
+    registry: FakeRegistry, elsewhere: RegistrySettings
+) -> None:
+    url = registry.url.replace("http://", "http://me:secret@")
+    settings = RegistrySettings(proxies={"HTTP_PROXY": url, "HTTPS_PROXY": url}, insecure=elsewhere.insecure)
+    shown: list[str | None] = []
+    registry.hooks.insert(0, lambda exchange: bool(shown.append(exchange.headers.get("Proxy-Authorization"))))
+    assert ask(registry, settings=settings, host="registry.example.org") == MANIFEST
+    assert set(shown) == {basic(("me", "secret"))}
+    assert set(registry.shown) == {None}
+
+
+def test_a_proxy_that_refuses(registry: FakeRegistry) -> None:
+    registry.hooks.append(lambda exchange: exchange.command == "CONNECT" and exchange.answer(407))
+    settings = RegistrySettings(proxies={"HTTPS_PROXY": registry.url})
+    with pytest.raises(RegistryUnreachable, match=r"407 .*\(through the proxy http://"):
+        ask(registry, settings=settings, host="registry.example.org")
+
+
+def test_a_proxy_of_another_kind_is_named() -> None:
+    settings = RegistrySettings(proxies={"ALL_PROXY": "socks5://proxy:1080"})
+    with pytest.raises(RegistryUnreachable, match="proxies of the kind `socks5` are not supported"):
+        ask(FakeRegistry(), settings=settings, host="registry.example.org")
+
+
+def test_certificates_that_cannot_be_read_are_named(registry: FakeRegistry, tmp_path: Path) -> None:
+    bad = tmp_path / "ca.pem"
+    bad.write_text("no certificate")
+    with pytest.raises(CertificateRefused, match=f"`{bad}` cannot be used: "):
+        ask(registry, settings=RegistrySettings(ca_bundle=bad))
+    directory = tmp_path / "certs.d" / registry.host
+    directory.mkdir(parents=True)
+    (directory / "client.cert").write_text("no certificate")
+    with pytest.raises(CertificateRefused, match=r"client\.cert` cannot be used: "):
+        ask(registry, settings=RegistrySettings(certificate_dirs=(tmp_path / "absent", tmp_path / "certs.d")))
+
+
+def test_the_time_of_the_build_ends_an_answer_that_does_not_come(registry: FakeRegistry) -> None:
+    released = threading.Event()
+    registry.always("/manifests/", lambda exchange: released.wait(20) and False)
+    started = time.monotonic()
+    try:
+        with pytest.raises(CommandTimeout):
+            ask(registry, deadline=started + 0.5)
+    finally:
+        released.set()
+    assert time.monotonic() - started < 5

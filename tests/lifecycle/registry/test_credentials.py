@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,7 @@ def test_a_helper_may_give_an_identity_token(tmp_path: Path) -> None:
         ({"auths": {"registry.example.org": {"auth": "%%%"}}}, "are not base64"),
         ({"auths": {"registry.example.org": {"auth": "AAAA"}}}, "are not `user:password`"),
         ({"auths": {"registry.example.org": {"auth": 5}}}, "must be a string"),
+        ({"auths": {"registry.example.org": {"registrytoken": "a\nb"}}}, "characters that no token has"),
         ({"credHelpers": {"registry.example.org": "../../x"}}, "has a name that no helper can have"),
         ({"credHelpers": {"registry.example.org": "-x"}}, "has a name that no helper can have"),
         ({"credsStore": "/bin/sh"}, "has a name that no helper can have"),
@@ -241,3 +243,18 @@ def test_a_problem_does_not_show_what_is_wrong(tmp_path: Path) -> None:
 def test_no_content_is_too_odd(content: str) -> None:
     env = {"DOCKER_AUTH_CONFIG": content, "CNB_REGISTRY_AUTH": content, "REGISTRY_AUTH_FILE": "/nowhere", "PATH": ""}
     find_login(Reference.parse("registry.example.org/a"), env, Path("/nowhere"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+def test_a_directory_that_may_not_be_entered_is_passed_over(tmp_path: Path) -> None:
+    closed = tmp_path / "run" / "containers"
+    closed.mkdir(parents=True, mode=0)
+    assert find(tmp_path) == Found()
+
+
+def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".docker/config.json").mkdir(parents=True)
+    os.mkfifo(tmp_path / ".dockercfg")
+    found = find(tmp_path)
+    assert found.login is None
+    assert ["is not a regular file" in problem for problem in found.problems] == [True, True]

@@ -26,8 +26,9 @@ from lifecycle.registry.blobs import BlobStore
 from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.errors import NoSuchImage, PlatformMissing, RegistryUnreachable, UnexpectedAnswer
 from lifecycle.registry.pull import pull, resolve
+from lifecycle.registry.settings import RegistrySettings
 from tests.lifecycle.oci.images import content_of, file_layer, image_of, validate_image
-from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry, Hook, Waits, client_for
+from tests.lifecycle.registry.fake_registry import IMPATIENT, Exchange, FakeRegistry, Hook, Waits, client_for
 
 AMD64 = Platform(os="linux", architecture="amd64")
 ARM64 = Platform(os="linux", architecture="arm64")
@@ -273,8 +274,9 @@ def test_a_trickle_is_given_up(registry: FakeRegistry, image: Image, blobs: Blob
 
     registry.always(str(layer.digest), trickle)
     started = time.monotonic()
+    client = client_for(settings=RegistrySettings(patience=IMPATIENT))
     with pytest.raises(RegistryUnreachable, match=r"only \d+ bytes came in"):
-        fetch(registry.add(image), blobs)
+        fetch(registry.add(image), blobs, client=client)
     # Each attempt brings some bytes, so a few are made; not for as long as that goes on.
     assert time.monotonic() - started < 30
 

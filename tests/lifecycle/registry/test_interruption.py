@@ -1,0 +1,133 @@
+"""A process that pulls, ended from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lifecycle.oci.image import Image
+from tests.lifecycle.oci.images import file_layer, image_of
+from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry
+
+_ROOT = Path(__file__).parents[3]
+_PULL = """
+import resource, sys
+from pathlib import Path
+from lifecycle.cnb.reference import Reference
+from lifecycle.oci.descriptor import Platform
+from lifecycle.registry.blobs import BlobStore
+from lifecycle.registry.client import RegistryClient
+from lifecycle.registry.credentials import Found
+from lifecycle.registry.pull import pull, resolve
+from lifecycle.registry.settings import RegistrySettings
+name, directory, limit = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+client = RegistryClient(settings=RegistrySettings(), find_login=lambda reference: Found())
+blobs = BlobStore(directory=Path(directory))
+try:
+    resolved = resolve(client, Reference.parse(name), Platform(os="linux", architecture="amd64"), blobs)
+    pull(client, resolved, blobs)
+except OSError as err:
+    sys.exit(err.strerror)
+"""
+_NO_LIMIT = 1 << 40
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    layers = [file_layer(tmp_path / "made", {f"{number}": os.urandom(100_000).hex()}) for number in range(5)]
+    return image_of(*layers)
+
+
+def start(name: str, directory: Path, limit: int = _NO_LIMIT) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _PULL, name, str(directory), str(limit)]
+    return subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("at", ["headers", "body"])
+def test_ctrl_c_ends_a_pull_at_once(image: Image, tmp_path: Path, at: str) -> None:
+    asked, released = threading.Event(), threading.Event()
+
+    def stall(exchange: Exchange) -> bool:
+        if str(image.id) in exchange.path:
+            return False
+        if at == "body":
+            exchange.send_response(200)
+            exchange.send_header("Content-Length", "1000000")
+            exchange.end_headers()
+            exchange.wfile.write(b"x" * 1000)
+        asked.set()
+        released.wait(30)
+        return exchange.cut()
+
+    with FakeRegistry() as registry:
+        name = registry.add(image)
+        registry.always("/blobs/", stall)
+        process = start(name, tmp_path / "images")
+        try:
+            assert asked.wait(30)
+            time.sleep(0.2)
+            since = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            released.set()
+        assert time.monotonic() - since < 5
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+        registry.hooks.clear()
+        again = start(name, tmp_path / "images")
+        assert again.wait(60) == 0
+        again.communicate()
+
+
+def test_a_killed_pull_is_continued(image: Image, tmp_path: Path) -> None:
+    layer = image.layers[0].descriptor
+    asked, released = threading.Event(), threading.Event()
+
+    def stall(exchange: Exchange) -> bool:
+        exchange.send_response(200)
+        exchange.send_header("Content-Length", str(layer.size))
+        exchange.end_headers()
+        exchange.wfile.write(exchange.registry.blobs[str(layer.digest)][:70_000])
+        exchange.wfile.flush()
+        asked.set()
+        released.wait(30)
+        return exchange.cut()
+
+    with FakeRegistry() as registry:
+        name = registry.add(image)
+        registry.before(str(layer.digest), stall)
+        process = start(name, tmp_path / "images")
+        partial = tmp_path / "images" / "blobs" / "sha256" / f".partial-{layer.digest.hex}"
+        assert asked.wait(30)
+        deadline = time.monotonic() + 20
+        while not partial.exists() or partial.stat().st_size < 70_000:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+        released.set()
+        ranges: list[str | None] = []
+        registry.always(str(layer.digest), lambda exchange: bool(ranges.append(exchange.headers.get("Range"))))
+        again = start(name, tmp_path / "images")
+        assert again.wait(60) == 0
+        again.communicate()
+        assert ranges == ["bytes=70000-"]
+        assert not list((tmp_path / "images").rglob(".partial-*"))
+
+
+def test_a_disk_without_room_is_left_without_what_was_begun(image: Image, tmp_path: Path) -> None:
+    with FakeRegistry() as registry:
+        process = start(registry.add(image), tmp_path / "images", limit=50_000)
+        _, errors = process.communicate(timeout=60)
+    assert errors.strip() == "File too large"
+    sizes = [path.stat().st_size for path in (tmp_path / "images").rglob("*") if path.is_file()]
+    assert sum(sizes) < 10_000
