@@ -33,6 +33,13 @@ class Registry:
         """What it has written, its access log included."""
         return (self.directory / "log").read_text(errors="replace")
 
+    def digests(self, repository: str) -> list[str]:
+        """Digests of the manifests of a repository."""
+        revisions = (
+            self.directory / "images/docker/registry/v2/repositories" / repository / "_manifests/revisions/sha256"
+        )
+        return sorted(f"sha256:{path.name}" for path in revisions.iterdir())
+
     def push(self, source: str, name: str) -> str:
         """Put an image there with skopeo; the reference that names it."""
         reference = f"{self.host}/{name}"
