@@ -119,6 +119,7 @@ class ImageStore:
     def __init__(self, store: Path, client: RegistryClient, log: PullLog) -> None:
         self._directory = store / "images"
         self._client = client
+        client.on_wait = log.warning
         self._log = log
         self._blobs = BlobStore(directory=self._directory)
 

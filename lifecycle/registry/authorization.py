@@ -16,8 +16,10 @@ from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.registry.challenge import Challenge, parse_challenges
 from lifecycle.registry.credentials import Login
-from lifecycle.registry.http import Http, Origin, Request, Response, Trouble, TroubleKind, without_query
+from lifecycle.registry.http import Http, Request, Response
+from lifecycle.registry.origin import Origin, without_query
 from lifecycle.registry.settings import RegistrySettings
+from lifecycle.registry.trouble import Trouble, TroubleKind
 
 _TOKEN_LIMIT = 1 << 20
 # https://distribution.github.io/distribution/spec/auth/token/: a token without `expires_in` lives for 60 seconds, and no other

@@ -6,18 +6,16 @@ The numbers of retries are those of containers/image: five attempts, two seconds
 from __future__ import annotations
 
 import contextlib
-import email.utils
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from urllib.parse import urljoin
 
 from lifecycle.cnb.command import CommandTimeout
 from lifecycle.cnb.errors import printable
 from lifecycle.cnb.reference import Reference
+from lifecycle.registry.answer import RETRIED_STATUSES, retry_after, said
 from lifecycle.registry.authorization import Authorizer, RealmForbidden, TokenRefused
 from lifecycle.registry.credentials import Found
 from lifecycle.registry.errors import (
@@ -34,17 +32,17 @@ from lifecycle.registry.errors import (
     RegistryUnreachable,
     UnexpectedAnswer,
 )
-from lifecycle.registry.http import Http, Origin, Request, Response, Trouble, TroubleKind, without_query
+from lifecycle.registry.http import Http, Request, Response
+from lifecycle.registry.origin import Origin, without_query
 from lifecycle.registry.settings import RegistrySettings, host_of, is_loopback, split_host
+from lifecycle.registry.trouble import Trouble, TroubleKind, is_retried
 
 ATTEMPTS = 5
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 2.0, 60.0
 # A host that is not there is not there a minute later.
 _CONNECTION_ATTEMPTS = 2
-_RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECT_LIMIT = 5
 _ERROR_LIMIT = 64 * 1024
-_REASON_LIMIT = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +58,10 @@ class Question:
     limit: int | None = None
     """The answer is a document of so many bytes at most, and read at once; `None`: the caller reads it."""
     attempts: int = ATTEMPTS
+
+
+def _say_nothing(_: str) -> None:
+    """For who is not interested."""
 
 
 class Interrupted(Exception):
@@ -81,6 +83,8 @@ class RegistryClient:
         deadline: float = float("inf"),
         sleep: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
+        self.on_wait: Callable[[str], object] = _say_nothing
+        """Gets a line when there is a longer wait for a registry."""
         self._settings = settings
         self._find_login = find_login
         self._deadline = deadline
@@ -101,9 +105,15 @@ class RegistryClient:
         with self._lock:
             if reference.name not in self._repositories:
                 self._repositories[reference.name] = Repository(
-                    reference, self._settings, self._http, self._find_login(reference), self.pause
+                    reference, self._settings, self._http, self._find_login(reference), self.wait
                 )
             return self._repositories[reference.name]
+
+    def wait(self, seconds: float, reason: str) -> None:
+        """Wait, and say why. Raises what `pause` raises."""
+        self.check_time(seconds)
+        self.on_wait(f"{reason}; trying again in {seconds:.0f} seconds")
+        self.pause(seconds)
 
     def pause(self, seconds: float) -> None:
         """Wait. Raises `CommandTimeout` when the deadline comes first, `Interrupted`."""
@@ -144,14 +154,14 @@ class Repository:
         settings: RegistrySettings,
         http: Http,
         found: Found,
-        pause: Callable[[float], object],
+        wait: Callable[[float, str], object],
     ) -> None:
         self.registry = reference.registry
         self._name = reference.repository
         self._settings = settings
         self._http = http
         self._found = found
-        self._pause = pause
+        self._wait = wait
         self._authorizer = Authorizer(registry=reference.registry, login=found.login, settings=settings, http=http)
         self._base: str | None = None
         self._lock = threading.Lock()
@@ -178,23 +188,24 @@ class Repository:
                 )
                 if not is_retried(err) or attempt >= tries:
                     raise self.error_of_trouble(err, image) from err
-                wait = delay
+                wait, reason = delay, f"{err.host or self._host}: {err.reason}"
             except TokenRefused as err:
-                if err.status not in _RETRIED_STATUSES or is_last:
+                if err.status not in RETRIED_STATUSES or is_last:
                     # 400 to a damaged refresh token; GitHub's answers 403 to wrong credentials.
                     status = 401 if err.status in (400, 403) else err.status
                     raise self._error_of_status(status, err.content, question, image, attempt) from err
-                wait = delay
+                wait, reason = delay, f"the token server of {self._host} answers with status {err.status}"
             else:
                 if response.status < 300:
                     self._check_encoding(response, image)
                     return response
                 with contextlib.suppress(Trouble):
                     response.load(_ERROR_LIMIT)
-                if response.status not in _RETRIED_STATUSES or is_last:
+                if response.status not in RETRIED_STATUSES or is_last:
                     raise self._error_of_status(response.status, response.content, question, image, attempt)
-                wait = _retry_after(response.header("Retry-After"), delay)
-            self._pause(min(wait, _LONGEST_DELAY_S))
+                wait = retry_after(response.header("Retry-After"), delay)
+                reason = f"{self._host} answers with status {response.status}"
+            self._wait(min(wait, _LONGEST_DELAY_S), reason)
             delay *= 2
         raise AssertionError("a question needs an attempt")
 
@@ -337,38 +348,3 @@ class Repository:
         elif found.places:
             notes.append(("credentials", f"none for {self.registry} in {', '.join(found.places)}"))
         return tuple(notes)
-
-
-def is_retried(err: Trouble) -> bool:
-    """Return whether another attempt may help."""
-    return err.kind in (TroubleKind.UNREACHABLE, TroubleKind.BROKEN)
-
-
-def said(content: bytes) -> str:
-    """Return what a registry says of an error (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes)."""
-    try:
-        document = json.loads(content)
-        errors = document["errors"] if isinstance(document, dict) and "errors" in document else [document]
-        first = errors[0]
-        code, message = first.get("code"), first.get("message") or first.get("details")
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        return ""
-    words = ": ".join(str(word) for word in (code, message) if isinstance(word, str) and word)
-    return printable(words)[:_REASON_LIMIT]
-
-
-def _retry_after(value: str | None, fallback: float) -> float:
-    """Seconds that a registry wants to be left alone (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)."""
-    if value is None:
-        return fallback
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return max(float(text[:9]), fallback if int(text[:9]) == 0 else 0)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, IndexError, TypeError):
-        return fallback
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    seconds = (moment - datetime.now(timezone.utc)).total_seconds()
-    return seconds if seconds > 0 else fallback

@@ -6,87 +6,28 @@ Credentials, retries and the meaning of statuses are the business of `client`. N
 from __future__ import annotations
 
 import contextlib
-import functools
-import http.client
-import re
 import socket
 import ssl
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
-from urllib3.exceptions import IncompleteRead as CutOff
-from urllib3.exceptions import TimeoutError as NothingCame
+from urllib3.exceptions import HTTPError
 from urllib3.util import create_urllib3_context
 
-from lifecycle.registry.reach import Reach, reach_of, reach_of_name
-from lifecycle.registry.settings import RegistrySettings
+from lifecycle.registry.connection import Limits, keep_to, shut
+from lifecycle.registry.origin import DEFAULT_PORTS, Origin, without_query
+from lifecycle.registry.reach import Reach, reach_of_name
+from lifecycle.registry.settings import RegistrySettings, host_of
+from lifecycle.registry.trouble import Trouble, TroubleKind, forbidden, trouble_of, words_of
 
 _PIECE_SIZE = 1 << 20
 _CONNECTIONS = 8
-_SHOWN_LIMIT = 300
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_NOT_TLS = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|UNEXPECTED_EOF|PACKET_LENGTH_TOO_LONG")
-_PYTHON_DETAILS = re.compile(r"^<[^>]*>: |\(_ssl\.c:\d+\)|^\[[A-Z0-9_: ]+\] |\[Errno -?\d+\] ")
-
-
-class TroubleKind(Enum):
-    """What came instead of an answer."""
-
-    UNREACHABLE = "unreachable"
-    """No connection was made: nothing has been asked."""
-    BROKEN = "broken"
-    """The connection broke, or nothing came for too long."""
-    CERTIFICATE = "certificate"
-    """The other side cannot prove who it is."""
-    NOT_TLS = "not TLS"
-    """The other side does not speak TLS."""
-    FORBIDDEN = "forbidden"
-    """The address is not one to be sent to."""
-
-
-class Trouble(Exception):
-    """No answer, or not all of it."""
-
-    def __init__(self, kind: TroubleKind, reason: str, *, host: str | None = None) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.reason = reason
-        self.host = host
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Who answers: two URLs of one origin are answered by the same."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, url: str) -> Origin:
-        """Return the origin of a URL. Raises `ValueError` for one that is not HTTP, or has no host."""
-        parts = urlsplit(url)
-        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-            raise ValueError(f"`{url[:200]}` is not a URL of HTTP")
-        return cls(scheme=parts.scheme, host=parts.hostname, port=parts.port or _DEFAULT_PORTS[parts.scheme])
-
-    @property
-    def netloc(self) -> str:
-        """`host[:port]` as a URL has it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.netloc}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +113,7 @@ class Response:
         try:
             return self._response.read1(_PIECE_SIZE, decode_content=False)
         except (HTTPError, OSError, ValueError) as err:
-            raise _trouble(err, self._patience.idle_s) from err
+            raise trouble_of(err, self._patience.idle_s) from err
 
 
 class Http:
@@ -181,7 +122,7 @@ class Http:
     def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
         self._openers: dict[tuple[Origin, str, Reach | None], urllib3.PoolManager] = {}
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, str], ssl.SSLContext] = {}
         self._reaches: dict[Origin, Reach] = {}
         self._connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -204,7 +145,7 @@ class Http:
                 decode_content=False,
             )
         except (HTTPError, OSError, ValueError) as err:
-            trouble = _trouble(err, self._settings.patience.idle_s)
+            trouble = trouble_of(err, self._settings.patience.idle_s)
             trouble.host = origin.netloc
             if (proxy := self._proxy_for(origin)) is not None:
                 trouble.reason += f" (through the proxy {without_query(proxy)})"
@@ -217,8 +158,10 @@ class Http:
 
     def interrupt(self) -> None:
         """End all exchanges of other threads: they get `Trouble` at once."""
-        for connection in list(self._connections):
-            _shut(connection)
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            shut(connection)
 
     def close(self) -> None:
         """Close all connections."""
@@ -230,7 +173,7 @@ class Http:
     def _check_name(self, origin: Origin, most: Reach) -> None:
         reach = reach_of_name(origin.host)
         if reach is not None and (reach > most or reach is Reach.LINK):
-            raise _forbidden(reach)
+            raise forbidden(reach)
 
     def _opener(self, origin: Origin, request: Request) -> urllib3.PoolManager:
         key = (origin, request.registry, request.most)
@@ -243,15 +186,15 @@ class Http:
         patience = self._settings.patience
         proxy = self._proxy_for(origin)
         is_direct = proxy is None
-        limits = _Limits(
+        limits = Limits(
             # Where a proxy leads to is up to the proxy.
             most=request.most if is_direct else None,
             headers_s=patience.document_s,
             on_reach=lambda reach: self._reaches.setdefault(origin, reach) if is_direct else None,
-            on_wait=self._connections.add,
+            on_wait=self._note,
         )
         timeout = urllib3.Timeout(connect=patience.connect_s, read=patience.idle_s)
-        context = self._tls(request.registry) if origin.scheme == "https" else None
+        context = self._tls(origin, request.registry) if origin.scheme == "https" else None
         opener: urllib3.PoolManager
         if proxy is None:
             opener = urllib3.PoolManager(timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context)
@@ -260,24 +203,28 @@ class Http:
             opener = urllib3.ProxyManager(
                 url, proxy_headers=headers, timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context
             )
-        opener.pool_classes_by_scheme = {
-            "http": _pool_class(urllib3.HTTPConnectionPool, _Limited, limits),
-            "https": _pool_class(urllib3.HTTPSConnectionPool, _LimitedTls, limits),
-        }
+        keep_to(limits, opener)
         return opener
+
+    def _note(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._connections.add(connection)
 
     def _proxy_for(self, origin: Origin) -> str | None:
         return self._settings.proxy_for(origin.scheme, origin.host, origin.port)
 
-    def _tls(self, registry: str) -> ssl.SSLContext:
-        if registry not in self._contexts:
-            self._contexts[registry] = self._make_context(registry)
-        return self._contexts[registry]
+    def _tls(self, origin: Origin, registry: str) -> ssl.SSLContext:
+        is_own = origin.netloc == host_of(registry)
+        key = (registry, registry if is_own else origin.netloc)
+        if key not in self._contexts:
+            self._contexts[key] = self._make_context(*key)
+        return self._contexts[key]
 
-    def _make_context(self, registry: str) -> ssl.SSLContext:
+    def _make_context(self, registry: str, name: str) -> ssl.SSLContext:
+        """What counts for `name`, which is `registry` or where that sends to: its authorities vouch for both, all else is its own."""
         settings = self._settings
         context = create_urllib3_context()
-        if settings.is_insecure(registry):
+        if settings.is_insecure(name):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         elif settings.ca_bundle is None:
@@ -288,101 +235,16 @@ class Http:
         for authority in authorities:
             with _naming(authority):
                 context.load_verify_locations(cafile=authority)
-        for certificate in settings.certificate_files(registry, ".cert"):
+        for certificate in settings.certificate_files(name, ".cert"):
             with _naming(certificate):
                 context.load_cert_chain(certificate, certificate.with_suffix(".key"))
         return context
 
 
-def without_query(url: str) -> str:
-    """Return a URL for messages: what stands behind `?` may be a key, what stands before `@` a password."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "…"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))[:_SHOWN_LIMIT]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Limits:
-    """What a connection must keep to."""
-
-    most: Reach | None
-    headers_s: float
-    on_reach: Callable[[Reach], object]
-    on_wait: Callable[[socket.socket], object]
-
-
-class _WholeHeaders(http.client.HTTPResponse):
-    """An answer whose headers are headers."""
-
-    def begin(self) -> None:
-        """Read the headers."""
-        super().begin()
-        if self.msg.defects:
-            raise http.client.HTTPException("the headers of the answer are broken off")
-
-
-class _Limited(HTTPConnection):
-    """A connection that goes to allowed addresses only, and does not wait for headers without end."""
-
-    response_class = _WholeHeaders
-
-    def __init__(self, *arguments: object, limits: _Limits, **options: object) -> None:
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]  # what urllib3's pool hands on
-        self._limits = limits
-
-    def _new_conn(self) -> socket.socket:
-        connection = super()._new_conn()
-        # The address that the connection has, not one that the name may have had a moment before.
-        reach = reach_of(connection.getpeername()[0])
-        most = self._limits.most
-        if most is not None and (reach > most or reach is Reach.LINK):
-            connection.close()
-            raise _forbidden(reach)
-        self._limits.on_reach(reach)
-        return connection
-
-    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as urllib3's own
-        """Return the answer, when its headers are there."""
-        connection = self.sock
-        self._limits.on_wait(connection)
-        # Not the method of a TLS socket, which forgets the session that another thread is reading with.
-        timer = threading.Timer(self._limits.headers_s, _shut, (connection,))
-        timer.daemon = True
-        timer.start()
-        try:
-            return super().getresponse()
-        finally:
-            timer.cancel()
-
-
-class _LimitedTls(_Limited, HTTPSConnection):
-    """The same with TLS."""
-
-    def connect(self) -> None:
-        """Connect."""
-        super().connect()
-        # Who has named a registry as one that needs no proof need not be warned by urllib3.
-        self.is_verified = True
-
-
-def _pool_class(
-    kind: type[urllib3.HTTPConnectionPool], connection: type[_Limited], limits: _Limits
-) -> type[urllib3.HTTPConnectionPool]:
-    """A class of pools whose connections keep to `limits`: urllib3 hands nothing of its own on to connections."""
-    return type("Pool", (kind,), {"ConnectionCls": functools.partial(connection, limits=limits)})
-
-
-def _shut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it may have ended by itself
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
-
-
 def _split_proxy(proxy: str) -> tuple[str, dict[str, str] | None]:
     """URL of a proxy without credentials, and the header that has them."""
     parts = urlsplit(proxy)
-    if parts.scheme not in _DEFAULT_PORTS:
+    if parts.scheme not in DEFAULT_PORTS:
         raise Trouble(
             TroubleKind.UNREACHABLE, f"proxies of the kind `{parts.scheme}` are not supported; use one of HTTP"
         )
@@ -399,49 +261,4 @@ def _naming(certificate: Path) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        raise Trouble(TroubleKind.CERTIFICATE, f"`{certificate}` cannot be used: {_words(err)}") from err
-
-
-def _forbidden(reach: Reach) -> Trouble:
-    return Trouble(TroubleKind.FORBIDDEN, f"is at {reach.description} address")
-
-
-def _trouble(err: Exception, idle_s: float) -> Trouble:
-    """What an exception of urllib3, or below it, means."""
-    chain = [err]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and len(chain) < 8:
-        if not isinstance(cause, Exception):
-            break
-        chain.append(cause)
-    chain += [argument for one in chain for argument in one.args if isinstance(argument, Exception)]
-    for one in chain:
-        if isinstance(one, Trouble):
-            return one
-        if isinstance(one, ssl.SSLCertVerificationError):
-            reason = (one.verify_message or _words(one)).rstrip(".")
-            return Trouble(TroubleKind.CERTIFICATE, reason[:1].lower() + reason[1:])
-        if isinstance(one, ssl.SSLError):
-            kind = TroubleKind.NOT_TLS if _NOT_TLS.search(str(one)) else TroubleKind.CERTIFICATE
-            return Trouble(kind, f"no connection with TLS: {_words(one)}")
-    for one in chain:
-        if isinstance(one, NameResolutionError):
-            return Trouble(TroubleKind.UNREACHABLE, "its name is not known")
-        if isinstance(one, (NewConnectionError, ConnectionRefusedError)):
-            return Trouble(TroubleKind.UNREACHABLE, _words(_of_system(chain)))
-        if isinstance(one, (NothingCame, socket.timeout)):
-            return Trouble(TroubleKind.BROKEN, f"nothing came for {idle_s:g} seconds")
-        if isinstance(one, (http.client.IncompleteRead, CutOff)):
-            return Trouble(TroubleKind.BROKEN, "it ended in the middle of an answer")
-        if isinstance(one, http.client.RemoteDisconnected):
-            return Trouble(TroubleKind.BROKEN, "it ended without an answer")
-    return Trouble(TroubleKind.BROKEN, _words(_of_system(chain)))
-
-
-def _of_system(chain: list[Exception]) -> Exception:
-    """The exception that has the system's own words, or else the first cause."""
-    return next((one for one in chain if isinstance(one, OSError) and one.strerror), chain[-1])
-
-
-def _words(err: Exception) -> str:
-    text = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
-    return _PYTHON_DETAILS.sub("", text).strip().lower() or type(err).__name__
+        raise Trouble(TroubleKind.CERTIFICATE, f"`{certificate}` cannot be used: {words_of(err)}") from err

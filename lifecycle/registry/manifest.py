@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lifecycle.cnb.reference import Reference
 from lifecycle.oci.descriptor import (
     DOCKER_INDEX_TYPE,
     DOCKER_MANIFEST_TYPE,
@@ -130,8 +129,3 @@ def parse_image_manifest(content: bytes, *, source: str) -> Manifest:
                 source, f"has a layer of the type `{layer.media_type[:100]}`, so it is no image to run"
             )
     return manifest
-
-
-def subject_of(reference: Reference) -> str:
-    """Return what errors call an image."""
-    return str(reference)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from lifecycle.cnb.digest import Digest
@@ -13,14 +12,14 @@ from lifecycle.cnb.reference import Reference
 from lifecycle.oci.config import ImageConfig, parse_config
 from lifecycle.oci.descriptor import INDEX_TYPE, Descriptor, Platform
 from lifecycle.oci.document import SIZE_LIMIT
-from lifecycle.oci.errors import BlobMismatch, UnsupportedImage
+from lifecycle.oci.errors import UnsupportedImage
 from lifecycle.oci.image import Image, assemble_image
 from lifecycle.oci.manifest import Manifest
 from lifecycle.oci.verify import verify_content
-from lifecycle.registry.blobs import BlobStore, Partial
-from lifecycle.registry.client import ATTEMPTS, Question, RegistryClient, Repository, is_retried
+from lifecycle.registry.blobs import BlobStore
+from lifecycle.registry.client import ATTEMPTS, Question, RegistryClient, Repository
 from lifecycle.registry.errors import AccessDenied, NoSuchImage, PlatformMissing, UnexpectedAnswer
-from lifecycle.registry.http import Response, Trouble, TroubleKind
+from lifecycle.registry.http import Response
 from lifecycle.registry.manifest import (
     ACCEPTED_TYPES,
     choose_platform,
@@ -30,12 +29,9 @@ from lifecycle.registry.manifest import (
     platforms_of,
     read_type,
 )
+from lifecycle.registry.transfer import Transfer
 
-_TRANSFERS = 4
 _INDEX_DEPTH = 4
-_FIRST_DELAY_S = 1.0
-# Bytes that an attempt must bring to be one that helps
-_PROGRESS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +79,7 @@ def pull(
     layers = {(layer.digest, layer.size): layer for layer in resolved.manifest.layers}
     missing = [layer for layer in layers.values() if not blobs.has(layer)]
     image = str(resolved.reference)
-    _Transfer(client, repository, blobs, image, on_progress).run(missing)
+    Transfer(client, repository, blobs, image, on_progress).run(missing)
     return assemble(resolved, blobs)
 
 
@@ -225,108 +221,3 @@ class _Resolution:
             method=method, path=f"manifests/{name}", headers=headers, limit=SIZE_LIMIT, attempts=self._attempts
         )
         return self._repository.ask(question, image=self._image)
-
-
-class _Transfer:
-    """Layers on their way, several at once. The first that fails ends the others."""
-
-    def __init__(
-        self,
-        client: RegistryClient,
-        repository: Repository,
-        blobs: BlobStore,
-        image: str,
-        on_progress: Callable[[int], object] | None,
-    ) -> None:
-        self._client = client
-        self._repository = repository
-        self._blobs = blobs
-        self._image = image
-        self._on_progress = on_progress
-
-    def run(self, layers: list[Descriptor]) -> None:
-        if not layers:
-            return
-        with ThreadPoolExecutor(_TRANSFERS) as pool:
-            tasks = [pool.submit(self._fetch, layer) for layer in layers]
-            try:
-                done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
-                for task in done:
-                    task.result()
-            except BaseException:
-                for task in tasks:
-                    task.cancel()
-                with self._client.interrupted():
-                    wait(tasks)
-                raise
-
-    def _fetch(self, layer: Descriptor) -> None:
-        with self._blobs.partial(layer.digest, while_waiting=self._check) as partial:
-            if partial is None:
-                return
-            partial.resume(layer.size)
-            was_resumed = partial.size > 0
-            try:
-                self._fill(layer, partial)
-                if partial.digest != layer.digest and was_resumed:
-                    # What was left by an earlier transfer may have been damaged since.
-                    partial.restart()
-                    self._fill(layer, partial)
-            except OSError:
-                partial.discard()
-                raise
-            if (partial.digest, partial.size) != (layer.digest, layer.size):
-                found = str(partial.digest) if partial.size == layer.size else None
-                size = partial.size
-                partial.discard()
-                raise BlobMismatch(
-                    subject=f"layer of {self._image}",
-                    expected_digest=str(layer.digest),
-                    found_digest=found,
-                    expected_size=layer.size,
-                    found_size=size,
-                )
-            partial.keep()
-
-    def _fill(self, layer: Descriptor, partial: Partial) -> None:
-        """Append until the layer has its size; after a break the rest is asked for."""
-        delay, failures = _FIRST_DELAY_S, 0
-        while partial.size < layer.size:
-            before = partial.size
-            try:
-                self._append(layer, partial)
-                return
-            except Trouble as err:
-                # A transfer that comes forward is not given up.
-                has_come_forward = partial.size - before >= _PROGRESS
-                failures = 1 if has_come_forward else failures + 1
-                if not is_retried(err) or failures >= ATTEMPTS:
-                    raise self._repository.error_of_trouble(err, self._image) from err
-                self._client.pause(delay)
-                delay = _FIRST_DELAY_S if has_come_forward else delay * 2
-
-    def _check(self) -> None:
-        self._client.check_time(0)
-
-    def _append(self, layer: Descriptor, partial: Partial) -> None:
-        headers = {"Range": f"bytes={partial.size}-"} if partial.size else {}
-        question = Question(method="GET", path=f"blobs/{layer.digest}", headers=headers, what="layer")
-        response = self._repository.ask(question, image=self._image)
-        if partial.size and not _continues(response, partial.size):
-            # Not every registry gives parts.
-            partial.restart()
-        for piece in response.pieces():
-            self._check()
-            if partial.size + len(piece) > layer.size:
-                response.close()
-                partial.write(piece[: layer.size + 1 - partial.size])
-                return
-            partial.write(piece)
-            if self._on_progress is not None:
-                self._on_progress(len(piece))
-        if partial.size < layer.size:
-            raise Trouble(TroubleKind.BROKEN, f"a layer ends after {partial.size} of {layer.size} bytes")
-
-
-def _continues(response: Response, start: int) -> bool:
-    return response.status == 206 and (response.header("Content-Range") or "").startswith(f"bytes {start}-")

@@ -517,6 +517,21 @@ def test_nobody_is_sent_from_tls_to_where_there_is_none(
         assert plain.requests == []
 
 
+def test_what_needs_no_proof_is_the_registry_and_not_where_it_sends_to(
+    machine: Machine, lying: FakeRegistry, certificates: Certificates
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    with FakeRegistry(tls=context, address="127.0.0.2") as storage:
+        lying.before("/manifests/", lambda exchange: exchange.answer(307, Location=f"{storage.url}/signed"))
+        with pytest.raises(CertificateRefused, match=f"the registry {storage.host} is not trusted"):
+            machine.fetch(f"{lying.host}/team/base:1", insecure=(lying.host,))
+        lying.realm = f"{storage.url}/token"
+        with pytest.raises(CertificateRefused, match=f"the registry {storage.host} is not trusted: its token server: "):
+            machine.fetch(f"{lying.host}/team/base:1", insecure=(lying.host,))
+        assert storage.requests == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a disk of its own")
 def test_a_disk_without_room(machine: Machine, public: Registry, image: Image) -> None:
     machine.directory.joinpath("store").mkdir()

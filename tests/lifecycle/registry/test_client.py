@@ -288,6 +288,29 @@ def test_a_registry_that_keeps_failing(registry: FakeRegistry) -> None:
         ask(registry)
 
 
+def test_who_waits_is_told_why(registry: FakeRegistry) -> None:
+    registry.before("/manifests/", status(429, Retry_After="30"), lambda exchange: exchange.cut())
+    client = client_for()
+    lines: list[str] = []
+    client.on_wait = lines.append
+    reference = Reference.parse(f"{registry.host}/team/app")
+    client.repository(reference).ask(Question(method="GET", path="manifests/1", limit=1000), image="x")
+    assert lines == [
+        f"{registry.host} answers with status 429; trying again in 30 seconds",
+        f"{registry.host}: it ended without an answer; trying again in 4 seconds",
+    ]
+
+
+def test_docker_hub_is_asked_where_it_is(registry: FakeRegistry) -> None:
+    registry.hooks.append(lambda exchange: exchange.answer(502))
+    settings = RegistrySettings(proxies={"HTTPS_PROXY": registry.url})
+    repository = client_for(settings=settings).repository(Reference.parse("python:3.11"))
+    question = Question(method="GET", path="manifests/3.11", limit=1000, attempts=1)
+    with pytest.raises(RegistryUnreachable):
+        repository.ask(question, image="python:3.11")
+    assert registry.requests == ["CONNECT registry-1.docker.io:443"]
+
+
 def test_a_token_server_that_fails_for_a_moment(registry: FakeRegistry) -> None:
     registry.realm = "self"
     registry.before("/token", status(503), status(429))

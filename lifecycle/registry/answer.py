@@ -1,0 +1,42 @@
+"""What the answers of registries mean that are no success."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+from datetime import datetime, timezone
+
+from lifecycle.cnb.errors import printable
+
+RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_WORDS_LIMIT = 300
+
+
+def said(content: bytes) -> str:
+    """Return what a registry says of an error (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes)."""
+    try:
+        document = json.loads(content)
+        errors = document["errors"] if isinstance(document, dict) and "errors" in document else [document]
+        first = errors[0]
+        code, message = first.get("code"), first.get("message") or first.get("details")
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return ""
+    words = ": ".join(str(word) for word in (code, message) if isinstance(word, str) and word)
+    return printable(words)[:_WORDS_LIMIT]
+
+
+def retry_after(value: str | None, fallback: float) -> float:
+    """Return the seconds that a registry wants to be left alone (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)."""
+    if value is None:
+        return fallback
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return max(float(text[:9]), fallback if int(text[:9]) == 0 else 0)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (ValueError, IndexError, TypeError):
+        return fallback
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    seconds = (moment - datetime.now(timezone.utc)).total_seconds()
+    return seconds if seconds > 0 else fallback
