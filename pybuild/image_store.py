@@ -4,7 +4,8 @@
     names/   what a name stood for when its registry was last asked, and what an archive on disk became
     lock     held while images are taken; who wants to remove what nobody uses must have it alone
 
-Names are asked for anew in every build; what they stood for is for the day when a registry cannot be reached.
+Names are asked for anew in every build; what they stood for is for the day when a registry cannot be reached. What is pinned by a
+digest and is here is taken without asking: the store belongs to one user, who was allowed to have it.
 """
 
 from __future__ import annotations
