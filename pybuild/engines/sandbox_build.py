@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.command import CommandResult
@@ -21,6 +22,7 @@ from lifecycle.execution.assignment import (
     write_assignment,
 )
 from lifecycle.execution.errors import ExtendError
+from lifecycle.execution.mount_targets import LINKS, redirect_mounts
 from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import OCI_TYPES
 from lifecycle.oci.image import Image, Layer
@@ -55,12 +57,14 @@ def build_in_sandbox(execution: Execution, log: Log) -> Executed:
     storage = _open_storage(execution)
     for name in ("input", "kept/output", "kept/storage", "tmp"):
         (work / name).mkdir(parents=True)
-    write_recipe(work / "input" / "recipe.json", execution.recipe)
+    arguments = _arguments(execution)
+    recipe, links = redirect_mounts(execution.recipe, str(DIRECTORY))
+    write_recipe(work / "input" / "recipe.json", recipe)
     write_assignment(
         work / "input" / "assignment.json",
         Assignment(
-            declared=_declared(execution),
-            arguments=execution.arguments,
+            declared=_declared(arguments),
+            arguments=arguments,
             known_image=execution.known_image,
             known_layers=tuple(str(diff_id) for diff_id in execution.known_layers),
         ),
@@ -71,6 +75,7 @@ def build_in_sandbox(execution: Execution, log: Log) -> Executed:
         for mount in _write_directory(image, work / "input" / "images" / str(number), _INPUT / "images" / str(number))
     ]
     write_files(execution.settings, work / "settings")
+    _write_links(links, work / "settings" / LINKS)
     sandbox = Sandbox(
         rootfs=execution.builder.rootfs,
         mounts=(
@@ -106,15 +111,28 @@ def build_in_sandbox(execution: Execution, log: Log) -> Executed:
     return _take(execution, output, read_result(output / RESULT_NAME))
 
 
-def _declared(execution: Execution) -> tuple[str, ...]:
-    """Names that every stage declares, in one instruction, because each is an image to buildah.
+def _write_links(links: Mapping[str, str], directory: Path) -> None:
+    directory.mkdir(parents=True)
+    # Whatever the umask: commands may run as any user.
+    directory.chmod(0o755)
+    for name, target in links.items():
+        (directory / name).symlink_to(target)
 
-    Some name the bases and have no value: buildah takes a layer from its cache where history and layers before it are the same, and
-    does not look at what else an image says (environment, user, triggers). With these in the history none only seem to be the same.
+
+def _arguments(execution: Execution) -> dict[str, str]:
+    """Build arguments that every stage declares, with their values.
+
+    Some name the bases: buildah takes a layer from its cache where history and layers before it are the same, and does not look at
+    what else an image says (environment, user, triggers). With these names in the history none only seem to be the same. An
+    argument without a value would not be in it.
     """
     bases = sorted({image.id.hex[:16] for _, image in execution.images})
-    names = (*execution.arguments, *(f"pybuild_base_{base}" for base in bases))
-    return (" ".join(names),) if names else ()
+    return {**execution.arguments, **{f"pybuild_base_{base}": "" for base in bases}}
+
+
+def _declared(arguments: Mapping[str, str]) -> tuple[str, ...]:
+    """One instruction for all of them, because each is an image to buildah."""
+    return (" ".join(arguments),) if arguments else ()
 
 
 def _open_storage(execution: Execution) -> Path:
@@ -179,7 +197,7 @@ def _write_directory(image: Image, directory: Path, target: PurePosixPath) -> li
 
 def _take(execution: Execution, output: Path, result: Result) -> Executed:
     """What the extender left, its new layers as blobs."""
-    declared = _declared(execution)
+    declared = _declared(_arguments(execution))
     if result.image == execution.known_image:
         return Executed(image=result.image, declared=declared)
     config = read_regular_file(output / CONFIG_NAME, follow_links=False)

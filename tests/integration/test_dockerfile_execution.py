@@ -103,7 +103,7 @@ ARG TOKEN
 ENV KEPT=1
 RUN echo "token $TOKEN" && echo "$TOKEN" | wc -c > /length
 RUN for name in PIP_CONFIG_FILE PIP_CONSTRAINT SSL_CERT_FILE APT_CONFIG; do eval "cat \\$$name" | sha256sum > /$name; done
-RUN sha256sum < /dev/pybuild/netrc > /netrc; env | sort > /dev/shm/env; grep -c HTTP_PROXY /dev/shm/env > /proxies
+RUN sha256sum < $NETRC > /netrc; env | sort > /dev/shm/env; grep -c HTTP_PROXY /dev/shm/env > /proxies
 USER 1000:1000
 RUN cat "$PIP_CONSTRAINT" > /tmp/constraints
 """
