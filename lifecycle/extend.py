@@ -15,6 +15,7 @@ from pathlib import Path
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.recipe import Recipe
+from lifecycle.execution.arguments import build_arg_options
 from lifecycle.execution.assignment import CONFIG_NAME, LAYERS_NAME, RESULT_NAME, Assignment, Result, write_result
 from lifecycle.execution.buildah import Buildah, StoredImage, manifest_image_id, open_buildah
 from lifecycle.execution.errors import ExtendError
@@ -26,19 +27,6 @@ from lifecycle.execution.storage import bound_caches, complete_ids, read_usage, 
 from lifecycle.log import PhaseLog
 
 _USAGE_NAME = "usage.json"
-# Names that a build argument must not have in the environment of buildah, because they mean something to it.
-_MEANT_FOR_TOOLS = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "LD_",
-    "BUILDAH_",
-    "CONTAINERS_",
-    "CONTAINER_",
-    "STORAGE_",
-    "REGISTRY_",
-    "_",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,21 +117,13 @@ def _build(request: ExtendRequest, buildah: Buildah, log: PhaseLog) -> tuple[str
     return id_file.read_text("ascii").strip().removeprefix("sha256:"), tuple(follower.used)
 
 
-def _build_options(request: ExtendRequest) -> tuple[list[str], dict[str, str]]:
+def _build_options(request: ExtendRequest) -> tuple[tuple[str, ...], Mapping[str, str]]:
     recipe = request.recipe
-    options: list[str] = []
-    env: dict[str, str] = {}
-    for name, value in {**request.assignment.arguments, **recipe.build_args}.items():
-        if name in recipe.secret_args and not name.startswith(_MEANT_FOR_TOOLS):
-            # Where only this process's children see it.
-            env[name] = value
-            options += ["--build-arg", name]
-        else:
-            options += ["--build-arg", f"{name}={value}"]
+    options, env = build_arg_options({**request.assignment.arguments, **recipe.build_args}, recipe.secret_args)
     if recipe.target is not None:
-        options += ["--target", recipe.target]
+        options += ("--target", recipe.target)
     if recipe.ignore_file is not None:
-        options += ["--ignorefile", str(request.app_dir / recipe.ignore_file)]
+        options += ("--ignorefile", str(request.app_dir / recipe.ignore_file))
     return options, env
 
 

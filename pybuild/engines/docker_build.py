@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+import secrets
 import tarfile
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lifecycle.cnb.errors import CnbError
+from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.recipe import LOCAL_REGISTRY, RecipeInstruction
+from lifecycle.cnb.toml import read_regular_file, write_atomically
+from lifecycle.execution.arguments import build_arg_options
 from lifecycle.execution.buildkit import BuildKitFollower
 from lifecycle.execution.facts import RootfsFacts, find_facts
 from lifecycle.execution.narration import Narrator
@@ -25,6 +33,8 @@ from pybuild.run_settings import DIRECTORY, RunSettings, read_inside, write_file
 
 # https://github.com/moby/buildkit/blob/v0.8.0/session/secrets/secrets.go: a larger one is refused
 _SECRET_LIMIT = 500 * 1024
+# For the engine to forget an image, also when the build's own time is up.
+_PATIENCE_S = 30.0
 _NAMING = ("FROM", "COPY", "RUN")
 
 
@@ -39,42 +49,43 @@ def build_with_docker(execution: Execution, log: Log) -> Executed:
     """
     docker = find_docker(execution.env, execution.deadline)
     execution = replace(_with_names_of_content(execution), settings=_without_large_files(execution.settings, log))
-    _load_bases(execution, docker, log)
     declared = (" ".join(execution.arguments),) if execution.arguments else ()
-    image = _build(execution, declared, docker, log)
-    if image == execution.known_image:
-        return Executed(image=image, declared=declared)
-    facts = _read_facts(docker, image)
+    # A name of this build's own: the same Dockerfile gives other builds, which may run now, the same image.
+    name = f"{LOCAL_REGISTRY}/result:{secrets.token_hex(16)}"
+    image = _build(execution, declared, name, docker, log)
+    try:
+        _forget_bases(execution, docker)
+        if image == execution.known_image:
+            return Executed(image=image, declared=declared)
+        return _take(execution, declared, image, name, docker, log)
+    finally:
+        # What its layers are made of stays in the cache of BuildKit.
+        replace(docker, deadline=time.monotonic() + _PATIENCE_S).start("image", "rm", name)
+
+
+def _take(
+    execution: Execution, declared: tuple[str, ...], image: str, name: str, docker: DockerClient, log: Log
+) -> Executed:
+    """What the engine made, its new layers as blobs."""
+    facts = _read_facts(docker, name)
     archive = execution.work / "result.tar"
     with log.step("Taking the image from the Docker engine"):
-        docker.run("save", "--output", str(archive), image)
+        docker.run("save", "--output", str(archive), name)
         taken = read_docker_archive(archive, None, execution.blobs_dir, known=execution.known_layers)
-    if execution.known_image is not None:
-        # It has no name; what its layers are made of stays in the cache of BuildKit.
-        docker.start("image", "rm", execution.known_image)
     layers = {layer.diff_id: layer for layer in taken.layers if layer.diff_id not in execution.known_layers}
     return Executed(image=image, declared=declared, config=taken.config_bytes, facts=facts, layers=layers)
 
 
-def _build(execution: Execution, declared: tuple[str, ...], docker: DockerClient, log: Log) -> str:
-    """The engine's id of what it made."""
+def _build(execution: Execution, declared: tuple[str, ...], name: str, docker: DockerClient, log: Log) -> str:
+    """The engine's id of what it made, under `name`."""
+    _load_bases(execution, docker, log)
     recipe, work = execution.recipe, execution.work
     write_files(execution.settings, work / "settings")
-    secrets = {f"pybuild-{number}": name for number, name in enumerate(sorted(execution.settings.files))}
-    run_flags = [f"--mount=type=secret,id={key},target={DIRECTORY / name},mode=0444" for key, name in secrets.items()]
-    text, origins = recipe.render(arguments=declared, run_flags=run_flags)
+    options, env = _options(execution)
+    text, origins = recipe.render(arguments=declared, run_flags=_run_flags(execution.settings))
     dockerfile, id_file = work / "Dockerfile", work / "image-id"
     dockerfile.write_text(text, encoding="utf-8", errors="surrogateescape")
     _write_ignore_file(execution, work / "Dockerfile.dockerignore")
-    options = [
-        word for key, name in secrets.items() for word in ("--secret", f"id={key},src={work / 'settings' / name}")
-    ]
-    for name, value in {**execution.arguments, **recipe.build_args}.items():
-        options += ["--build-arg", f"{name}={value}"]
-    # Without a value: it comes from the environment, which other users of the machine do not see.
-    options += [word for name in execution.settings.proxies for word in ("--build-arg", name)]
-    options += ["--target", recipe.target] if recipe.target is not None else []
-    options += ["--network", "host" if execution.network else "none"]
     narrator = Narrator(recipe=recipe, wording=Wording.of(recipe), log=log, network=execution.network)
     follower = BuildKitFollower(
         plan_stages(recipe, declared),
@@ -83,8 +94,8 @@ def _build(execution: Execution, declared: tuple[str, ...], docker: DockerClient
         on_cached=narrator.cached,
         on_line=narrator.line,
     )
-    files = ("--iidfile", str(id_file), "--file", str(dockerfile), str(execution.app_dir))
-    client = replace(docker, env={**docker.env, **execution.settings.proxies})
+    files = ("--tag", name, "--iidfile", str(id_file), "--file", str(dockerfile), str(execution.app_dir))
+    client = replace(docker, env={**docker.env, **env})
     result = client.start("build", "--progress", "plain", *options, *files, on_line=follower.feed)
     if result.status != 0:
         unread = follower.parse_error
@@ -92,6 +103,31 @@ def _build(execution: Execution, declared: tuple[str, ...], docker: DockerClient
             raise narrator.syntax_error(origins[unread[0] - 1], unread[1])
         raise narrator.error(follower.failure())
     return id_file.read_text("ascii").strip()
+
+
+def _options(execution: Execution) -> tuple[list[str], Mapping[str, str]]:
+    """Options of the build, and the variables that they refer to."""
+    recipe, proxies = execution.recipe, execution.settings.proxies
+    arguments, env = build_arg_options(
+        {**proxies, **execution.arguments, **recipe.build_args}, {*proxies, *recipe.secret_args}
+    )
+    directory = execution.work / "settings"
+    secret = [f"id={key},src={directory / name}" for key, name in _keys(execution.settings).items()]
+    options = [*arguments, *(word for one in secret for word in ("--secret", one))]
+    options += ["--target", recipe.target] if recipe.target is not None else []
+    # The same network as in the sandbox: proxies and indexes may be this machine's own.
+    return [*options, "--network", "host" if execution.network else "none"], env
+
+
+def _run_flags(settings: RunSettings) -> list[str]:
+    return [
+        f"--mount=type=secret,id={key},target={DIRECTORY / name},mode=0444" for key, name in _keys(settings).items()
+    ]
+
+
+def _keys(settings: RunSettings) -> dict[str, str]:
+    """Names of files by what BuildKit calls them."""
+    return {f"pybuild-{number}": name for number, name in enumerate(sorted(settings.files))}
 
 
 def _with_names_of_content(execution: Execution) -> Execution:
@@ -132,11 +168,22 @@ def _without_large_files(settings: RunSettings, log: Log) -> RunSettings:
 
 
 def _load_bases(execution: Execution, docker: DockerClient, log: Log) -> None:
-    """Give the engine the images that it has not. They stay there, for the next build and for other applications."""
+    """Give the engine the images that it has not. They stay there for the next build, and for other applications."""
     for one, image in execution.images:
         if docker.image_id(one.local) is None:
             with log.step(f"Loading {one.written} into the Docker engine"):
                 _load(docker, image, one.local, execution.work / "base.tar")
+
+
+def _forget_bases(execution: Execution, docker: DockerClient) -> None:
+    """Take from the engine the names of the images that the application was built from before, and is not any more."""
+    path = execution.directory / "docker-bases.json"
+    names = sorted(one.local for one, _ in execution.images)
+    with contextlib.suppress(CnbError):
+        before = parse_json(read_regular_file(path).decode("utf-8", "replace"), source=path.name).strings("names")
+        for name in set(before) - set(names):
+            docker.start("image", "rm", name)
+    write_atomically(path, render_json({"names": names}).encode())
 
 
 def _load(docker: DockerClient, image: Image, name: str, archive: Path) -> None:
