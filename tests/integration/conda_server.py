@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
-import ssl
-import subprocess
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from urllib.parse import unquote, urlsplit
+
+from tests.loopback import Certificates, LoopbackServer, QuietHandler
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
@@ -43,16 +40,7 @@ class Lock:
     """Stands in the path: `/t/TOKEN/conda-forge/…`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificates:
-    """A private authority and a certificate of it for 127.0.0.1."""
-
-    authority: Path
-    certificate: Path
-    key: Path
-
-
-class ChannelServer:
+class ChannelServer(LoopbackServer):
     """Channels by the first components of their path. `requests` are the paths that were asked for, `faults` go by path ending."""
 
     def __init__(
@@ -62,34 +50,7 @@ class ChannelServer:
         self.requests: list[str] = []
         self.faults: dict[str, Fault] = {}
         self.lock = lock
-        self._scheme = "https" if certificates else "http"
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        if certificates:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificates.certificate, certificates.key)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    def __enter__(self) -> ChannelServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def host(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
-
-    @property
-    def url(self) -> str:
-        """What `BP_CONDA_CHANNEL_ALIAS` is set to, without credentials."""
-        return f"{self._scheme}://{self.host}"
+        super().__init__(_handler(self), certificates=certificates)
 
     @property
     def packages(self) -> list[str]:
@@ -124,27 +85,8 @@ def without_proxies() -> dict[str, str | None]:
     return dict.fromkeys(_PROXIES)
 
 
-def make_certificates(directory: Path) -> Certificates:
-    """A new authority, and a certificate of it."""
-    directory.mkdir()
-    authority, authority_key = directory / "authority.pem", directory / "authority.key"
-    certificate, key, request = directory / "server.pem", directory / "server.key", directory / "server.csr"
-    extensions = directory / "extensions"
-    extensions.write_text("subjectAltName=IP:127.0.0.1\n")
-    new_key = ["-newkey", "rsa:2048", "-nodes", "-keyout"]
-    commands = (
-        ["req", "-x509", *new_key, authority_key, "-subj", "/CN=Authority of the tests", "-out", authority],
-        ["req", *new_key, key, "-subj", "/CN=127.0.0.1", "-out", request],
-        ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial",
-         "-extfile", extensions, "-out", certificate],
-    )  # fmt: skip
-    for command in commands:
-        subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
-    return Certificates(authority=authority, certificate=certificate, key=key)
-
-
-def _handler(server: ChannelServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(server: ChannelServer) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_HEAD(self) -> None:
@@ -200,8 +142,5 @@ def _handler(server: ChannelServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(size))
             self.end_headers()
-
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name that http.server has
-            """Requests are kept in `ChannelServer.requests`; standard error belongs to pytest."""
 
     return Handler

@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import urlsplit
+
+from tests.loopback import LoopbackServer, QuietHandler
 
 _IDENTITY = ("-c", "user.name=Tests", "-c", "user.email=tests@example.org")
 
 
-class GitServer:
+class GitServer(LoopbackServer):
     """Serves the repositories of a directory to who has the `credentials`. `requests` are the paths that were asked for."""
 
     def __init__(self, directory: Path, credentials: tuple[str, str] | None = None) -> None:
@@ -23,24 +22,7 @@ class GitServer:
         self.directory = directory
         self.requests: list[str] = []
         self._credentials = credentials
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    def __enter__(self) -> GitServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def host(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(_handler(self))
 
     def commit(self, name: str, files: Mapping[str, str], *, tag: str | None = None) -> str:
         """Hash of a new commit of the repository `name`, with `files` written over the last one's."""
@@ -90,8 +72,8 @@ def _git(directory: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=directory, check=True, capture_output=True, text=True).stdout
 
 
-def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(server: GitServer) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self._answer(b"")
 
@@ -120,8 +102,5 @@ def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
-
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name that http.server has
-            """Requests are kept in `GitServer.requests`; standard error belongs to pytest."""
 
     return Handler

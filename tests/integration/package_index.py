@@ -7,13 +7,12 @@ import hashlib
 import io
 import tarfile
 import textwrap
-import threading
 import zipfile
 from collections.abc import Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import unquote, urlsplit
+
+from tests.loopback import LoopbackServer, QuietHandler
 
 
 def write_wheel(
@@ -76,7 +75,7 @@ _INDEX_VARIABLES = (
 )
 
 
-class PackageIndex:
+class PackageIndex(LoopbackServer):
     """An index (https://packaging.python.org/en/latest/specifications/simple-repository-api/) of the files in a directory.
 
     With `credentials` it answers only who sends them. `requests` are the paths that were asked for.
@@ -87,24 +86,7 @@ class PackageIndex:
         self.directory = directory
         self.requests: list[str] = []
         self._credentials = credentials
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    def __enter__(self) -> PackageIndex:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def host(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(_handler(self))
 
     @property
     def url(self) -> str:
@@ -140,8 +122,8 @@ def _basic(credentials: tuple[str, str]) -> str:
     return base64.b64encode(":".join(credentials).encode()).decode()
 
 
-def _handler(index: PackageIndex) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(index: PackageIndex) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         def do_HEAD(self) -> None:
             self.do_GET()
 
@@ -155,8 +137,5 @@ def _handler(index: PackageIndex) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if self.command == "GET":
                 self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name that http.server has
-            """Requests are kept in `PackageIndex.requests`; standard error belongs to pytest."""
 
     return Handler

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.conda_server import Certificates
+from tests.loopback import Certificates
 
 _PROGRAM = "docker-registry"
 

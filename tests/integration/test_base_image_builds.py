@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.command import expect_success
-from tests.integration.conda_server import make_certificates
 from tests.integration.dockerfile_bases import SMALL, Bases
 from tests.integration.dockerfile_fixtures import bases, runs, sandbox_runs
 from tests.integration.dockerfile_runs import DockerfileRuns
 from tests.integration.registry import Registry, start_registry
+from tests.loopback import make_certificates
 
 __all__ = ["bases", "runs", "sandbox_runs"]
 

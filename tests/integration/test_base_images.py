@@ -46,12 +46,12 @@ from pybuild.builder.bases import WantedBase, make_base, read_base
 from pybuild.builder.crew import Crew
 from pybuild.builder.definition import ImageBase, User
 from pybuild.image_store import ImageStore, open_client
-from tests.integration.conda_server import Certificates, make_certificates
 from tests.integration.machine import small_disk
 from tests.integration.registry import Registry, start_registry
 from tests.integration.token_server import TokenServer
 from tests.lifecycle.oci.images import content_of, file_layer, validate_image
 from tests.lifecycle.registry.fake_registry import FakeRegistry
+from tests.loopback import Certificates, make_certificates
 from tests.pybuild.recording_log import RecordingLog
 
 pytestmark = pytest.mark.integration

@@ -12,7 +12,8 @@ import pytest
 from tests.integration.builds import files_that_hold
 from tests.integration.conda_build import PREFIX, CondaBuilds, as_mirror, write_environment
 from tests.integration.conda_channel import CONDA_FORGE
-from tests.integration.conda_server import ChannelServer, Fault, Lock, make_certificates
+from tests.integration.conda_server import ChannelServer, Fault, Lock
+from tests.loopback import make_certificates
 
 pytestmark = pytest.mark.integration
 

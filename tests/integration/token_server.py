@@ -5,18 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback import LoopbackServer, QuietHandler
 
 _SERVICE, _ISSUER = "registry of the tests", "token server of the tests"
 
 
-class TokenServer:
+class TokenServer(LoopbackServer):
     """Gives tokens on 127.0.0.1. `rights`: for each `user:password`, or `` for anybody, prefixes of repositories."""
 
     def __init__(self, directory: Path, rights: Mapping[str, tuple[str, ...]], *, lifetime_s: int = 300) -> None:
@@ -28,24 +27,12 @@ class TokenServer:
         self.lifetime_s = lifetime_s
         self.scopes: list[list[str]] = []
         """What tokens were asked for, in the order of the requests."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    def __enter__(self) -> TokenServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_handler(self))
 
     def settings(self) -> dict[str, str]:
         """The part `auth.token` of the registry's configuration."""
         return {
-            "realm": f"http://127.0.0.1:{self._server.server_address[1]}/token",
+            "realm": f"{self.url}/token",
             "service": _SERVICE,
             "issuer": _ISSUER,
             "rootcertbundle": str(self._certificate),
@@ -87,8 +74,8 @@ def _encode(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(server: TokenServer) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
             # skopeo asks for several in one word.
@@ -107,8 +94,5 @@ def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
-
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name that http.server has
-            """Scopes are kept by the server; standard error belongs to pytest."""
 
     return Handler
