@@ -287,7 +287,16 @@ def test_bases_that_differ_in_their_config_only_are_not_confused(
 ) -> None:
     busybox = _busybox()
     tar = write_tar(
-        tmp_path / "base.tar", [directory("bin"), file("bin/sh", busybox, mode=0o755), directory("tmp", mode=0o1777)]
+        tmp_path / "base.tar",
+        [
+            directory("bin"),
+            file("bin/sh", busybox, mode=0o755),
+            directory("tmp", mode=0o1777),
+            directory("etc"),
+            # Docker asks for both where the user is a number.
+            file("etc/passwd", "root:x:0:0::/:/bin/sh\n"),
+            file("etc/group", "root:x:0:\n"),
+        ],
     )
     found = []
     for name, config in (("first", first), ("second", second), ("again", first)):
