@@ -39,8 +39,8 @@ class Narrator:
             self.log.info("     Using the layer of an earlier build")
 
     def line(self, line: str) -> None:
-        """Tell what a command writes."""
-        self.log.info(self.wording.clean(line))
+        """Tell what a command writes; of a line that it wrote over, as progress bars do, the last state."""
+        self.log.info(self.wording.clean(line.rstrip("\r").rpartition("\r")[2]))
 
     def syntax_error(self, line: int, problem: str) -> CnbError:
         """Return the error of a recipe that whoever executes it cannot read, in a `line` of the Dockerfile."""
