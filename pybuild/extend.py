@@ -32,6 +32,7 @@ from pybuild.heredocs import with_heredocs
 from pybuild.host import HostSettings
 from pybuild.log import Log
 from pybuild.run_settings import RunSettings, make_run_settings
+from pybuild.working_directories import with_working_directories
 
 
 class Engine(str, Enum):
@@ -87,6 +88,8 @@ def extend_image(request: ExtendRequest, log: Log) -> Extended:
     """
     request.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     recipe, images = with_heredocs(request.recipe, request.images, request.directory / "heredocs")
+    if request.engine is Engine.SANDBOX:
+        recipe, images = with_working_directories(recipe, images, request.directory / "nothing")
     known = {layer.diff_id: layer for _, image in images for layer in image.layers}
     path = request.directory / f"last-{request.engine.value}.json"
     last = _read_last(path, request.blobs_dir, known)

@@ -55,14 +55,14 @@ def generate(context: GenerateContext) -> None:
         # The second time it has been said.
         _warn(context, settings, dockerfile)
     evaluation, lowered = _evaluate(context, settings, dockerfile, facts)
-    declared = set(_declared(dockerfile)) | _PREDEFINED | platform_args(context.target).keys()
     recipe = Recipe(
         dockerfile=settings.file,
         ignore_file=_find_ignore_file(context.app_dir, settings.file),
         instructions=lowered.instructions,
         images=evaluation.images,
         files=lowered.files,
-        build_args={name: value for name, value in settings.build_args.items() if name in declared},
+        # Those that the file does not declare may be declared by a trigger (`ONBUILD ARG`) of its base.
+        build_args=settings.build_args,
         target=evaluation.stages[-1].name,
         secret_args=_find_secrets(settings, dockerfile),
         awaits_images=lowered.awaits_images and context.images_path is None,
@@ -101,7 +101,9 @@ def _warn(context: GenerateContext, settings: Settings, dockerfile: Dockerfile) 
     declared = set(_declared(dockerfile)) | _PREDEFINED | platform_args(context.target).keys()
     for name in settings.build_args:
         if name not in declared:
-            context.warning(f"{settings.file}: the build argument `{name}` has no effect: no `ARG {name}` declares it")
+            context.warning(
+                f"{settings.file}: the build argument `{name}` has no effect: no `ARG {name}` declares it, unless the base does"
+            )
 
 
 def _evaluate(

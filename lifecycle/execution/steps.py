@@ -78,7 +78,9 @@ class Wording:
         return sorted(self.names.items(), key=lambda pair: len(pair[0]), reverse=True)
 
     def line(self, instruction: RecipeInstruction) -> str:
-        """Return an instruction in one line."""
+        """Return an instruction in one line; one that stands for another, as that other."""
+        if instruction.shown is not None and instruction.keyword == "COPY" and instruction.shown.startswith("WORKDIR"):
+            return self.clean(" ".join(instruction.shown.split()))
         lines = (line.rstrip().removesuffix(self.escape) for line in instruction.text.split("\n"))
         return self.clean(" ".join(" ".join(lines).split()))
 
