@@ -14,7 +14,7 @@ from tests.integration.image_check import validate_image
 from tests.integration.image_tree import ImageContents, contents_of_layout
 
 # Configuration, a tool that is missing, a buildpack, the execution of the Dockerfile: who refuses it is for other tests.
-_REFUSALS = tuple(range(2, 70))
+_REFUSALS = tuple(range(2, 110))
 
 
 def full_policy(directory: Path) -> Path:

@@ -582,11 +582,23 @@ RUN umask >/umask && cat >/stdin
         dockerfile=r"""FROM small:1
 ENV OWN=1
 WORKDIR /work
-RUN env | grep -v -e ^HOSTNAME= | sort >/env; test -c /dev/null && test -w /dev/null && test -d /proc/self && test -r /dev/urandom
+RUN env | grep -v -e ^HOSTNAME= -e =/dev/pybuild/ -e ^pybuild_base_ | sort >/env
+RUN test -c /dev/null && test -w /dev/null && test -d /proc/self && test -r /dev/urandom
 RUN echo x >/dev/null; ls -d /dev/shm /dev/pts /dev/fd /dev/stdout >/devices; readlink /dev/fd >>/devices
 USER app
-RUN env | grep -v -e ^HOSTNAME= | sort >/tmp/env-app
+RUN env | grep -v -e ^HOSTNAME= -e =/dev/pybuild/ -e ^pybuild_base_ | sort >/tmp/env-app
 """,
+    ),
+    Case(
+        name="mounts_over_what_is_there",
+        dockerfile=r"""FROM small:1
+RUN --mount=type=tmpfs,target=/var/tmp touch /var/tmp/gone
+RUN --mount=type=cache,target=/home/app touch /home/app/gone
+RUN --mount=type=bind,target=/opt/base test -f /opt/base/one.txt
+RUN --mount=type=bind,source=one.txt,target=/etc/group cat /etc/group >/out
+RUN ls -d /var/tmp /home/app/* /opt/base/* /etc/group >>/out
+""",
+        files=_TEXTS,
     ),
     Case(
         name="mounts_of_run",

@@ -57,7 +57,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
     Deviation(
         case="arg_of_the_name_of_an_env",
-        tools=_ALL_BUILDAH,
+        tools=_EXECUTED_BY_BUILDAH,
         places=("/out",),
         reason="buildah: ENV wins, as the documentation has it; BuildKit: the later one wins",
     ),
@@ -73,6 +73,12 @@ DEVIATIONS: tuple[Deviation, ...] = (
         tools=_ALL_BUILDAH,
         places=("/dir*", "Env"),
         reason="buildah knows the escape directive for the ends of lines only",
+    ),
+    Deviation(
+        case="copy_modes_and_links",
+        tools=(PYBUILD, PYBUILD_WITH_DOCKER),
+        places=("/all/*", "/tree/*", "/followed-directory/*"),
+        reason="pybuild copies a repository with the modes that git keeps, so that it is the same whoever cloned it; hard links part",
     ),
     Deviation(
         case="copy_onto_a_link",
@@ -116,10 +122,15 @@ DEVIATIONS: tuple[Deviation, ...] = (
         reason="older buildah, as the classic docker build, drops what commands change in volumes; both make the directories",
     ),
     Deviation(
+        case="mounts_over_what_is_there",
+        tools=_ALL_BUILDAH,
+        reason="buildah 1.28 removes whatever is where a mount was, the files of the base as well",
+    ),
+    Deviation(
         case="mounts_of_run",
         tools=(BUILDAH, NEWER_BUILDAH, OLDER_BUILDKIT, PYBUILD, PYBUILD_WITH_DOCKER),
-        places=("/mnt", "/cache", "/ctx", "/scratch"),
-        reason="older tools leave directories that were made to mount on",
+        places=("/mnt", "/mnt/staged", "/cache", "/ctx", "/scratch"),
+        reason="older tools leave what was made to mount on, empty",
     ),
     Deviation(
         case="workdir",
