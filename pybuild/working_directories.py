@@ -41,7 +41,7 @@ def with_working_directories(recipe: Recipe, images: Images, directory: Path) ->
         for one in ((instruction, _copy_nothing(instruction, local)) if number in forgotten else (instruction,))
     )
     first = recipe.instructions[min(forgotten)].line
-    entry = RecipeImage(name=local, written="nothing", line=first, local=local)
+    entry = RecipeImage(name=local, written="an empty directory", line=first, local=local)
     return replace(recipe, instructions=instructions, images=(*recipe.images, entry)), (*images, (entry, image))
 
 

@@ -36,8 +36,12 @@ __all__ = ["bases"]
 
 pytestmark = pytest.mark.engine
 
-by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-refused_by_name = pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+WITH_DOCKER = [case for case in CASES if not case.is_of_words]
+
+
+def by_name(cases: Sequence[Case]) -> pytest.MarkDecorator:
+    """A test for each case."""
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
 
 
 @dataclass(slots=True)
@@ -76,6 +80,8 @@ class Tools:
 
 
 def _is_wanted(tool: str, case: Case) -> bool:
+    if tool == PYBUILD_WITH_DOCKER:
+        return case in WITH_DOCKER
     # What only the newer one knows are heredocs.
     return tool != NEWER_BUILDAH or case.older is not None
 
@@ -131,7 +137,7 @@ def tools(
     remove_tree(cache_home)
 
 
-@by_name
+@by_name(CASES)
 def test_the_other_tools_agree_but_for_what_is_listed(case: Case, tools: Tools) -> None:
     for tool, image in tools.images(case).items():
         if isinstance(image, Refused) and may_refuse(tool, case.name):
@@ -140,17 +146,17 @@ def test_the_other_tools_agree_but_for_what_is_listed(case: Case, tools: Tools) 
             tools.expect_the_measure(case, tool)
 
 
-@by_name
+@by_name(CASES)
 def test_pybuild_makes_the_same_image(case: Case, tools: Tools) -> None:
     tools.expect_the_measure(case, PYBUILD)
 
 
-@by_name
+@by_name(WITH_DOCKER)
 def test_pybuild_makes_the_same_image_with_docker(case: Case, tools: Tools) -> None:
     tools.expect_the_measure(case, PYBUILD_WITH_DOCKER)
 
 
-@refused_by_name
+@by_name(REFUSED)
 def test_what_one_tool_refuses_all_refuse(case: Case, tools: Tools) -> None:
     for tool, image in tools.images(case).items():
         assert isinstance(image, Refused), tool
