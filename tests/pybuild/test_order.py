@@ -13,8 +13,7 @@ from pybuild.errors import SettingsError
 from pybuild.order import choose_order
 
 BUILDPACKS = tuple(
-    read_descriptor(Path(__file__).parents[2] / "buildpacks" / name)
-    for name in ("conda", "python", "pip", "poetry")
+    read_descriptor(Path(__file__).parents[2] / "buildpacks" / name) for name in ("conda", "python", "pip", "poetry")
 )
 MEMBERS = {one.id.removeprefix("pybuild/"): GroupMember(id=one.id, version=one.version) for one in BUILDPACKS}
 BUILDER = Order(
