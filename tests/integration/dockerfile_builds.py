@@ -43,8 +43,9 @@ class PybuildTool:
             words = [word for name, value in request.build_args.items() for word in ("--build-arg", f"{name}={value}")]
             words += ["--env", f"BP_DOCKERFILE={request.dockerfile}"] if request.dockerfile != "Dockerfile" else []
             words += ["--env", f"BP_DOCKERFILE_TARGET={request.target}"] if request.target else []
-            output = ("--output", f"oci:{layout}")
-            finished = self.pybuild("build", request.context, *self.options, *words, *output, timeout_s=600)
+            # Whether the other buildpacks leave it alone is for other tests.
+            words += ["--buildpack", "pybuild/dockerfile", "--output", f"oci:{layout}"]
+            finished = self.pybuild("build", request.context, *self.options, *words, timeout_s=600)
             if finished.status != 0:
                 return Refused(said=expect_error(finished, _REFUSALS))
             validate_image(layout)
