@@ -405,7 +405,8 @@ def test_thousands_of_instructions_take_no_time() -> None:
     lines = ["FROM base:1", *(f"ENV A{number}=${{A{number - 1}%x}} B=$A{number - 1}" for number in range(1, 5_000))]
     started = time.process_time()
     run("\n".join(lines))
-    assert time.process_time() - started < 5
+    # On any machine; what is not linear takes minutes.
+    assert time.process_time() - started < 15
 
 
 WORDS = st.text(alphabet="ab$@{}:-%#/\\\"'` <>[]=.\n\té", max_size=30)
