@@ -17,13 +17,13 @@ from tests.integration.image_tree import ImageContents, contents_of_layout
 _REFUSALS = tuple(range(2, 110))
 
 
-def full_policy(directory: Path) -> Path:
-    """A builder.toml like the default one, but that Dockerfiles may have every instruction."""
+def full_policy(directory: Path, checkout: Path = CHECKOUT) -> Path:
+    """A builder.toml like the default one, with the buildpacks in `checkout`, but that Dockerfiles may have every instruction."""
     text = default_definition_path().read_text()
     restricted = 'policy = "restricted"'
     assert text.count(restricted) == 1
     path = directory / "builder.toml"
-    path.write_text(text.replace(restricted, 'policy = "full"').replace('uri = "', f'uri = "{CHECKOUT}/'))
+    path.write_text(text.replace(restricted, 'policy = "full"').replace('uri = "', f'uri = "{checkout}/'))
     return path
 
 
