@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -194,9 +195,15 @@ def test_heredocs_are_no_part_of_the_context(runs: DockerfileRuns) -> None:
     assert {name for name in file_names(runs.image) if name.startswith("all/")} == {"all/Dockerfile"}
 
 
+# No other run of the tests sleeps that long.
+_SECONDS = 100_000 + os.getpid()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_build_leaves_nothing_that_runs(runs: DockerfileRuns, number: signal.Signals) -> None:
-    running = runs.start("FROM small:1\nRUN echo ASLEEP | tr A-Z a-z; (setsid sleep 4711 &) ; sleep 4711\n")
+    running = runs.start(
+        f"FROM small:1\nRUN echo ASLEEP | tr A-Z a-z; (setsid sleep {_SECONDS} &) ; sleep {_SECONDS}\n"
+    )
     running.wait_for("asleep")
     running.send(number)
     finished = running.finish(60)
@@ -207,7 +214,7 @@ def test_an_interrupted_build_leaves_nothing_that_runs(runs: DockerfileRuns, num
 
 def test_a_build_that_takes_too_long_is_ended(runs: DockerfileRuns) -> None:
     # Long enough for the steps before, on a machine with other work.
-    finished = runs.run("FROM small:1\nRUN echo ASLEEP; trap '' TERM; sleep 4711\n", "--timeout", "25")
+    finished = runs.run(f"FROM small:1\nRUN echo ASLEEP; trap '' TERM; sleep {_SECONDS}\n", "--timeout", "25")
     expect_error(finished, 53, "extend")
     _expect_nothing(runs)
     runs.build("FROM small:1\nRUN echo x > /x\n")
@@ -217,7 +224,9 @@ def _expect_nothing(runs: DockerfileRuns) -> None:
     """No process and no mount is left; a Docker engine needs a moment for its own."""
     expect_no_processes(runs.directory)
     deadline = time.monotonic() + 30
-    while left := [path for path in Path("/proc").glob("[0-9]*/cmdline") if b"sleep\0004711" in _read(path)]:
+    while left := [
+        path for path in Path("/proc").glob("[0-9]*/cmdline") if f"sleep\0{_SECONDS}".encode() in _read(path)
+    ]:
         assert time.monotonic() < deadline, left
         time.sleep(0.2)
     assert str(runs.directory) not in Path("/proc/self/mounts").read_text()
