@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from buildpacks.conda.origin import Origin
-from buildpacks.installer.problems import list_problems, summarise_problems
-from lifecycle.cnb.kit import BuildpackError
+from buildpacks.installer.problems import InvalidFiles
 
 # What kind of mistake a problem is, for reports and tests; the message says it to people.
 ProblemKind = Literal[
@@ -73,27 +72,18 @@ class Problem:
 
 
 @dataclass(eq=False, kw_only=True)
-class InvalidEnvironmentFile(BuildpackError):
-    """An environment file cannot be used as it is. `problems` is not empty, in the order of the lines."""
-
+class _OfEnvironmentFile(InvalidFiles[Problem]):
     name: str
     """The file, relative to the app directory."""
-    problems: tuple[Problem, ...]
 
     @property
-    def summary(self) -> str:
-        """The problem, or how many there are."""
-        return summarise_problems(self.problems, (self.name,))
+    def files(self) -> tuple[str, ...]:
+        """The only file."""
+        return (self.name,)
 
-    @property
-    def facts(self) -> tuple[tuple[str, str], ...]:
-        """Every problem by its place, with what to do."""
-        return list_problems(self.problems, (self.name,))
 
-    @property
-    def hint(self) -> str | None:
-        """What to do about the only problem."""
-        return self.problems[0].change if len(self.problems) == 1 else None
+class InvalidEnvironmentFile(_OfEnvironmentFile):
+    """An environment file cannot be used as it is."""
 
 
 # https://anaconda.com/docs/tools/working-with-conda/reference/default-channels
@@ -104,13 +94,9 @@ _WHY_NO_DEFAULTS = (
 
 
 @dataclass(eq=False, kw_only=True)
-class ChannelPolicyViolation(BuildpackError):
-    """An environment file asks for channels or packages that no image is built with. `problems` is not empty."""
+class ChannelPolicyViolation(_OfEnvironmentFile):
+    """An environment file asks for channels or packages that no image is built with."""
 
-    name: str
-    """The file, relative to the app directory."""
-    problems: tuple[Problem, ...]
-    """In the order of the lines."""
     patch: str | None
     """The file corrected, as a unified diff; `None` where there is nothing that can be corrected without a decision."""
     beside: tuple[str, ...]
@@ -119,17 +105,12 @@ class ChannelPolicyViolation(BuildpackError):
     """Whether the patch puts all of it right."""
 
     @property
-    def summary(self) -> str:
-        """The problem, or how many there are."""
-        return summarise_problems(self.problems, (self.name,))
-
-    @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Every problem by its place, with what to do, and the reason for the rule."""
         only = (("change", self.problems[0].change),) if len(self.problems) == 1 else ()
         beside = tuple(("patch", change) for change in self.beside)
         why = (("why", _WHY_NO_DEFAULTS),) if self._kinds & {"defaults", "nodefaults"} else ()
-        return (*only, *list_problems(self.problems, (self.name,)), *beside, *why)
+        return (*only, *super().facts, *beside, *why)
 
     @property
     def document(self) -> str | None:

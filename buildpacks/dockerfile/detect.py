@@ -16,7 +16,7 @@ def detect(context: DetectContext) -> BuildPlan:
     try:
         location = find_dockerfile(context.app_dir, name)
     except InvalidDockerfile as err:
-        context.say(f"found `{err.name}`, which cannot be used as it is: {err.summary}")
+        context.say(f"found `{err.files[0]}`, which cannot be used as it is: {err.summary}")
         return BuildPlan()
     if location is None:
         raise NotDetected(explain_absence(context.app_dir, name))

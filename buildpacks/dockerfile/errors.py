@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from buildpacks.installer.errors import Origin
-from buildpacks.installer.problems import list_problems, summarise_problems
-from lifecycle.cnb.kit import BuildpackError
+from buildpacks.installer.problems import InvalidFiles
 
 # What kind of mistake a problem is, for reports and tests; the message says it to people.
 ProblemKind = Literal[
@@ -54,28 +53,8 @@ class Problem:
     """What to do, in one line."""
 
 
-@dataclass(eq=False, kw_only=True)
-class InvalidDockerfile(BuildpackError):
-    """A Dockerfile cannot be used as it is. `problems` is not empty, in the order of the lines."""
-
-    name: str
-    """The file, relative to the app directory."""
-    problems: tuple[Problem, ...]
-
-    @property
-    def summary(self) -> str:
-        """The problem, or how many there are."""
-        return summarise_problems(self.problems, (self.name,))
-
-    @property
-    def facts(self) -> tuple[tuple[str, str], ...]:
-        """Every problem by its place, with what to do."""
-        return list_problems(self.problems, (self.name,))
-
-    @property
-    def hint(self) -> str | None:
-        """What to do about the only problem."""
-        return self.problems[0].change if len(self.problems) == 1 else None
+class InvalidDockerfile(InvalidFiles[Problem]):
+    """A Dockerfile, or what belongs to it, cannot be used as it is."""
 
 
 def in_order(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:

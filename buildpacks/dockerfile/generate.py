@@ -84,12 +84,12 @@ def _read(context: GenerateContext, settings: Settings) -> Dockerfile:
             message=explain_absence(context.app_dir, name),
             change=f"commit it, or name another with `{FILE_VARIABLE}`",
         )
-        raise InvalidDockerfile(name=settings.file, problems=(problem,))
+        raise InvalidDockerfile(problems=(problem,))
     dockerfile, problems = parse_dockerfile(read_dockerfile(location), path=settings.file)
     if problems:
         # What the policy says of it is told too; what its variables stand for cannot be known.
         problems += check_policy(dockerfile, settings.policy)
-        raise InvalidDockerfile(name=settings.file, problems=in_order(problems))
+        raise InvalidDockerfile(problems=in_order(problems))
     return dockerfile
 
 
@@ -130,7 +130,7 @@ def _evaluate(
     if is_extension:
         problems += check_extension(evaluation, lowered, path=settings.file)
     if problems:
-        raise InvalidDockerfile(name=settings.file, problems=in_order(tuple(dict.fromkeys(problems))))
+        raise InvalidDockerfile(problems=in_order(tuple(dict.fromkeys(problems))))
     return evaluation, lowered
 
 
@@ -171,5 +171,5 @@ def _find_ignore_file(app_dir: Path, dockerfile: str) -> str | None:
             message="is no regular file of the repository",
             change="commit the file itself, or remove it",
         )
-        raise InvalidDockerfile(name=name, problems=(problem,))
+        raise InvalidDockerfile(problems=(problem,))
     return None

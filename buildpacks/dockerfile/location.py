@@ -80,7 +80,7 @@ def _check(app_dir: Path, path: Path, name: str) -> Path:
 
 def _invalid(name: str, message: str) -> InvalidDockerfile:
     problem = Problem(origin=Origin(file=name), kind="file", message=message, change="commit the file itself")
-    return InvalidDockerfile(name=name, problems=(problem,))
+    return InvalidDockerfile(problems=(problem,))
 
 
 def _similar_file(app_dir: Path) -> str | None:

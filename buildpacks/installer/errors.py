@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from buildpacks.installer.problems import list_problems, summarise_problems
+from buildpacks.installer.problems import InvalidFiles
 from lifecycle.cnb.kit import BuildpackError
 
 # What kind of mistake a problem is, for reports and tests; the message says it to people.
@@ -64,30 +64,8 @@ class Problem:
     """What to do, in one line."""
 
 
-@dataclass(eq=False, kw_only=True)
-class InvalidRequirements(BuildpackError):
-    """Requirement files cannot be used as they are. `problems` is not empty, in the order of the files and their lines."""
-
-    problems: tuple[Problem, ...]
-
-    @property
-    def summary(self) -> str:
-        """The problem, or how many there are in which files."""
-        return summarise_problems(self.problems, self._files)
-
-    @property
-    def facts(self) -> tuple[tuple[str, str], ...]:
-        """Every problem by its place, with what to do."""
-        return list_problems(self.problems, self._files)
-
-    @property
-    def _files(self) -> tuple[str, ...]:
-        return tuple(problem.origin.file for problem in self.problems)
-
-    @property
-    def hint(self) -> str | None:
-        """What to do about the only problem."""
-        return self.problems[0].change if len(self.problems) == 1 else None
+class InvalidRequirements(InvalidFiles[Problem]):
+    """Requirement files cannot be used as they are."""
 
 
 @dataclass(eq=False, kw_only=True)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildpacks.poetry.errors import PYPROJECT, InvalidProject, Origin, Problem, ProblemKind
+from buildpacks.installer.errors import Origin
+from buildpacks.poetry.errors import PYPROJECT, InvalidProject, Problem, ProblemKind
 from buildpacks.poetry.lines import KeyPath, find_lines
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.toml import Table, parse_toml, read_regular_file
@@ -33,7 +34,7 @@ class Document:
         """Return where the key at `path` stands, or the nearest table above it that stands anywhere."""
         while path and path not in self.lines:
             path = path[:-1]
-        return Origin(line=self.lines.get(path))
+        return Origin(file=PYPROJECT, line=self.lines.get(path))
 
     @property
     def has_poetry(self) -> bool:
@@ -105,5 +106,5 @@ def _table(values: Mapping[str, object], key: str) -> Mapping[str, object]:
 
 
 def _invalid(kind: ProblemKind, message: str, *, change: str, line: int | None = None) -> InvalidProject:
-    problem = Problem(origin=Origin(line=line), kind=kind, message=message, change=change)
+    problem = Problem(origin=Origin(file=PYPROJECT, line=line), kind=kind, message=message, change=change)
     return InvalidProject(problems=(problem,))

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from buildpacks.installer.problems import list_problems, summarise_problems
-from lifecycle.cnb.kit import BuildpackError
+from buildpacks.installer.errors import Origin
+from buildpacks.installer.problems import InvalidFiles
 
 PYPROJECT = "pyproject.toml"
 
@@ -49,17 +49,6 @@ _REMEDIES: Mapping[ProblemKind, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """A line of a file. `file` is relative to the app directory."""
-
-    file: str = PYPROJECT
-    line: int | None = None
-
-    def __str__(self) -> str:
-        return self.file if self.line is None else f"{self.file}:{self.line}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """Something to change in pyproject.toml."""
 
@@ -71,21 +60,8 @@ class Problem:
     """What to do, in one line."""
 
 
-@dataclass(eq=False, kw_only=True)
-class InvalidProject(BuildpackError):
-    """A pyproject.toml cannot be used as it is. `problems` is not empty, in the order of the lines."""
-
-    problems: tuple[Problem, ...]
-
-    @property
-    def summary(self) -> str:
-        """The problem, or how many there are."""
-        return summarise_problems(self.problems, (self.problems[0].origin.file,))
-
-    @property
-    def facts(self) -> tuple[tuple[str, str], ...]:
-        """Every problem by its place, with what to do."""
-        return list_problems(self.problems, (self.problems[0].origin.file,))
+class InvalidProject(InvalidFiles[Problem]):
+    """A pyproject.toml, or what belongs to it, cannot be used as it is."""
 
     @property
     def hint(self) -> str | None:

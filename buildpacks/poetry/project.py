@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from buildpacks.poetry.errors import Origin
+from buildpacks.installer.errors import Origin
 
 LOCK = "poetry.lock"
 # Poetry's name for `[tool.poetry.dependencies]`.

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args
 
+from buildpacks.installer.errors import Origin
 from buildpacks.poetry.compatibility import find_newer, list_passed_over
 from buildpacks.poetry.constraint import ANY_PYTHON, UnreadableConstraint, python_alternatives
 from buildpacks.poetry.document import Document, read_document
-from buildpacks.poetry.errors import InvalidProject, Origin, Problem
+from buildpacks.poetry.errors import InvalidProject, Problem
 from buildpacks.poetry.lines import KeyPath
 from buildpacks.poetry.package import find_missing_parts, readmes
 from buildpacks.poetry.paths import find_unusable_paths

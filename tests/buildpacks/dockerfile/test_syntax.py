@@ -108,14 +108,14 @@ def test_every_mistake_of_a_file_is_found_at_once() -> None:
         (7, "arguments", "COPY"),
         (8, "unknown-instruction", "FOO"),
     ]
-    assert render_error(InvalidDockerfile(name="Dockerfile", problems=problems)).splitlines()[:2] == [
+    assert render_error(InvalidDockerfile(problems=problems)).splitlines()[:2] == [
         "error: 7 problems in `Dockerfile`",
         "  Dockerfile:1:  `# escape=x` is neither a backslash nor a backtick: write `# escape=\\` or `# escape=``, or remove the line",
     ]
 
 
 def test_a_single_mistake_is_the_summary() -> None:
-    error = InvalidDockerfile(name="Dockerfile", problems=problems_of("FROM base:1\nCOPY x\n"))
+    error = InvalidDockerfile(problems=problems_of("FROM base:1\nCOPY x\n"))
     assert render_error(error) == (
         "error: Dockerfile:2: `COPY` needs a source and a destination\nhint: write it as `COPY source… destination`"
     )
