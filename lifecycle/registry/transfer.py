@@ -34,6 +34,7 @@ class Transfer:
         self._blobs = blobs
         self._image = image
         self._on_progress = on_progress
+        self._lacks_room = False
 
     def run(self, layers: list[Descriptor]) -> None:
         """Bring `layers`, each once, into the store. Raises what `pull` raises."""
@@ -65,7 +66,13 @@ class Transfer:
                     partial.restart()
                     self._fill(layer, partial)
             except OSError:
+                # What the others have begun would only take the room that is missing.
+                self._lacks_room = True
                 partial.discard()
+                raise
+            except BaseException:
+                if self._lacks_room:
+                    partial.discard()
                 raise
             if (partial.digest, partial.size) != (layer.digest, layer.size):
                 found = str(partial.digest) if partial.size == layer.size else None
