@@ -31,7 +31,7 @@ def main() -> None:
 def _run() -> int:
     # What follows loads most of the program: an interruption while it does is one as well.
     try:
-        from pybuild.cli import cli
+        from pybuild.commands import cli
 
         cli.main(prog_name="pybuild", standalone_mode=False)
     except click.ClickException as err:
