@@ -1,4 +1,4 @@
-"""From restore to export: the layers of buildpacks, on a run image."""
+"""The end of a build: layers of buildpacks on a run image, or the image that a Dockerfile made alone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pybuild.clock import Clock
 from pybuild.environment import LAYERS, BuildEnvironment
 from pybuild.last_image import keep_last_image, last_image_blobs
 from pybuild.log import Log
+from pybuild.run_image import MadeImage
 from pybuild.shared_layers import SharedLayers
 from pybuild.source import Source
 from pybuild.store import Application
@@ -79,6 +80,14 @@ def assemble(
             shared.forget_unused()
             yield Assembled(exported=exported, locks=locks)
         cache.save(layers_dir=environment.layers_dir, group=ground.group, image=exported.metadata, log=log)
+
+
+@contextlib.contextmanager
+def assemble_whole(made: MadeImage, application: Application, clock: Clock) -> Iterator[Assembled]:
+    """Yield the image that a Dockerfile made, as it is, still in the phase `export`."""
+    with clock.phase("export"):
+        keep_last_image(application, made.image)
+        yield Assembled(exported=made.as_exported())
 
 
 @contextlib.contextmanager

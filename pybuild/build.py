@@ -18,7 +18,7 @@ from lifecycle.cnb.metadata import write_project_metadata
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output, check_outputs, write_outputs
 from lifecycle.oci.image import Image
-from pybuild.assembly import Assembled, Ground, assemble
+from pybuild.assembly import Ground, assemble, assemble_whole
 from pybuild.builder import Builder, ensure_builder, read_definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
 from pybuild.check import CheckRequest, Profile, require_profile
@@ -29,7 +29,7 @@ from pybuild.host import read_host_settings
 from pybuild.last_image import last_image_location, read_last_image
 from pybuild.log import Log
 from pybuild.report import BuildReport, choosing
-from pybuild.run_image import ImageSettings, Kitchen, builder_run_image
+from pybuild.run_image import ImageSettings, Kitchen, MadeImage, builder_run_image
 from pybuild.source import Source, fetch_source, source_identity
 from pybuild.store import Application, open_application
 
@@ -75,19 +75,16 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
         made = None
         if environment.makes_image(group):
             _warn_of_policy(request, builder, log)
-            kitchen = Kitchen(
+            made = Kitchen(
                 environment=environment,
                 application=application,
                 store=store,
                 settings=request.images,
                 user_env=request.env,
                 host_env=host_env,
-            )
-            made = kitchen.make(group, previous, clock)
+            ).make(group, previous, clock)
         if made is not None and made.recipe.whole_image:
-            with clock.phase("export"):
-                assembled = Assembled(exported=made.keep_whole(application))
-                outputs = _deliver(assembled.exported.image, request, builder, application, store, clock)
+            assembly = assemble_whole(made, application, clock)
         else:
             if made is not None:
                 analyzed = _analyze(environment, previous, made.as_run_image(), log)
@@ -99,10 +96,13 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
                 analyzed=analyzed,
                 previous=previous,
             )
-            with assemble(ground, environment, application, clock) as assembled:
-                if made is not None and len(group.elements) == 1:
-                    _require(_OWN_PYTHON, assembled.exported.image, application, store, clock)
-                outputs = _deliver(assembled.exported.image, request, builder, application, store, clock)
+            assembly = assemble(ground, environment, application, clock)
+        with assembly as assembled:
+            image = assembled.exported.image
+            for profile in _required_profiles(builder, group, made):
+                check = CheckRequest(image=image, profile=profile, deadline=clock.deadline)
+                require_profile(check, last_image_location(application), store, log)
+            outputs = write_outputs(image, request.outputs)
     return BuildReport(
         source=source,
         builder=builder.key,
@@ -111,7 +111,7 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
         bases=() if made is None else made.bases,
         phases=tuple(clock.times),
         locks=assembled.locks,
-        outputs=outputs,
+        outputs=outputs or (f"{last_image_location(application)}@{image.digest}",),
     )
 
 
@@ -223,15 +223,8 @@ def _warn_of_policy(request: BuildRequest, builder: Builder, log: Log) -> None:
         log.warning(f"`{POLICY_VARIABLE}` is for the operator to set: the policy of this builder is `{policy}`")
 
 
-def _deliver(
-    image: Image, request: BuildRequest, builder: Builder, application: Application, store: Path, clock: Clock
-) -> tuple[str, ...]:
-    """Where the image is, after it was found to be what the builder requires and put there."""
-    if builder.required_profile is not None:
-        _require(builder.required_profile, image, application, store, clock)
-    return write_outputs(image, request.outputs) or (f"{last_image_location(application)}@{image.digest}",)
-
-
-def _require(profile: Profile, image: Image, application: Application, store: Path, clock: Clock) -> None:
-    check = CheckRequest(image=image, profile=profile, deadline=clock.deadline)
-    require_profile(check, last_image_location(application), store, clock.log)
+def _required_profiles(builder: Builder, group: Group, made: MadeImage | None) -> tuple[Profile, ...]:
+    brings_python = made is not None and not made.recipe.whole_image and len(group.elements) == 1
+    return tuple(
+        profile for profile in (_OWN_PYTHON if brings_python else None, builder.required_profile) if profile is not None
+    )

@@ -23,7 +23,7 @@ from pybuild.environment import BuildEnvironment
 from pybuild.errors import SettingsError
 from pybuild.extend import Engine, ExtendRequest, extend_image
 from pybuild.image_store import ImageStore, open_client
-from pybuild.last_image import keep_last_image, last_image_blobs
+from pybuild.last_image import last_image_blobs
 from pybuild.log import Log
 from pybuild.store import Application
 
@@ -53,23 +53,14 @@ class MadeImage:
 
     def as_run_image(self) -> RunImage:
         """Return what the analyze phase has to know of it. It has no name that another image could be found by."""
-        config = self.image.config
         distribution = {
             DISTRO_NAME_LABEL: self.facts.distro_name or "",
             DISTRO_VERSION_LABEL: self.facts.distro_version or "",
         }
-        return RunImage(
-            name="",
-            reference=str(self.image.digest),
-            os=config.os,
-            architecture=config.architecture,
-            variant=config.variant,
-            labels={**config.labels, **distribution},
-        )
+        return _describe(self.image, name="", labels={**self.image.config.labels, **distribution})
 
-    def keep_whole(self, application: Application) -> ExportedImage:
-        """Let it be the image of the application, as it is."""
-        keep_last_image(application, self.image)
+    def as_exported(self) -> ExportedImage:
+        """Return the whole image of the application, which it is as it stands."""
         origins = [entry.created_by for entry in self.image.config.history if not entry.empty_layer]
         layers = tuple(
             ExportedLayer(
@@ -88,14 +79,17 @@ class MadeImage:
 
 def builder_run_image(builder: Builder) -> RunImage:
     """What the analyze phase has to know of the builder's own."""
-    config = builder.run_image.config
+    return _describe(builder.run_image, name=builder.run_image_name, labels=builder.run_image.config.labels)
+
+
+def _describe(image: Image, *, name: str, labels: Mapping[str, str]) -> RunImage:
     return RunImage(
-        name=builder.run_image_name,
-        reference=str(builder.run_image.digest),
-        os=config.os,
-        architecture=config.architecture,
-        variant=config.variant,
-        labels=config.labels,
+        name=name,
+        reference=str(image.digest),
+        os=image.config.os,
+        architecture=image.config.architecture,
+        variant=image.config.variant,
+        labels=labels,
     )
 
 
