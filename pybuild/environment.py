@@ -15,7 +15,6 @@ from typing import Literal
 from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.identifier import BuildpackId
-from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.order import write_order
 from lifecycle.cnb.recipe import ImageFacts, Recipe, read_recipe, write_image_facts
 from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, parse_key_line
@@ -29,9 +28,9 @@ from pybuild.errors import MachineError, PhaseFailed
 from pybuild.host import CA_BUNDLE_IN_BUILD, HostSettings
 from pybuild.log import Log
 from pybuild.order import choose_order
+from pybuild.phases import API_VARIABLE, ERROR_VARIABLE, PLATFORM_API, read_failure
 from pybuild.shared_layers import SHARED_LAYERS_IN_BUILD
 
-PLATFORM_API = "0.15"
 APP, LAYERS, PLATFORM = PurePosixPath("/workspace"), PurePosixPath("/layers"), PurePosixPath("/platform")
 # Result files of the phases that are pybuild's own; they lie beside the contract's in the layers directory.
 DETECTION_NAME, ERROR_NAME = "pybuild-detection.json", "pybuild-error.json"
@@ -195,25 +194,8 @@ class BuildEnvironment:
             raise self._failure(phase, result, said=said)
 
     def _failure(self, phase: str, result: CommandResult, *, said: bool) -> PhaseFailed:
-        """The error that the phase left, or one that says how it ended without."""
         path = self.layers_dir / ERROR_NAME
-        if not path.exists():
-            summary = f"the phase `{phase}` ended with status {result.status} and did not say why"
-            output = result.output[-2000:].strip()
-            return PhaseFailed(
-                exit_code=MachineError.exit_code, summary=summary, facts=(("output", output),), said=False
-            )
-        document = parse_json(read_regular_file(path, follow_links=False).decode(), source=phase)
-        facts = tuple(
-            (table.string("label"), table.optional_string("value") or "") for table in document.tables("facts")
-        )
-        return PhaseFailed(
-            exit_code=document.optional_integer("exit-code") or result.status,
-            summary=document.string("summary"),
-            facts=facts,
-            hint=document.optional_string("hint"),
-            said=said,
-        )
+        return read_failure(path, result, phase=phase, exit_code=MachineError.exit_code, said=said)
 
     def _run(self, program: str, options: tuple[str, ...], on_line: Callable[[str], None]) -> CommandResult:
         argv = (f"/cnb/lifecycle/{program}", "-app", str(APP), "-layers", str(LAYERS), "-platform", str(PLATFORM))
@@ -235,9 +217,9 @@ class BuildEnvironment:
             **self.builder.env,
             **self.host.proxies,
             "HOME": str(_HOME),
-            "CNB_PLATFORM_API": PLATFORM_API,
+            API_VARIABLE: PLATFORM_API,
             "PYBUILD_DETECTION_PATH": str(LAYERS / DETECTION_NAME),
-            "PYBUILD_ERROR_PATH": str(LAYERS / ERROR_NAME),
+            ERROR_VARIABLE: str(LAYERS / ERROR_NAME),
         }
         return Sandbox(
             rootfs=self.builder.rootfs,

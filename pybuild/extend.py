@@ -72,8 +72,6 @@ class Extended:
 
     image: Image
     facts: RootfsFacts
-    is_new: bool
-    """Whether it is another image than the last one of the application."""
 
 
 def extend_image(request: ExtendRequest, log: Log) -> Extended:
@@ -114,10 +112,10 @@ def extend_image(request: ExtendRequest, log: Log) -> Extended:
     if executed.config is None:
         if last is None:
             raise ExtendError(message="the engine did not export the image that it built")
-        return Extended(image=last.remake(known), facts=last.facts, is_new=False)
+        return Extended(image=last.remake(known), facts=last.facts)
     made = _take(execution, executed, executed.config, known)
     made.write(path)
-    return Extended(image=made.remake(known), facts=made.facts, is_new=last is None or made.image != last.image)
+    return Extended(image=made.remake(known), facts=made.facts)
 
 
 def _take(execution: Execution, executed: Executed, config: bytes, known: Mapping[Digest, Layer]) -> _Last:

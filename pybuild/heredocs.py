@@ -8,16 +8,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.recipe import FILES_DIRECTORY, LOCAL_REGISTRY, Recipe, RecipeImage, RecipeInstruction
-from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.archive import ROOT, TarWriter
-from lifecycle.oci.blob import write_layer_blob
-from lifecycle.oci.config import ImageConfig
-from lifecycle.oci.image import Image, Layer, make_image
+from pybuild.files_image import Images, make_files_image
 
 _PREFIX = f"{FILES_DIRECTORY}/"
 _COPYING = ("COPY", "ADD")
-
-Images = tuple[tuple[RecipeImage, Image], ...]
 
 
 def with_heredocs(recipe: Recipe, images: Images, directory: Path) -> tuple[Recipe, Images]:
@@ -31,14 +26,7 @@ def with_heredocs(recipe: Recipe, images: Images, directory: Path) -> tuple[Reci
             archive.parents(path, ROOT)
             archive.file(path, content.encode("utf-8", "surrogateescape"), ROOT)
 
-    blob = write_layer_blob(directory, fill)
-    for other in directory.iterdir():
-        if other != blob.path:
-            other.unlink()
-    image = make_image(
-        ImageConfig(architecture=host_architecture(), os="linux"),
-        [Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)],
-    )
+    image = make_files_image(fill, directory)
     local = f"{LOCAL_REGISTRY}/heredocs:{image.id.hex[:16]}"
     lines = [one.line for one in recipe.instructions if _PREFIX in one.text]
     entry = RecipeImage(name=local, written="heredocs", line=min(lines, default=1), local=local)

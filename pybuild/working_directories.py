@@ -11,17 +11,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.recipe import LOCAL_REGISTRY, Recipe, RecipeImage, RecipeInstruction
-from lifecycle.cnb.target import host_architecture
-from lifecycle.oci.archive import ROOT, TarWriter
-from lifecycle.oci.blob import write_layer_blob
-from lifecycle.oci.config import ImageConfig
-from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.oci.archive import ROOT
+from pybuild.files_image import Images, make_files_image
 
 _NOTHING = PurePosixPath("nothing")
 _COPYING = ("ADD", "COPY")
 _OF_ROOT = ("", "0", "root")
-
-Images = tuple[tuple[RecipeImage, Image], ...]
 
 
 def with_working_directories(recipe: Recipe, images: Images, directory: Path) -> tuple[Recipe, Images]:
@@ -33,7 +28,7 @@ def with_working_directories(recipe: Recipe, images: Images, directory: Path) ->
     forgotten = _find_forgotten(recipe.instructions, users)
     if not forgotten:
         return recipe, images
-    image = _make_image_of_nothing(directory)
+    image = make_files_image(lambda archive: archive.directory(_NOTHING, ROOT), directory)
     local = f"{LOCAL_REGISTRY}/nothing:{image.id.hex[:16]}"
     instructions = tuple(
         one
@@ -82,12 +77,3 @@ def _copy_nothing(instruction: RecipeInstruction, local: str) -> RecipeInstructi
     shown = instruction.shown or instruction.text
     text = f'COPY --from={local} ["/{_NOTHING}/", "/"]'
     return RecipeInstruction(keyword="COPY", text=text, line=instruction.line, shown=shown)
-
-
-def _make_image_of_nothing(directory: Path) -> Image:
-    def fill(archive: TarWriter) -> None:
-        archive.directory(_NOTHING, ROOT)
-
-    blob = write_layer_blob(directory, fill)
-    layer = Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
-    return make_image(ImageConfig(architecture=host_architecture(), os="linux"), [layer])

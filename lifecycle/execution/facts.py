@@ -7,10 +7,11 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.target import parse_os_release
 from lifecycle.cnb.toml import Table
+from lifecycle.oci.inside import on_disk, resolve_inside
 
 # https://www.freedesktop.org/software/systemd/man/os-release.html
 _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
@@ -93,29 +94,11 @@ def _find_libc(read: ReadFile) -> tuple[str | None, str | None]:
 
 def _read_inside(root: Path, path: str) -> bytes | None:
     """Content of a file below `root`, as the image would see it: links, absolute ones as well, lead nowhere else."""
-    parts = path.split("/")
-    place: list[str] = []
-    links = 0
-    while parts:
-        part = parts.pop(0)
-        if part in ("", "."):
-            continue
-        if part == "..":
-            del place[-1:]
-            continue
-        target = root.joinpath(*place, part)
-        if target.is_symlink():
-            links += 1
-            link = str(target.readlink())
-            if links > 40:
-                return None
-            if link.startswith("/"):
-                place = []
-            parts = [*link.split("/"), *parts]
-        else:
-            place.append(part)
+    place = resolve_inside(root, PurePosixPath("/", path))
+    if place is None:
+        return None
     try:
-        descriptor = os.open(root.joinpath(*place), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(on_disk(root, place), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:

@@ -15,11 +15,11 @@ from packaging.specifiers import SpecifierSet
 
 from lifecycle.cnb.errors import printable
 from lifecycle.oci.config import ImageConfig
+from lifecycle.oci.inside import find_program
 from lifecycle.oci.user import ImageUser
 from pybuild.check.profile import Profile, UserKind
 from pybuild.check.report import Finding, Verdict
 from pybuild.check.trial import Laboratory, Outcome
-from pybuild.engines.inside import find_program
 
 # Statuses of a shell or loader for a program that could not be started.
 _NOT_STARTED = (126, 127)

@@ -21,9 +21,9 @@ from pathlib import Path, PurePosixPath
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.oci.errors import BrokenImage
 from lifecycle.oci.image import Image
+from lifecycle.oci.inside import SEARCH_PATH, is_program, on_disk, resolve_inside
 from lifecycle.oci.unpack import Runnable, unpack_runnable
 from lifecycle.oci.user import ImageUser
-from pybuild.engines.inside import SEARCH_PATH, is_program, on_disk, resolve_inside
 from pybuild.engines.sandbox import Sandbox, bubblewrap_options, prepared
 from pybuild.errors import ToolMissing
 from pybuild.log import Log

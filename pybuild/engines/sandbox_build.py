@@ -6,9 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.digest import Digest
-from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.recipe import write_recipe
 from lifecycle.cnb.toml import read_regular_file
@@ -31,8 +29,8 @@ from pybuild.engines.execution import Executed, Execution, compress_layer, open_
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.engines.stubs import WithoutStubs
 from pybuild.engines.user_ids import find_id_maps
-from pybuild.errors import PhaseFailed
 from pybuild.log import Log
+from pybuild.phases import API_VARIABLE, ERROR_VARIABLE, PLATFORM_API, read_failure
 from pybuild.run_settings import DIRECTORY, write_files
 
 _APP, _INPUT, _KEPT, _SCRATCH = (PurePosixPath(path) for path in ("/workspace", "/platform", "/layers", "/tmp"))  # noqa: S108 - the sandbox's own
@@ -42,7 +40,6 @@ _ERROR_NAME = "error.json"
 _DOCKER_TYPES = {oci: docker for docker, oci in OCI_TYPES.items()}
 # https://github.com/containers/image/blob/v5.24.0/directory/directory_dest.go
 _DIRECTORY_VERSION = "Directory Transport Version: 1.1\n"
-_OUTPUT_SHOWN = 2000
 
 
 def build_in_sandbox(execution: Execution, log: Log) -> Executed:
@@ -93,8 +90,8 @@ def build_in_sandbox(execution: Execution, log: Log) -> Executed:
             "LANG": "C.UTF-8",
             **execution.builder.env,
             **execution.settings.proxies,
-            "CNB_PLATFORM_API": "0.15",
-            "PYBUILD_ERROR_PATH": str(_KEPT / "output" / _ERROR_NAME),
+            API_VARIABLE: PLATFORM_API,
+            ERROR_VARIABLE: str(_KEPT / "output" / _ERROR_NAME),
         },
         network=execution.network,
         cwd=PurePosixPath("/"),
@@ -107,7 +104,7 @@ def build_in_sandbox(execution: Execution, log: Log) -> Executed:
     )
     output = work / "kept" / "output"
     if result.status != 0:
-        raise _failure(output / _ERROR_NAME, result)
+        raise read_failure(output / _ERROR_NAME, result, phase="extend", exit_code=ExtendError.exit_code)
     return _take(execution, output, read_result(output / RESULT_NAME))
 
 
@@ -207,19 +204,3 @@ def _take(execution: Execution, output: Path, result: Result) -> Executed:
             with open_regular(output / LAYERS_NAME / diff_id.hex) as stream:
                 layers[diff_id] = compress_layer(execution.blobs_dir, WithoutStubs(open_gzip(stream)))
     return Executed(image=result.image, declared=declared, config=config, facts=result.facts, layers=layers)
-
-
-def _failure(path: Path, result: CommandResult) -> PhaseFailed:
-    """The error that the extender left, or one that says how it ended without."""
-    if not path.exists():
-        summary = f"the phase `extend` ended with status {result.status} and did not say why"
-        output = result.output[-_OUTPUT_SHOWN:].strip()
-        return PhaseFailed(exit_code=ExtendError.exit_code, summary=summary, facts=(("output", output),), said=False)
-    document = parse_json(read_regular_file(path, follow_links=False).decode("utf-8", "replace"), source="extend")
-    return PhaseFailed(
-        exit_code=document.optional_integer("exit-code") or result.status,
-        summary=document.string("summary"),
-        facts=tuple((one.string("label"), one.optional_string("value") or "") for one in document.tables("facts")),
-        hint=document.optional_string("hint"),
-        said=False,
-    )
