@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.target import parse_os_release
 from lifecycle.cnb.toml import Table
-from lifecycle.oci.inside import on_disk, resolve_inside
+from lifecycle.execution.inside import on_disk, resolve_inside
 
 # https://www.freedesktop.org/software/systemd/man/os-release.html
 _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from packaging.specifiers import SpecifierSet
 
 from lifecycle.cnb.errors import printable
+from lifecycle.execution.inside import find_program
 from lifecycle.oci.config import ImageConfig
-from lifecycle.oci.inside import find_program
 from lifecycle.oci.user import ImageUser
 from pybuild.check.profile import Profile, UserKind
 from pybuild.check.report import Finding, Verdict

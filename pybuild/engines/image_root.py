@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.layer import remove_tree
+from lifecycle.execution.inside import SEARCH_PATH, is_program, on_disk, resolve_inside
 from lifecycle.oci.errors import BrokenImage
 from lifecycle.oci.image import Image
-from lifecycle.oci.inside import SEARCH_PATH, is_program, on_disk, resolve_inside
 from lifecycle.oci.unpack import Runnable, unpack_runnable
 from lifecycle.oci.user import ImageUser
 from pybuild.engines.sandbox import Sandbox, bubblewrap_options, prepared

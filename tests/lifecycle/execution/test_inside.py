@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from lifecycle.oci.inside import find_program, resolve_inside
+from lifecycle.execution.inside import find_program, resolve_inside
 
 
 @pytest.fixture
