@@ -8,6 +8,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from pybuild.builder.package import NOT_IN_BUILD_IMAGE
+
 ROOT = Path(__file__).parent.parent
 # Highest first: a module may import what is on its own level or below.
 LEVELS = ("pybuild", "lifecycle", "lifecycle.exporters", "lifecycle.registry", "lifecycle.oci", "lifecycle.cnb")
@@ -76,3 +78,16 @@ def test_what_runs_in_the_build_image_needs_nothing_that_is_not_there() -> None:
             if not known and top not in ("lifecycle", "buildpacks", "tomllib"):
                 wrong.append(f"{path.relative_to(ROOT)} imports {module}")
     assert wrong == []
+
+
+def test_the_programs_of_the_build_image_reach_nothing_that_is_left_out_of_it() -> None:
+    reached: set[str] = set()
+    pending = {"lifecycle.__main__"}
+    while pending:
+        module = pending.pop()
+        reached.add(module)
+        place = ROOT.joinpath(*module.split("."))
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        pending |= {one for one in imported_modules(path) if one.startswith("lifecycle.")} - reached
+    assert "lifecycle.execution.facts" in reached
+    assert [module for module in sorted(reached) if module.split(".")[1] in NOT_IN_BUILD_IMAGE] == []

@@ -47,7 +47,7 @@ _BUILDPACK_LIBRARIES = (*_LIFECYCLE_LIBRARIES, "yaml")
 _SHARED_PACKAGE = "installer"
 _DISTRIBUTIONS = ("packaging", "py-rattler", "pyyaml", "tomli-w", "uv")
 # The phases that handle images run in the pybuild process.
-_NOT_IN_BUILD_IMAGE = ("oci", "registry", "exporters")
+NOT_IN_BUILD_IMAGE = ("oci", "registry", "exporters")
 # Extension modules of the Python that runs pybuild are not for that of the build image, unless they keep to the stable ABI.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.cpython-*.so")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -103,7 +103,7 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
         library = Path(stage) / "lifecycle"
         _copy_libraries(library, _LIFECYCLE_LIBRARIES)
-        _copy_package("lifecycle", library, left_out=_NOT_IN_BUILD_IMAGE)
+        _copy_package("lifecycle", library, left_out=NOT_IN_BUILD_IMAGE)
         (library / "__main__.py").write_text(_MAIN, encoding="utf-8")
         copy_tools(parts.uv, parts.pip_wheel, opt)
         # Too large for each buildpack to carry its own.
