@@ -54,6 +54,8 @@ _UV_VARIABLES = (
     "UV_HTTP_TIMEOUT",
     "UV_HTTP_RETRIES",
 )
+# Who has told uv where packages are meant uv.
+_UV_PLACES = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX"}
 _UV_CREDENTIALS = re.compile(r"UV_INDEX_[A-Z0-9_]+_(USERNAME|PASSWORD)")
 
 
@@ -100,10 +102,18 @@ def read_uv_environment(env: Mapping[str, str], home: Path) -> dict[str, str]:
     (https://docs.astral.sh/uv/pip/compatibility/#configuration-files-and-environment-variables). `UV_NO_INDEX` stands for an
     option that uv itself has no variable for.
     """
-    pip, own = _pip_settings(env, home), _uv_settings(env, home)
     conda = read_conda_config(env, home)
-    named = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX"}
-    from_pip = {
+    found = uv_settings(_pip_settings(env, home), _uv_settings(env, home))
+    bundle = _ca_bundle(env, conda)
+    certificates = {} if bundle is None else {"SSL_CERT_FILE": str(bundle)}
+    return {**certificates, **_proxies(env, conda), **found, **env}
+
+
+def uv_settings(pip: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """uv's variables that say what pip's do, `PIP_*` by `pip`; none where `own`, uv's, say themselves where packages are."""
+    if _UV_PLACES & own.keys():
+        return {}
+    found = {
         "UV_DEFAULT_INDEX": pip.get("PIP_INDEX_URL"),
         "UV_INDEX": pip.get("PIP_EXTRA_INDEX_URL"),
         # uv separates these by commas
@@ -111,11 +121,7 @@ def read_uv_environment(env: Mapping[str, str], home: Path) -> dict[str, str]:
         "UV_NO_INDEX": pip.get("PIP_NO_INDEX"),
         "UV_INSECURE_HOST": pip.get("PIP_TRUSTED_HOST"),
     }
-    # Who has told uv where packages are meant uv.
-    found = {} if named & own.keys() else {name: value for name, value in from_pip.items() if value}
-    bundle = _ca_bundle(env, conda)
-    certificates = {} if bundle is None else {"SSL_CERT_FILE": str(bundle)}
-    return {**certificates, **_proxies(env, conda), **found, **env}
+    return {name: value for name, value in found.items() if value}
 
 
 def _channels(conda: CondaConfig, paths: _LocalPaths) -> dict[str, str]:

@@ -18,7 +18,7 @@ import tomli_w
 
 from pybuild.engines.sandbox import Mount
 from pybuild.errors import SettingsError
-from pybuild.host import INDEXES_IN_BUILD, HostSettings
+from pybuild.host import INDEXES_IN_BUILD, HostSettings, uv_settings
 
 DIRECTORY = PurePosixPath("/dev/pybuild")
 INDEXES_IN_RUN = DIRECTORY / "indexes"
@@ -146,20 +146,12 @@ def _render_pip(indexes: Mapping[str, str]) -> bytes:
 
 def _render_uv(indexes: Mapping[str, str]) -> bytes:
     """uv's settings; where uv has none of its own, pip's, as buildpacks of this builder read them."""
-    named = any(
-        name.startswith(("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX", "UV_FIND_LINKS")) for name in indexes
-    )
-    default = indexes.get("UV_DEFAULT_INDEX") or indexes.get("UV_INDEX_URL")
-    others = (indexes.get("UV_INDEX", "") + " " + indexes.get("UV_EXTRA_INDEX_URL", "")).split()
-    links = indexes.get("UV_FIND_LINKS", "").replace(",", " ").split()
-    hosts = indexes.get("UV_INSECURE_HOST", "").split()
-    no_index = indexes.get("UV_NO_INDEX")
-    if not named:
-        default = indexes.get("PIP_INDEX_URL")
-        others = indexes.get("PIP_EXTRA_INDEX_URL", "").split()
-        links = indexes.get("PIP_FIND_LINKS", "").split()
-        hosts = indexes.get("PIP_TRUSTED_HOST", "").split()
-        no_index = indexes.get("PIP_NO_INDEX")
+    found = {**indexes, **uv_settings(indexes, indexes)}
+    default = found.get("UV_DEFAULT_INDEX") or found.get("UV_INDEX_URL")
+    others = (found.get("UV_INDEX", "") + " " + found.get("UV_EXTRA_INDEX_URL", "")).split()
+    links = found.get("UV_FIND_LINKS", "").replace(",", " ").split()
+    hosts = found.get("UV_INSECURE_HOST", "").split()
+    no_index = found.get("UV_NO_INDEX")
     tables = [_uv_index(word, indexes) for word in others]
     if default:
         tables.append({**_uv_index(default, indexes), "default": True})
