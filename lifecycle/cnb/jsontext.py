@@ -21,14 +21,27 @@ def render_json(values: Mapping[str, object]) -> str:
 
 
 def parse_json(text: str, *, source: str) -> Table:
-    """Return a JSON object for typed reading. Raises `ConfigurationError`."""
+    """Return a JSON object for typed reading. Raises `ConfigurationError`.
+
+    Keys whose value is null are dropped, at every depth: Go programs write null for what they leave out.
+    """
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as err:
         raise ConfigurationError(source, f"invalid JSON: {err}") from err
     if not isinstance(values, dict):
         raise ConfigurationError(source, "must be a JSON object")
-    return Table(values=values, source=source)
+    return Table(
+        values={key: _without_nulls(value) for key, value in values.items() if value is not None}, source=source
+    )
+
+
+def _without_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
 
 
 def _plain(value: object) -> object:

@@ -44,13 +44,8 @@ class Buildah:
         """Return the images of the storage, those between instructions as well. Raises `ExtendError`."""
         said = self.run("images", "--all", "--json", "--no-trunc").output
         document = parse_json(f'{{"images":{said or "null"}}}', source="buildah images")
-        if document.values["images"] is None:
-            return ()
         return tuple(
-            StoredImage(
-                id=table.string("id").removeprefix("sha256:"),
-                names=table.strings("names") if table.values.get("names") else (),
-            )
+            StoredImage(id=table.string("id").removeprefix("sha256:"), names=table.strings("names"))
             for table in document.tables("images")
         )
 

@@ -47,6 +47,19 @@ METADATA = LifecycleMetadata(
 )
 
 
+def test_a_label_that_another_lifecycle_wrote_is_understood() -> None:
+    # As Go's encoder writes a layer without metadata.
+    label = """{"buildpacks": [{"key": "x/y", "version": "1", "layers": {"venv": {"sha": "sha256:e", "data": null, "launch": true}},
+        "store": null}], "runImage": {"topLayer": "sha256:f", "mirrors": null}}"""
+    analyzed = analyze(
+        previous=PreviousImage(reference="r", labels={LIFECYCLE_LABEL: label}), run_image=RUN_IMAGE, log=RecordingLog()
+    )
+    assert analyzed.previous.layer(BuildpackId.parse("x/y"), "venv") == LayerRecord(
+        sha="sha256:e", types=LayerTypes(launch=True)
+    )
+    assert analyzed.previous.run_image == RunImageRecord(top_layer="sha256:f")
+
+
 def test_both_images_are_described(tmp_path: Path) -> None:
     previous = PreviousImage(reference="app@sha256:2", labels={LIFECYCLE_LABEL: render_lifecycle_metadata(METADATA)})
     analyzed = analyze(previous=previous, run_image=RUN_IMAGE, log=RecordingLog())
