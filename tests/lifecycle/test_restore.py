@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -185,7 +187,53 @@ def test_link_in_place_of_a_tree_is_not_followed(built: Machine) -> None:
     assert "c" not in found(built.restore())
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema": 99}', '{"schema": 1, "buildpacks": 3}', "\udcff"])
+def test_tree_that_was_changed_since_restores_neither_and_is_said(built: Machine) -> None:
+    layer = built.cache.read(built.log).layer(PIP.id, "c")
+    assert layer is not None
+    (built.cache.tree_path(layer.tree) / "file").write_text("something else")
+    assert found(built.restore()) == {"l": "t", "lc": "td", "bc": "td", "lbc": "td"}
+    assert "Cached layer `example/pip:c` is not used: its files were changed since" in built.log.lines
+
+
+def test_bills_of_materials_that_were_changed_since_do_not_come_back(machine: Machine) -> None:
+    layers = machine.layers()
+    machine.write_layers(layers, "c")
+    (layers / "sbom/cache/example_pip/c").mkdir(parents=True)
+    (layers / "sbom/cache/example_pip/c/sbom.cdx.json").write_text("{}")
+    machine.save(layers)
+    kept = machine.cache.read(machine.log).sbom
+    assert kept is not None
+    (machine.cache.tree_path(kept) / "example_pip/c/sbom.cdx.json").write_text('{"another": 1}')
+    restored = machine.restore()
+    assert found(restored) == {"c": "td"}
+    assert list((restored / "example_pip").glob("*.json")) == []
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_what_is_no_file_in_place_of_the_metadata_is_an_empty_cache(
+    built: Machine, make: Callable[[Path], object]
+) -> None:
+    path = built.root / "cache/metadata.json"
+    path.unlink()
+    make(path)
+    assert found(built.restore()) == {"l": "t"}
+    assert any("The cache is not used" in line for line in built.log.lines)
+
+
+METADATA = [
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"schema": 1}',
+    '{"schema": 99}',
+    '{"schema": 2, "buildpacks": 3}',
+    "\udcff",
+    "[" * 10**6,
+]
+
+
+@pytest.mark.parametrize("content", METADATA, ids=lambda content: content[:30] or "empty")
 def test_metadata_that_cannot_be_read_is_an_empty_cache(built: Machine, content: str) -> None:
     (built.root / "cache/metadata.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     assert found(built.restore()) == {"l": "t"}
@@ -195,7 +243,7 @@ def test_metadata_that_cannot_be_read_is_an_empty_cache(built: Machine, content:
 def test_tree_names_cannot_lead_out_of_the_cache(built: Machine) -> None:
     path = built.root / "cache/metadata.json"
     values = json.loads(path.read_text())
-    values["trees"]["example/pip"]["c"] = "../../precious"
+    values["trees"]["example/pip"]["c"]["tree"] = "../../precious"
     path.write_text(json.dumps(values))
     (built.root / "precious").mkdir()
     built.restore()
