@@ -6,6 +6,7 @@
     build     group, plan                       -> layers, config/metadata.toml   (in the build environment)
     export    layers, run image                 -> the image, in every sink asked for
     cache     layers that outlive the build     -> the application's cache
+    rebase    an app image, another run image   -> the app image on that run image, without a build
 
 `cnb/` is the contract (files, environment rules, the kit a buildpack is written with), `oci/` the image values,
 `exporters/` the sinks. The phases that run other people's code (detect, build) get everything through files, so that

@@ -15,6 +15,8 @@ CnbError
     GenerateFailed          91   the same of a `bin/generate`
   BuildOutputError          52   a `bin/build` left something that the contract does not allow
   ExportError               62   what was built cannot become an image
+  RebaseError               72   an image that nothing can take the base of
+  RebaseRefused             72   a run image that may not fit
 """
 
 from __future__ import annotations
@@ -257,3 +259,45 @@ class ExportError(CnbError):
     def hint(self) -> str | None:
         """The advice that the raiser gave."""
         return self.advice
+
+
+@dataclass(eq=False, kw_only=True)
+class RebaseError(CnbError):
+    """The run image of an image cannot be replaced."""
+
+    exit_code: ClassVar[int] = 72
+    message: str
+    advice: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """What it lacks."""
+        return f"the image cannot be rebased: {self.message}"
+
+    @property
+    def hint(self) -> str | None:
+        """The advice that the raiser gave."""
+        return self.advice
+
+
+@dataclass(eq=False, kw_only=True)
+class RebaseRefused(CnbError):
+    """The application may not work on the new run image; whoever knows better can force it."""
+
+    exit_code: ClassVar[int] = 72
+    problems: tuple[tuple[str, str], ...]
+
+    @property
+    def summary(self) -> str:
+        """That it is refused; the facts say why."""
+        return "the image is not rebased: the new run image may not fit it"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What speaks against it."""
+        return self.problems
+
+    @property
+    def hint(self) -> str | None:
+        """What to do."""
+        return "choose another run image, build the application anew, or give `--force` where you know that it works"

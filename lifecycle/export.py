@@ -35,8 +35,14 @@ from lifecycle.cnb.metadata import BuildMetadata, render_build_label, write_buil
 from lifecycle.cnb.shared import layer_key
 from lifecycle.cnb.toml import Table, read_table
 from lifecycle.errors import ExportError
-from lifecycle.launch_facts import LAUNCH_FACTS_LABEL, recall_environment, render_launch_facts
-from lifecycle.launcher import LAUNCHER_PATH, PROCESS_DIR, Launch, render_launcher
+from lifecycle.launch_facts import (
+    LAUNCH_BASE_LABEL,
+    LAUNCH_FACTS_LABEL,
+    recall_environment,
+    render_launch_base,
+    render_launch_facts,
+)
+from lifecycle.launcher import LAUNCHER_PATH, PROCESS_DIR, Launch, launcher_filler
 from lifecycle.log import PhaseLog
 from lifecycle.oci.archive import ROOT, Owner, TarWriter
 from lifecycle.oci.image import Image, Layer, make_image
@@ -130,7 +136,7 @@ def export(
         exported=env,
         app_dir=request.app_path,
     )
-    launcher = layers.add("launcher", "Buildpacks Application Launcher", _launcher_filler(launch))
+    launcher = layers.add("launcher", "Buildpacks Application Launcher", launcher_filler(launch))
     config = layers.add("config", "Buildpacks Launcher Config", _config_filler(request))
     process_types = _export_process_types(request, layers)
     metadata = LifecycleMetadata(
@@ -267,16 +273,6 @@ def _selection_filler(
     return fill
 
 
-def _launcher_filler(launch: Launch) -> Callable[[TarWriter], None]:
-    program = render_launcher(launch)
-
-    def fill(archive: TarWriter) -> None:
-        archive.parents(LAUNCHER_PATH, ROOT)
-        archive.file(LAUNCHER_PATH, program, ROOT, mode=0o755)
-
-    return fill
-
-
 def _config_filler(request: ExportRequest) -> Callable[[TarWriter], None]:
     # Written anew: a buildpack may have left other things beside the file.
     with tempfile.TemporaryDirectory() as scratch:
@@ -316,6 +312,7 @@ def _labels(request: ExportRequest, metadata: LifecycleMetadata, layers: AppLaye
         PROJECT_LABEL: request.project.render(),
         EXEC_ENV_LABEL: request.exec_env,
         LAUNCH_FACTS_LABEL: render_launch_facts(layers.launch_facts),
+        LAUNCH_BASE_LABEL: render_launch_base(base_environment(request.run_image.config)),
         **{label.key: label.value for label in request.build.labels},
         **request.labels,
     }

@@ -1,5 +1,7 @@
 """What launch layers do to the environment, kept in a label of the image: a layer that the next build reuses has no directory
 there, yet its environment is part of the next image. Facts are kept by diff id, so they cannot be about another content.
+
+Another label has the environment that they do it to. A rebase needs both: the environment of the image follows from them.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from lifecycle.cnb.environment import LayerEnvironment, parse_layer_environment
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.jsontext import parse_json, render_json
-from lifecycle.oci.descriptor import GZIP_LAYER_TYPE
+from lifecycle.cnb.labels import BuildpackRecord
+from lifecycle.oci.descriptor import GZIP_LAYER_TYPE, parse_string_map
 from lifecycle.oci.image import Layer
 from lifecycle.oci.tar import MemberKind, Readable, TarReader
 
 LAUNCH_FACTS_LABEL = "io.pybuild.launch.environment"
+LAUNCH_BASE_LABEL = "io.pybuild.launch.base"
 _PATH_DIRECTORIES = ("bin", "lib", "include", "pkgconfig")
 _ENV_DIRECTORIES = ("env", "env.build", "env.launch")
 # buildpack.md gives no limit; a variable of more cannot be passed to a process (MAX_ARG_STRLEN of Linux).
@@ -27,6 +31,38 @@ _VALUE_LIMIT = 128 * 1024
 def render_launch_facts(environments: Mapping[str, LayerEnvironment]) -> str:
     """Return the label's JSON for environments by diff id."""
     return render_json({sha: environment.render() for sha, environment in environments.items()})
+
+
+def render_launch_base(base: Mapping[str, str]) -> str:
+    """Return the label's JSON for the environment of the run image."""
+    return render_json(base)
+
+
+def recall_base(labels: Mapping[str, str]) -> Mapping[str, str] | None:
+    """Return the environment that the layers of an image add to; `None` where nobody has noted it.
+
+    Raises `ConfigurationError`.
+    """
+    label = labels.get(LAUNCH_BASE_LABEL)
+    return None if label is None else parse_string_map(parse_json(label, source=f"label {LAUNCH_BASE_LABEL}"))
+
+
+def recall_environments(
+    labels: Mapping[str, str], buildpacks: Sequence[BuildpackRecord], *, layers_dir: PurePosixPath
+) -> tuple[LayerEnvironment, ...]:
+    """Return what the launch layers of an image do to the environment, in the order of the image.
+
+    Raises `ConfigurationError`.
+    """
+    facts = parse_json(labels.get(LAUNCH_FACTS_LABEL, "{}"), source=f"label {LAUNCH_FACTS_LABEL}")
+    return tuple(
+        parse_layer_environment(
+            facts.table(layer.sha), buildpack=record.id, name=name, path=layers_dir / record.id.directory_name / name
+        )
+        for record in buildpacks
+        for name, layer in sorted(record.layers.items())
+        if layer.sha is not None and layer.sha in facts
+    )
 
 
 def recall_environment(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.api import PLATFORM_APIS
 from lifecycle.cnb.environment import LayerEnvironment, launch_environment
 from lifecycle.cnb.launch import Process
+from lifecycle.oci.archive import ROOT, TarWriter
 
 LAUNCHER_PATH = PurePosixPath("/cnb/lifecycle/launcher")
 PROCESS_DIR = PurePosixPath("/cnb/process")
@@ -54,6 +55,17 @@ def render_launcher(launch: Launch) -> bytes:
     }
     text = _MARKER.sub(lambda match: values[match[1]], _TEMPLATE.read_text("utf-8"))
     return os.fsencode(text)
+
+
+def launcher_filler(launch: Launch) -> Callable[[TarWriter], None]:
+    """Return what writes the layer of the launcher."""
+    program = render_launcher(launch)
+
+    def fill(archive: TarWriter) -> None:
+        archive.parents(LAUNCHER_PATH, ROOT)
+        archive.file(LAUNCHER_PATH, program, ROOT, mode=0o755)
+
+    return fill
 
 
 def _render_process(process: Process, app_dir: PurePosixPath) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from lifecycle.cnb.api import ANY_EXEC_ENV
 from lifecycle.cnb.group import GroupElement, parse_elements, render_elements
 from lifecycle.cnb.identifier import BuildpackId
-from lifecycle.cnb.jsontext import render_json
-from lifecycle.cnb.labels import ProjectMetadata
+from lifecycle.cnb.jsontext import parse_json, render_json
+from lifecycle.cnb.labels import BUILD_LABEL, ProjectMetadata
 from lifecycle.cnb.launch import Label, Process, Slice, parse_process_type, parse_slices, render_slices
 from lifecycle.cnb.toml import Table, read_table, write_toml
 
@@ -35,7 +35,7 @@ def read_build_metadata(path: Path) -> BuildMetadata:
     document = read_table(path, follow_links=False)
     return BuildMetadata(
         buildpacks=parse_elements(document.tables("buildpacks")),
-        processes=tuple(_parse_process(table) for table in document.tables("processes")),
+        processes=tuple(_parse_process(table, "buildpack-id") for table in document.tables("processes")),
         labels=tuple(
             Label(key=table.string("key"), value=table.optional_string("value") or "")
             for table in document.tables("labels")
@@ -77,6 +77,19 @@ def render_build_label(metadata: BuildMetadata, *, launcher: Mapping[str, object
     )
 
 
+def parse_build_label(label: str) -> BuildMetadata:
+    """Return what the label `io.buildpacks.build.metadata` tells of a build; labels and slices are not in it.
+
+    Raises `ConfigurationError`.
+    """
+    document = parse_json(label, source=f"label {BUILD_LABEL}")
+    return BuildMetadata(
+        buildpacks=parse_elements(document.tables("buildpacks")),
+        processes=tuple(_parse_process(table, "buildpackID") for table in document.tables("processes")),
+        default_process=document.optional_string("buildpack-default-process-type") or None,
+    )
+
+
 def read_project_metadata(path: Path) -> ProjectMetadata:
     """Return project-metadata.toml; an absent file says nothing."""
     if not path.exists():
@@ -99,7 +112,7 @@ def write_project_metadata(path: Path, project: ProjectMetadata) -> None:
     write_toml(path, {"source": source})
 
 
-def _parse_process(table: Table) -> Process:
+def _parse_process(table: Table, buildpack_key: str) -> Process:
     exec_env = table.strings("exec-env")
     return Process(
         type=table.parsed("type", parse_process_type),
@@ -107,7 +120,7 @@ def _parse_process(table: Table) -> Process:
         args=table.strings("args"),
         working_dir=table.optional_string("working-dir") or None,
         exec_env=() if exec_env == (ANY_EXEC_ENV,) else exec_env,
-        buildpack=table.parsed("buildpack-id", BuildpackId.parse),
+        buildpack=table.parsed(buildpack_key, BuildpackId.parse),
     )
 
 
