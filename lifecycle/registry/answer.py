@@ -14,15 +14,26 @@ _WORDS_LIMIT = 300
 
 def said(content: bytes) -> str:
     """Return what a registry says of an error (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes)."""
-    try:
-        document = json.loads(content)
-        errors = document["errors"] if isinstance(document, dict) and "errors" in document else [document]
-        first = errors[0]
-        code, message = first.get("code"), first.get("message") or first.get("details")
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    errors = _errors(content)
+    if not errors:
         return ""
+    code, message = errors[0].get("code"), errors[0].get("message") or errors[0].get("details")
     words = ": ".join(str(word) for word in (code, message) if isinstance(word, str) and word)
     return printable(words)[:_WORDS_LIMIT]
+
+
+def error_codes(content: bytes) -> frozenset[str]:
+    """Return the codes of all errors that a registry names."""
+    return frozenset(code for error in _errors(content) if isinstance(code := error.get("code"), str))
+
+
+def _errors(content: bytes) -> list[dict[str, object]]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return []
+    errors = document["errors"] if isinstance(document, dict) and "errors" in document else [document]
+    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
 
 
 def retry_after(value: str | None, fallback: float) -> float:

@@ -73,6 +73,7 @@ class Authorizer:
         self._settings = settings
         self._http = http
         self._challenge: Challenge | None = None
+        self._asked: dict[frozenset[str], frozenset[str]] = {}
         self._tokens: dict[frozenset[str], _Token] = {}
         self._lock = threading.Lock()
 
@@ -103,6 +104,8 @@ class Authorizer:
             return False
         with self._lock:
             self._challenge = chosen
+            # For these only: a token server may refuse all of a question because of one part of it.
+            self._asked[scopes] = _asked_scopes(chosen, scopes)
             if chosen.scheme == "basic":
                 return self._login is not None and shown != self._login.basic()
             kept = self._tokens.get(scopes)
@@ -115,7 +118,7 @@ class Authorizer:
         realm = challenge.parameters["realm"]
         self._check(realm, origin)
         fields = [("service", service)] if (service := challenge.parameters.get("service")) else []
-        fields += [("scope", scope) for scope in sorted(scopes | _asked_scopes(challenge, scopes))]
+        fields += [("scope", scope) for scope in sorted(scopes | self._asked.get(scopes, frozenset()))]
         request = self._request(realm, fields, origin)
         try:
             response = self._http.open(request)

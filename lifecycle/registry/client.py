@@ -10,16 +10,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from urllib.parse import urljoin
 
 from lifecycle.cnb.command import CommandTimeout
 from lifecycle.cnb.errors import printable
 from lifecycle.cnb.reference import Reference
-from lifecycle.registry.answer import RETRIED_STATUSES, retry_after, said
+from lifecycle.registry.answer import RETRIED_STATUSES, error_codes, retry_after, said
 from lifecycle.registry.authorization import Authorizer, RealmForbidden, TokenRefused
 from lifecycle.registry.credentials import Found
 from lifecycle.registry.errors import (
     AccessDenied,
+    BlobsUnknown,
     CertificateRefused,
     LoginNeeded,
     LoginRefused,
@@ -30,18 +32,24 @@ from lifecycle.registry.errors import (
     RegistryError,
     RegistryFailed,
     RegistryUnreachable,
+    TooMuch,
     UnexpectedAnswer,
 )
-from lifecycle.registry.http import Http, Request, Response
+from lifecycle.registry.http import Body, Http, Request, Response
 from lifecycle.registry.origin import Origin, without_query
 from lifecycle.registry.settings import RegistrySettings, host_of, is_loopback, split_host
 from lifecycle.registry.trouble import Trouble, TroubleKind, is_retried
 
 ATTEMPTS = 5
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 2.0, 60.0
+FIRST_DELAY_S, _LONGEST_DELAY_S = 2.0, 60.0
 # A host that is not there is not there a minute later.
 _CONNECTION_ATTEMPTS = 2
 _REDIRECT_LIMIT = 5
+# Those that keep method and body, for all (https://www.rfc-editor.org/rfc/rfc9110#section-15.4).
+_REDIRECTS_OF_ALL = frozenset({307, 308})
+_REDIRECTS = dict.fromkeys(("GET", "HEAD"), _REDIRECTS_OF_ALL | {301, 302, 303})
+# https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes: of a manifest whose blobs are not there
+_BLOB_CODES = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 _ERROR_LIMIT = 64 * 1024
 
 
@@ -51,17 +59,45 @@ class Question:
 
     method: str
     path: str
+    url: str | None = None
+    """Where the registry has said that this is asked, instead of `path`."""
     actions: tuple[str, ...] = ("pull",)
+    source: str | None = None
+    """Another repository of the registry, which is read meanwhile."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    body: bytes | Body | None = None
+    takes_long: bool = False
+    """The registry has much to do before it answers."""
     what: str = "image"
     limit: int | None = None
     """The answer is a document of so many bytes at most, and read at once; `None`: the caller reads it."""
     attempts: int = ATTEMPTS
 
+    @property
+    def is_push(self) -> bool:
+        """Whether something is to be put there."""
+        return "push" in self.actions
+
 
 def _say_nothing(_: str) -> None:
     """For who is not interested."""
+
+
+class PassingFailure(Exception):
+    """An attempt failed, and the next may not. `error`: what it is if nobody tries again; `attempts`: how many are of use."""
+
+    def __init__(
+        self, error: RegistryError, reason: str, *, attempts: int = ATTEMPTS, wanted_wait: str | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.error = error
+        self.reason = reason
+        self.attempts = attempts
+        self._wanted_wait = wanted_wait
+
+    def wait_s(self, delay: float) -> float:
+        """Return how long to wait: what the registry wants, or else `delay`."""
+        return min(retry_after(self._wanted_wait, delay), _LONGEST_DELAY_S)
 
 
 class Interrupted(Exception):
@@ -85,6 +121,8 @@ class RegistryClient:
     ) -> None:
         self.on_wait: Callable[[str], object] = _say_nothing
         """Gets a line when there is a longer wait for a registry."""
+        self.retries = 0
+        """How often something was asked again that had failed."""
         self._settings = settings
         self._find_login = find_login
         self._deadline = deadline
@@ -113,6 +151,8 @@ class RegistryClient:
         """Wait, and say why. Raises what `pause` raises."""
         self.check_time(seconds)
         self.on_wait(f"{reason}; trying again in {seconds:.0f} seconds")
+        with self._lock:
+            self.retries += 1
         self.pause(seconds)
 
     def pause(self, seconds: float) -> None:
@@ -173,80 +213,98 @@ class Repository:
             RegistryError: there is none.
             CommandTimeout: the deadline came before it.
         """
-        delay = _FIRST_DELAY_S
-        for attempt in range(1, question.attempts + 1):
-            is_last = attempt == question.attempts
+        delay = FIRST_DELAY_S
+        for attempt in count(1):
             try:
-                response = self._ask_once(question, image)
-                if response.status < 300 and question.limit is not None:
-                    response.load(question.limit)
-            except Trouble as err:
-                tries = (
-                    min(question.attempts, _CONNECTION_ATTEMPTS)
-                    if err.kind is TroubleKind.UNREACHABLE
-                    else question.attempts
-                )
-                if not is_retried(err) or attempt >= tries:
-                    raise self.error_of_trouble(err, image) from err
-                wait, reason = delay, f"{err.host or self._host}: {err.reason}"
-            except TokenRefused as err:
-                if err.status not in RETRIED_STATUSES or is_last:
-                    # 400 to a damaged refresh token; GitHub's answers 403 to wrong credentials.
-                    status = 401 if err.status in (400, 403) else err.status
-                    raise self._error_of_status(status, err.content, question, image, attempt) from err
-                wait, reason = delay, f"the token server of {self._host} answers with status {err.status}"
-            else:
-                if response.status < 300:
-                    self._check_encoding(response, image)
-                    return response
-                with contextlib.suppress(Trouble):
-                    response.load(_ERROR_LIMIT)
-                if response.status not in RETRIED_STATUSES or is_last:
-                    raise self._error_of_status(response.status, response.content, question, image, attempt)
-                wait = retry_after(response.header("Retry-After"), delay)
-                reason = f"{self._host} answers with status {response.status}"
-            self._wait(min(wait, _LONGEST_DELAY_S), reason)
-            delay *= 2
+                return self.ask_once(question, image=image, attempt=attempt)
+            except PassingFailure as err:
+                if attempt >= min(question.attempts, err.attempts):
+                    raise err.error from err
+                self._wait(err.wait_s(delay), err.reason)
+                delay *= 2
         raise AssertionError("a question needs an attempt")
 
-    def error_of_trouble(self, err: Trouble, image: str) -> RegistryError:
+    def ask_once(self, question: Question, *, image: str, attempt: int = 1) -> Response:
+        """Return an answer with a status below 300, of the attempt with the number `attempt`.
+
+        Raises:
+            PassingFailure: there is none now.
+            RegistryError: there is none.
+        """
+        try:
+            response = self._ask(question, image)
+            if response.status < 300 and question.limit is not None:
+                response.load(question.limit)
+        except Trouble as err:
+            error = self.error_of_trouble(err, image, is_push=question.is_push)
+            if not is_retried(err):
+                raise error from err
+            attempts = _CONNECTION_ATTEMPTS if err.kind is TroubleKind.UNREACHABLE else ATTEMPTS
+            raise PassingFailure(error, f"{err.host or self._host}: {err.reason}", attempts=attempts) from err
+        except TokenRefused as err:
+            # 400 to a damaged refresh token; GitHub's answers 403 to wrong credentials.
+            status = 401 if err.status in (400, 403) else err.status
+            error = self._error_of_status(status, err.content, question, image, attempt)
+            if err.status not in RETRIED_STATUSES:
+                raise error from err
+            raise PassingFailure(error, f"the token server of {self._host} answers with status {err.status}") from err
+        if response.status < 300:
+            self._check_encoding(response, image, is_push=question.is_push)
+            return response
+        with contextlib.suppress(Trouble):
+            response.load(_ERROR_LIMIT)
+        error = self._error_of_status(response.status, response.content, question, image, attempt)
+        if response.status not in RETRIED_STATUSES:
+            raise error
+        raise PassingFailure(
+            error,
+            f"{self._host} answers with status {response.status}",
+            wanted_wait=response.header("Retry-After"),
+        )
+
+    def error_of_trouble(self, err: Trouble, image: str, *, is_push: bool = False) -> RegistryError:
         """Return what `Trouble` means to the person who wants `image`."""
         host = err.host or self._host
         if err.kind in (TroubleKind.CERTIFICATE, TroubleKind.NOT_TLS):
-            return CertificateRefused(image=image, host=host, reason=err.reason, details=self._notes())
+            return CertificateRefused(image=image, host=host, reason=err.reason, details=self._notes(), is_push=is_push)
         return RegistryUnreachable(
             image=image,
             host=host,
             reason=err.reason,
             was_connected=err.kind is TroubleKind.BROKEN,
             details=self._notes(),
+            is_push=is_push,
         )
 
-    def unexpected(self, reason: str, image: str) -> UnexpectedAnswer:
+    def unexpected(self, reason: str, image: str, *, is_push: bool = False) -> UnexpectedAnswer:
         """Return the error for an answer that no registry should give."""
-        return UnexpectedAnswer(image=image, registry=self.registry, reason=reason)
+        return UnexpectedAnswer(image=image, registry=self.registry, reason=reason, is_push=is_push)
 
-    def _check_encoding(self, response: Response, image: str) -> None:
+    def _check_encoding(self, response: Response, image: str, *, is_push: bool) -> None:
         """Raise `UnexpectedAnswer` where the body is not the bytes that have the digest: none but those were asked for."""
         encoding = response.header("Content-Encoding")
         if encoding not in (None, "", "identity"):
             response.close()
             raise self.unexpected(
-                f"sends it in the encoding `{printable(encoding)[:40]}`, which was not asked for", image
+                f"sends it in the encoding `{printable(encoding)[:40]}`, which was not asked for",
+                image,
+                is_push=is_push,
             )
 
     @property
     def _host(self) -> str:
         return host_of(self.registry)
 
-    def _ask_once(self, question: Question, image: str) -> Response:
+    def _ask(self, question: Question, image: str) -> Response:
         base = self._find_base()
-        url = f"{base}/v2/{self._name}/{question.path}"
-        origin = Origin.of(url)
-        scopes = frozenset({f"repository:{self._name}:{','.join(question.actions)}"})
+        url = question.url or f"{base}/v2/{self._name}/{question.path}"
+        origin = Origin.of(base)
+        scopes = {f"repository:{self._name}:{','.join(question.actions)}"}
+        if question.source is not None:
+            scopes.add(f"repository:{question.source}:pull")
         for is_second in (False, True):
             try:
-                shown = self._authorizer.header(origin, scopes)
+                shown = self._authorizer.header(origin, frozenset(scopes))
             except RealmForbidden as err:
                 raise RealmRefused(
                     image=image,
@@ -254,45 +312,59 @@ class Repository:
                     realm=err.realm,
                     reason=err.reason,
                     can_be_allowed=err.can_be_allowed,
+                    is_push=question.is_push,
                 ) from err
-            response = self._follow(url, question, shown, image)
-            if response.status != 401 or is_second or not self._authorizer.learn(response, scopes, shown):
+            response = self._follow(url, origin, question, shown, image)
+            if response.status != 401 or is_second or not self._authorizer.learn(response, frozenset(scopes), shown):
                 return response
             response.close()
         raise AssertionError("the second answer is returned whatever it is")
 
-    def _follow(self, url: str, question: Question, shown: str | None, image: str) -> Response:
+    def _follow(self, url: str, registry: Origin, question: Question, shown: str | None, image: str) -> Response:
         """The answer, after redirects; the credentials go to the registry only."""
-        start = origin = Origin.of(url)
         for _ in range(_REDIRECT_LIMIT):
+            try:
+                origin = Origin.of(url)
+            except ValueError as err:
+                raise self._redirect_refused(url, "is not a URL of HTTP", question, image) from err
+            if registry.scheme == "https" and origin.scheme != "https":
+                raise self._redirect_refused(url, "is not asked over TLS, as the registry is", question, image)
             headers = dict(question.headers)
-            if shown is not None and origin == start:
+            if shown is not None and origin == registry:
                 headers["Authorization"] = shown
-            most = None if origin == start else self._http.reach(start)
             request = Request(
-                method=question.method, url=url, registry=self.registry, headers=headers, body=question.body, most=most
+                method=question.method,
+                url=url,
+                registry=self.registry,
+                headers=headers,
+                body=question.body,
+                most=None if origin == registry else self._http.reach(registry),
+                takes_long=question.takes_long,
             )
             try:
                 response = self._http.open(request)
             except Trouble as err:
                 if err.kind is TroubleKind.FORBIDDEN:
-                    raise self._redirect_refused(url, err.reason, image) from err
+                    raise self._redirect_refused(url, err.reason, question, image) from err
                 raise
             target = response.header("Location")
-            if response.status not in (301, 302, 303, 307, 308) or question.method not in ("GET", "HEAD") or not target:
+            if response.status not in _REDIRECTS.get(question.method, _REDIRECTS_OF_ALL) or not target:
                 return response
             response.close()
             try:
                 url = urljoin(url, target)
-                origin = Origin.of(url)
             except ValueError as err:
-                raise self._redirect_refused(target, "is not a URL of HTTP", image) from err
-            if start.scheme == "https" and origin.scheme != "https":
-                raise self._redirect_refused(url, "is not asked over TLS, as the registry is", image)
-        raise self._redirect_refused(url, f"is the end of more than {_REDIRECT_LIMIT} redirects", image)
+                raise self._redirect_refused(target, "is not a URL of HTTP", question, image) from err
+        raise self._redirect_refused(url, f"is the end of more than {_REDIRECT_LIMIT} redirects", question, image)
 
-    def _redirect_refused(self, url: str, reason: str, image: str) -> RedirectRefused:
-        return RedirectRefused(image=image, registry=self.registry, target=without_query(url), reason=reason)
+    def _redirect_refused(self, url: str, reason: str, question: Question, image: str) -> RedirectRefused:
+        return RedirectRefused(
+            image=image,
+            registry=self.registry,
+            target=without_query(url),
+            reason=reason,
+            is_push=question.is_push,
+        )
 
     def _find_base(self) -> str:
         """`https://HOST`; `http://HOST` for a registry that may do without TLS and does."""
@@ -321,22 +393,30 @@ class Repository:
     def _error_of_status(
         self, status: int, content: bytes, question: Question, image: str, attempts: int
     ) -> RegistryError:
-        asked = f"{question.method} {self._base}/v2/{self._name}/{question.path}"
-        details = (("asked", asked), ("answer", f"{status} {said(content)}".strip()), *self._notes())
-        registry, login = self.registry, self._found.login
+        url = question.url or f"{self._base}/v2/{self._name}/{question.path}"
+        answer = f"{status} {said(content)}".strip()
+        details = (("asked", f"{question.method} {without_query(url)}"), ("answer", answer), *self._notes())
+        registry, login, is_push = self.registry, self._found.login, question.is_push
         if status == 401 and login is None:
-            return LoginNeeded(image=image, registry=registry, details=details)
+            return LoginNeeded(image=image, registry=registry, details=details, is_push=is_push)
         if status == 401 and login is not None:
-            return LoginRefused(image=image, registry=registry, origin=login.origin, details=details)
+            return LoginRefused(image=image, registry=registry, origin=login.origin, details=details, is_push=is_push)
         if status == 403:
-            return AccessDenied(image=image, registry=registry, details=details)
+            return AccessDenied(image=image, registry=registry, details=details, is_push=is_push)
+        if is_push and not error_codes(content).isdisjoint(_BLOB_CODES):
+            return BlobsUnknown(image=image, registry=registry, details=details, is_push=is_push)
         if status == 404:
-            return NoSuchImage(image=image, registry=registry, what=question.what, details=details)
+            return NoSuchImage(image=image, registry=registry, what=question.what, details=details, is_push=is_push)
+        if status == 413 and is_push:
+            return TooMuch(image=image, registry=registry, what=question.what, details=details, is_push=is_push)
         if status == 429:
-            return RateLimited(image=image, registry=registry, attempts=attempts, details=details)
+            return RateLimited(image=image, registry=registry, attempts=attempts, details=details, is_push=is_push)
         if status >= 500:
-            return RegistryFailed(image=image, registry=registry, status=status, attempts=attempts, details=details)
-        return UnexpectedAnswer(image=image, registry=registry, reason=f"answers with status {status}", details=details)
+            return RegistryFailed(
+                image=image, registry=registry, status=status, attempts=attempts, details=details, is_push=is_push
+            )
+        reason = f"answers with status {status}"
+        return UnexpectedAnswer(image=image, registry=registry, reason=reason, details=details, is_push=is_push)
 
     def _notes(self) -> tuple[tuple[str, str], ...]:
         """What there is to say of the credentials."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import http.client
+import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -23,11 +27,13 @@ class Limits:
 
     most: Reach | None
     """How near the address may be; `None`: wherever it is."""
+    idle_s: float
+    """How long a piece of a body may take to be taken."""
     headers_s: float
     on_reach: Callable[[Reach], object]
     """Gets the reach of each address that was connected to."""
-    on_wait: Callable[[socket.socket], object]
-    """Gets each connection on which an answer is waited for."""
+    on_connect: Callable[[socket.socket], object]
+    """Gets each connection."""
 
 
 class _WholeHeaders(http.client.HTTPResponse):
@@ -60,12 +66,26 @@ class _Limited(HTTPConnection):
         self._limits.on_reach(reach)
         return connection
 
+    def connect(self) -> None:
+        """Connect."""
+        super().connect()
+        self._limits.on_connect(self.sock)
+
+    def send(self, data: Any) -> None:
+        """Send a piece of a request."""
+        if self.sock is not None:
+            self.sock.settimeout(self._limits.idle_s)
+        try:
+            super().send(data)
+        except ssl.SSLEOFError as err:
+            # Not a failure of TLS: who ends a connection early may have said before why.
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from err
+
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as urllib3's own
         """Return the answer, when its headers are there."""
         connection = self.sock
-        self._limits.on_wait(connection)
         # Not the method of a TLS socket, which forgets the session that another thread is reading with.
-        timer = threading.Timer(self._limits.headers_s, shut, (connection,))
+        timer = threading.Timer(max(self._limits.headers_s, self.timeout or 0), shut, (connection,))
         timer.daemon = True
         timer.start()
         try:

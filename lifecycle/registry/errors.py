@@ -1,13 +1,15 @@
 """What can go wrong with registries.
 
 CnbError
-  RegistryError             32   an image cannot be had from its registry
+  RegistryError         32, 62   an image cannot be had from its registry, or not be put there
     RegistryUnreachable     32   no connection, or it breaks, or nothing comes for too long
     CertificateRefused      32   the registry cannot prove who it is
     LoginNeeded             32   401, and there are no credentials
     LoginRefused            32   401, with the credentials that there are
     AccessDenied            32   403
     NoSuchImage             32   404
+    TooMuch                 62   413
+    BlobsUnknown            62   the registry lacks blobs of the image that it was said to have
     RateLimited             32   429, again and again
     RegistryFailed          32   5xx, again and again
     UnexpectedAnswer        32   an answer that no registry should give
@@ -19,7 +21,7 @@ CnbError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from http import HTTPStatus
 
 from lifecycle.cnb.errors import CnbError
 
@@ -28,10 +30,15 @@ from lifecycle.cnb.errors import CnbError
 class RegistryError(CnbError):
     """Root of this package's errors: `image` is what was wanted, `details` what was asked and answered."""
 
-    exit_code: ClassVar[int] = 32
-
     image: str
     details: tuple[tuple[str, str], ...] = ()
+    is_push: bool = False
+    """Whether something was to be put there."""
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # images are taken in one phase and put in another
+        """The code of the phase."""
+        return 62 if self.is_push else 32
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -58,7 +65,9 @@ class RegistryUnreachable(RegistryError):
     def hint(self) -> str | None:
         """What to look at."""
         if self.was_connected:
-            return "try again; what has come is kept"
+            return (
+                "try again; what has come is kept" if not self.is_push else "try again; what is there is not sent again"
+            )
         return "check the name of the registry, the network and the proxy settings (`HTTPS_PROXY`, `NO_PROXY`)"
 
 
@@ -98,6 +107,8 @@ class LoginNeeded(RegistryError):
     def hint(self) -> str | None:
         """How to have some."""
         hint = f"log in with `docker login {self.registry}` or `skopeo login {self.registry}`, or name a file with `REGISTRY_AUTH_FILE`"
+        if self.is_push:
+            return hint
         # Docker Hub answers so for repositories that do not exist.
         return f"check the name first, an image that does not exist is answered like this as well; {hint}"
 
@@ -134,7 +145,8 @@ class AccessDenied(RegistryError):
     @property
     def hint(self) -> str | None:
         """Whom to ask."""
-        return "use credentials that may read this repository, or ask its owner for that right"
+        right = "write to" if self.is_push else "read"
+        return f"use credentials that may {right} this repository, or ask its owner for that right"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -152,7 +164,44 @@ class NoSuchImage(RegistryError):
     @property
     def hint(self) -> str | None:
         """What to check."""
+        if self.is_push:
+            return "check the name; some registries want a repository to be made before something is put into it"
         return "check the name and the tag"
+
+
+@dataclass(eq=False, kw_only=True)
+class TooMuch(RegistryError):
+    """The registry, or a proxy in front of it, does not take so much at once."""
+
+    registry: str
+    what: str = "image"
+
+    @property
+    def summary(self) -> str:
+        """Which registry, and what of the image."""
+        return f"`{self.image}`: the {self.what} is larger than what the registry {self.registry} takes"
+
+    @property
+    def hint(self) -> str | None:
+        """Where such limits are."""
+        return "raise the limit of the registry or of the proxy in front of it (of nginx: `client_max_body_size`)"
+
+
+@dataclass(eq=False, kw_only=True)
+class BlobsUnknown(RegistryError):
+    """The registry does not take a manifest, because blobs are missing that it took or said to have."""
+
+    registry: str
+
+    @property
+    def summary(self) -> str:
+        """Which registry."""
+        return f"`{self.image}`: the registry {self.registry} has lost layers that were put there"
+
+    @property
+    def hint(self) -> str | None:
+        """Who can help."""
+        return "try again; if that does not help, the storage of the registry is damaged"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -170,6 +219,8 @@ class RateLimited(RegistryError):
     @property
     def hint(self) -> str | None:
         """What helps."""
+        if self.is_push:
+            return "wait, and try again; what is there is not sent again"
         return (
             f"wait, or log in with `docker login {self.registry}` (limits are higher then), or take the image from a mirror or "
             "from disk with `--base NAME=LOCATION`"
@@ -187,11 +238,14 @@ class RegistryFailed(RegistryError):
     @property
     def summary(self) -> str:
         """Which registry, which status."""
-        return f"`{self.image}`: the registry {self.registry} answers with status {self.status}, after {self.attempts} attempts"
+        attempts = f", after {self.attempts} attempts" if self.attempts > 1 else ""
+        return f"`{self.image}`: the registry {self.registry} answers with status {self.status}{attempts}"
 
     @property
     def hint(self) -> str | None:
         """What helps."""
+        if self.status == HTTPStatus.INSUFFICIENT_STORAGE:
+            return "the registry has no room left; ask who runs it"
         return "try again later"
 
 

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import urllib3
@@ -30,6 +31,16 @@ _PIECE_SIZE = 1 << 20
 _CONNECTIONS = 8
 
 
+class Body(Protocol):
+    """What is sent in pieces. Each time it is sent, it is gone through from its beginning."""
+
+    def __len__(self) -> int:
+        """Bytes of all pieces."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The pieces; what this raises, `Http.open` raises."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is asked. `registry` is the one in whose name: its certificates and rules count. `most`: how near the address may be."""
@@ -38,16 +49,19 @@ class Request:
     url: str
     registry: str
     headers: Mapping[str, str]
-    body: bytes | None = None
+    body: bytes | Body | None = None
     most: Reach | None = None
+    takes_long: bool = False
+    """The answer may come late: the other side has to store what it was sent."""
 
 
 class Response:
     """An answer, whose body is still to come."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, settings: RegistrySettings, *, is_head: bool) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, settings: RegistrySettings, request: Request) -> None:
         self._response = response
-        self._is_head = is_head
+        self._is_head = request.method == "HEAD"
+        self.url = request.url
         self._patience = settings.patience
         self.status = response.status
         self.content = b""
@@ -133,24 +147,32 @@ class Http:
         if request.most is not None:
             self._check_name(origin, request.most)
         opener = self._opener(origin, request)
+        patience = self._settings.patience
+        headers = {"Accept-Encoding": "identity", "User-Agent": "pybuild", **request.headers}
+        if request.body is not None:
+            # Without it, urllib3 sends what comes in pieces in a form that not every registry takes.
+            headers["Content-Length"] = str(len(request.body))
         try:
             response = opener.urlopen(
                 request.method,
                 request.url,
                 body=request.body,
-                headers={"Accept-Encoding": "identity", "User-Agent": "pybuild", **request.headers},
+                headers=headers,
+                timeout=urllib3.Timeout(
+                    connect=patience.connect_s, read=patience.storing_s if request.takes_long else patience.idle_s
+                ),
                 retries=False,
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
             )
         except (HTTPError, OSError, ValueError) as err:
-            trouble = trouble_of(err, self._settings.patience.idle_s)
+            trouble = trouble_of(err, patience.storing_s if request.takes_long else patience.idle_s)
             trouble.host = origin.netloc
             if (proxy := self._proxy_for(origin)) is not None:
                 trouble.reason += f" (through the proxy {without_query(proxy)})"
             raise trouble from err
-        return Response(response, self._settings, is_head=request.method == "HEAD")
+        return Response(response, self._settings, request)
 
     def reach(self, origin: Origin) -> Reach:
         """Return the reach of the address that a registry was found at; public where a proxy knows it."""
@@ -189,20 +211,18 @@ class Http:
         limits = Limits(
             # Where a proxy leads to is up to the proxy.
             most=request.most if is_direct else None,
+            idle_s=patience.idle_s,
             headers_s=patience.document_s,
             on_reach=lambda reach: self._reaches.setdefault(origin, reach) if is_direct else None,
-            on_wait=self._note,
+            on_connect=self._note,
         )
-        timeout = urllib3.Timeout(connect=patience.connect_s, read=patience.idle_s)
         context = self._tls(origin, request.registry) if origin.scheme == "https" else None
         opener: urllib3.PoolManager
         if proxy is None:
-            opener = urllib3.PoolManager(timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context)
+            opener = urllib3.PoolManager(maxsize=_CONNECTIONS, ssl_context=context)
         else:
             url, headers = _split_proxy(proxy)
-            opener = urllib3.ProxyManager(
-                url, proxy_headers=headers, timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context
-            )
+            opener = urllib3.ProxyManager(url, proxy_headers=headers, maxsize=_CONNECTIONS, ssl_context=context)
         keep_to(limits, opener)
         return opener
 

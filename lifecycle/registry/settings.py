@@ -20,6 +20,8 @@ class Patience:
     connect_s: float = 15
     idle_s: float = 60
     document_s: float = 60
+    storing_s: float = 300
+    """Until a registry has stored what it was sent, and answers."""
     window_s: float = 60
     window_bytes: int = 64 * 1024
 

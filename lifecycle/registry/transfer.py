@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from lifecycle.oci.descriptor import Descriptor
 from lifecycle.oci.errors import BlobMismatch
 from lifecycle.registry.blobs import BlobStore, Partial
 from lifecycle.registry.client import ATTEMPTS, Question, RegistryClient, Repository
 from lifecycle.registry.http import Response
+from lifecycle.registry.parallel import run_all
 from lifecycle.registry.trouble import Trouble, TroubleKind, is_retried
 
-_TRANSFERS = 4
 _FIRST_DELAY_S = 1.0
 # Bytes that an attempt must bring to be one that helps
 _PROGRESS = 64 * 1024
@@ -38,20 +37,7 @@ class Transfer:
 
     def run(self, layers: list[Descriptor]) -> None:
         """Bring `layers`, each once, into the store. Raises what `pull` raises."""
-        if not layers:
-            return
-        with ThreadPoolExecutor(_TRANSFERS) as pool:
-            tasks = [pool.submit(self._fetch, layer) for layer in layers]
-            try:
-                done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
-                for task in done:
-                    task.result()
-            except BaseException:
-                for task in tasks:
-                    task.cancel()
-                with self._client.interrupted():
-                    wait(tasks)
-                raise
+        run_all(self._client, self._fetch, layers)
 
     def _fetch(self, layer: Descriptor) -> None:
         with self._blobs.partial(layer.digest, while_waiting=self._check) as partial:

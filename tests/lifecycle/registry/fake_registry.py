@@ -1,12 +1,15 @@
-"""A registry on 127.0.0.1 that serves what a test gives it, and lies, stalls and breaks off where the test says so."""
+"""A registry on 127.0.0.1 that serves and takes images, and lies, stalls and breaks off where the test says so."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import hashlib
+import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -33,6 +36,8 @@ class Exchange(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     registry: FakeRegistry
     body = b""
+    unread = 0
+    """Bytes of the body that nobody has read."""
 
     def handle_one_request(self) -> None:
         # As registries do it that do not speak TLS: the beginning of a handshake gets words that are none.
@@ -52,6 +57,24 @@ class Exchange(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.registry.handle(self)
 
+    def do_PATCH(self) -> None:
+        self.unread = int(self.headers["Content-Length"])
+        self.registry.handle(self)
+
+    def do_PUT(self) -> None:
+        self.do_PATCH()
+
+    def do_DELETE(self) -> None:
+        self.registry.handle(self)
+
+    def pieces(self, limit: int | None = None) -> Iterator[bytes]:
+        """The body as it comes, or its first `limit` bytes."""
+        remaining = self.unread if limit is None else limit
+        while remaining and (piece := self.rfile.read1(min(remaining, 1 << 16))):  # type: ignore[attr-defined]  # buffered
+            remaining -= len(piece)
+            self.unread -= len(piece)
+            yield piece
+
     def do_CONNECT(self) -> None:
         self.registry.handle(self)
 
@@ -61,6 +84,8 @@ class Exchange(BaseHTTPRequestHandler):
 
     def answer(self, status: int, content: bytes = b"", **headers: str) -> bool:
         """A whole answer; True. `_` in names of headers stands for `-`."""
+        for _ in self.pieces():
+            """As most servers do: what comes after it is the next request."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -75,6 +100,8 @@ class Exchange(BaseHTTPRequestHandler):
         """The connection ends here; True."""
         self.wfile.flush()
         self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()
         return True
 
@@ -93,6 +120,10 @@ class FakeRegistry:
     manifests: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     """By `repository:tag` and `repository@digest`."""
     blobs: dict[str, bytes] = field(default_factory=dict)
+    elsewhere: dict[str, set[str]] = field(default_factory=dict)
+    """Digests of `blobs` that only the repository has that is the key."""
+    uploads: dict[str, bytearray] = field(default_factory=dict)
+    """What has come of blobs that are not whole."""
     hooks: list[Hook] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     shown: list[str | None] = field(default_factory=list)
@@ -178,6 +209,10 @@ class FakeRegistry:
             self._give_token(exchange)
         elif not self._is_open(exchange):
             self._refuse(exchange)
+        elif "/blobs/uploads/" in path:
+            self._take_blob(exchange, path)
+        elif "/manifests/" in path and exchange.command == "PUT":
+            self._take_manifest(exchange, path)
         elif "/manifests/" in path:
             self._send_manifest(exchange, path)
         elif "/blobs/" in path:
@@ -229,8 +264,11 @@ class FakeRegistry:
         )
 
     def _send_blob(self, exchange: Exchange, path: str) -> None:
-        content = self.blobs.get(path.rpartition("/")[2])
-        if content is None:
+        digest = path.rpartition("/")[2]
+        content = self.blobs.get(digest)
+        repository = path.removeprefix("/v2/").partition("/blobs/")[0]
+        is_elsewhere = any(digest in found and name != repository for name, found in self.elsewhere.items())
+        if content is None or is_elsewhere:
             exchange.answer(404, b'{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown"}]}')
             return
         wanted = exchange.headers.get("Range")
@@ -239,6 +277,62 @@ class FakeRegistry:
             return
         start = int(wanted.removeprefix("bytes=").partition("-")[0])
         exchange.answer(206, content[start:], Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}")
+
+    def _take_blob(self, exchange: Exchange, path: str) -> None:
+        """What belongs to an upload: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pushing-blobs."""
+        repository, _, name = path.removeprefix("/v2/").partition("/blobs/uploads/")
+        query = {key: values[0] for key, values in parse_qs(urlsplit(exchange.path).query).items()}
+        if exchange.command == "POST":
+            if query.get("mount") in self.elsewhere.get(query.get("from", ""), ()):
+                self.elsewhere[query["from"]].discard(query["mount"])
+                exchange.answer(201, Location=f"/v2/{repository}/blobs/{query['mount']}")
+                return
+            name = f"upload-{len(self.uploads)}"
+            self.uploads[name] = bytearray()
+            exchange.answer(202, Location=f"/v2/{repository}/blobs/uploads/{name}?state=0")
+            return
+        content = self.uploads.get(name)
+        if content is None:
+            exchange.answer(404, b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"blob upload unknown"}]}')
+            return
+        place = {"Location": f"/v2/{repository}/blobs/uploads/{name}?state=1"}
+        if exchange.command == "GET":
+            exchange.answer(204, Range=f"0-{max(0, len(content) - 1)}", **place)
+        elif exchange.command == "DELETE":
+            del self.uploads[name]
+            exchange.answer(204)
+        elif exchange.headers.get("Content-Range", f"{len(content)}-").partition("-")[0] != str(len(content)):
+            exchange.answer(416, Range=f"0-{max(0, len(content) - 1)}", **place)
+        else:
+            for piece in exchange.pieces():
+                content += piece
+            if exchange.command == "PATCH":
+                exchange.answer(202, Range=f"0-{max(0, len(content) - 1)}", **place)
+            else:
+                self._finish_blob(exchange, bytes(content), query["digest"])
+                self.uploads.pop(name)
+
+    def _finish_blob(self, exchange: Exchange, content: bytes, digest: str) -> None:
+        if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+            exchange.answer(400, b'{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"}]}')
+            return
+        self.blobs[digest] = content
+        exchange.answer(201, Docker_Content_Digest=digest)
+
+    def _take_manifest(self, exchange: Exchange, path: str) -> None:
+        repository, _, name = path.removeprefix("/v2/").partition("/manifests/")
+        content = b"".join(exchange.pieces())
+        document = json.loads(content)
+        parts = [document["config"], *document["layers"]] if "config" in document else []
+        if any(part["digest"] not in self.blobs for part in parts):
+            exchange.answer(404, b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}')
+            return
+        found = (content, exchange.headers["Content-Type"])
+        digest = str(Digest.of(content))
+        self.manifests[f"{repository}@{digest}"] = found
+        if ":" not in name:
+            self.manifests[f"{repository}:{name}"] = found
+        exchange.answer(201, Docker_Content_Digest=digest)
 
 
 def basic(login: tuple[str, str]) -> str:

@@ -102,7 +102,7 @@ def test_a_token_is_asked_for_once_and_for_what_is_wanted(registry: FakeRegistry
         assert repository.ask(question, image="x").content == MANIFEST
     assert registry.tokens == [
         "token-0-repository:team/app:pull",
-        "token-1-repository:team/app:pull+repository:team/app:pull,push",
+        "token-1-repository:team/app:pull,push",
     ]
     asked = [path for path in registry.paths() if path.startswith("/token")]
     assert all("service=tests" in path and "account=alice" in path for path in asked)
