@@ -31,7 +31,7 @@ from pybuild.log import Log
 from pybuild.report import BuildReport, choosing
 from pybuild.run_image import ImageSettings, Kitchen, MadeImage, builder_run_image
 from pybuild.source import Source, fetch_source, source_identity
-from pybuild.store import Application, open_application
+from pybuild.store import Application, in_use, open_application
 
 # Where a Dockerfile brings its own interpreter, nobody has made sure yet that it is there.
 _OWN_PYTHON = Profile(name="user-managed dependencies", python=SpecifierSet())
@@ -63,8 +63,7 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
     """
     check_outputs(request.outputs)
     clock = Clock(log=log, limit_s=request.timeout_s)
-    builder = _make_builder(request, store, clock)
-    with _open(request, builder, store, host_env, clock) as (application, environment):
+    with _open(request, store, host_env, clock) as (builder, application, environment):
         with clock.phase("source"):
             source = _fetch(request, environment, log)
         with clock.phase("analyze"):
@@ -122,8 +121,7 @@ def detect_repository(request: BuildRequest, store: Path, host_env: Mapping[str,
         lifecycle.cnb.errors.CnbError: it could not be found out.
     """
     clock = Clock(log=log, limit_s=request.timeout_s)
-    builder = _make_builder(request, store, clock)
-    with _open(request, builder, store, host_env, clock) as (application, environment):
+    with _open(request, store, host_env, clock) as (builder, application, environment):
         with clock.phase("source"):
             _fetch(request, environment, log)
         with clock.phase("analyze"):
@@ -140,8 +138,7 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
     """
     repository = check_directory(request.repository)
     clock = Clock(log=log, limit_s=request.timeout_s)
-    builder = _make_builder(request, store, clock)
-    with _open(request, builder, store, host_env, clock) as (application, environment):
+    with _open(request, store, host_env, clock) as (builder, application, environment):
         with clock.phase("source"):
             since_ns = time.time_ns()
             _fetch(request, environment, log)
@@ -155,30 +152,27 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
             return read_fixes(repository, environment.app_dir, before, since_ns=since_ns)
 
 
-def _make_builder(request: BuildRequest, store: Path, clock: Clock) -> Builder:
-    """The builder; making it the first time does not count towards the time limit."""
-    with clock.phase("builder"):
-        builder = ensure_builder(read_definition(request.builder), store, clock.log)
-    clock.start()
-    return builder
-
-
 @contextlib.contextmanager
 def _open(
-    request: BuildRequest, builder: Builder, store: Path, host_env: Mapping[str, str], clock: Clock
-) -> Iterator[tuple[Application, BuildEnvironment]]:
-    with open_application(store, source_identity(request.repository), clock.log) as application:
-        environment = BuildEnvironment(
-            builder=builder,
-            host=read_host_settings(host_env, Path.home()),
-            work=application.work,
-            archives=store / "archives",
-            shared_layers=store / "layers",
-            network=request.network,
-            deadline=clock.deadline,
-        )
-        environment.prepare(request.env)
-        yield application, environment
+    request: BuildRequest, store: Path, host_env: Mapping[str, str], clock: Clock
+) -> Iterator[tuple[Builder, Application, BuildEnvironment]]:
+    """The builder, and what the application has of its own; making the builder the first time does not count towards the time limit."""
+    with in_use(store, clock.log):
+        with clock.phase("builder"):
+            builder = ensure_builder(read_definition(request.builder), store, clock.log)
+        clock.start()
+        with open_application(store, source_identity(request.repository), clock.log) as application:
+            environment = BuildEnvironment(
+                builder=builder,
+                host=read_host_settings(host_env, Path.home()),
+                work=application.work,
+                archives=store / "archives",
+                shared_layers=store / "layers",
+                network=request.network,
+                deadline=clock.deadline,
+            )
+            environment.prepare(request.env)
+            yield builder, application, environment
 
 
 def _fetch(request: BuildRequest, environment: BuildEnvironment, log: Log) -> Source:

@@ -15,6 +15,7 @@ from pybuild.engines.docker_daemon import save_image
 from pybuild.errors import UsageError
 from pybuild.image_store import REGISTRY_PREFIX, ImageStore, open_client, read_any_image
 from pybuild.log import Log
+from pybuild.store import in_use
 
 _DAEMON_PREFIX = "docker-daemon:"
 _PREFIXES = (*(f"{transport.value}:" for transport in Transport), REGISTRY_PREFIX, _DAEMON_PREFIX)
@@ -32,7 +33,7 @@ def open_image(location: str, store: Path, log: Log, *, insecure: tuple[str, ...
     """
     if not location.startswith(_PREFIXES):
         raise UsageError(f"`{location}` does not say where the image is", f"write {LOCATIONS}")
-    with tempfile.TemporaryDirectory(prefix="pybuild-image-") as directory:
+    with in_use(store, log), tempfile.TemporaryDirectory(prefix="pybuild-image-") as directory:
         scratch = Path(directory)
         if location.startswith(_DAEMON_PREFIX):
             archive = scratch / "saved.tar"

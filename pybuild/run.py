@@ -17,6 +17,7 @@ from pybuild.engines.sandbox import Mount
 from pybuild.errors import UsageError
 from pybuild.image_location import open_image
 from pybuild.log import Log
+from pybuild.store import in_use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ def run_image(request: RunRequest, store: Path, log: Log) -> int:
         lifecycle.cnb.errors.CnbError: the image cannot be read or run.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(in_use(store, log))
         # Layers are needed no more when the image's files are unpacked.
         with open_image(request.location, store, log, insecure=request.insecure_registries) as image:
             root = stack.enter_context(open_image_root(image, store, log, keep=True))

@@ -2,9 +2,10 @@
 
 `$XDG_CACHE_HOME/pybuild` (https://specifications.freedesktop.org/basedir-spec/) holds `bases/`, `interpreters/`, `wheels/` and
 `builders/`, which `pybuild.builder` keeps, `archives/`, `layers/` and `images/`, which applications share, `run/` and `checks/`, of images
-that were run and checked, and `apps/<key>/` for each application that was built here:
+that were run and checked, a `lock` that everyone holds who uses any of it, and `apps/<key>/` for each application that was built here:
 
     lock        held while a build of this application runs
+    repository  what was built, for people
     cache/      the CNB cache of the application
     extension/  what executing a Dockerfile keeps from build to build
     image/      an OCI image layout with the last image, which the next build reuses layers of
@@ -17,11 +18,13 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.cnb.layer import remove_tree
+from lifecycle.cnb.mask import mask_credentials
+from lifecycle.cnb.toml import write_atomically
 from pybuild.log import Log
 
 STORE_NAME = "pybuild"
@@ -39,6 +42,16 @@ class Application:
     """What the store keeps of one application."""
 
     directory: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held while a build of it runs."""
+        return self.directory / "lock"
+
+    @property
+    def repository(self) -> Path:
+        """File that says what was built, without credentials."""
+        return self.directory / "repository"
 
     @property
     def cache(self) -> Path:
@@ -61,19 +74,24 @@ class Application:
         return self.directory / "work"
 
 
+def application_of(store: Path, identity: str) -> Application:
+    """The application that `identity` names, whether anything is kept of it or not."""
+    key = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return Application(directory=store / "apps" / key)
+
+
 @contextlib.contextmanager
 def open_application(store: Path, identity: str, log: Log) -> Iterator[Application]:
     """The application that `identity` names, for this process alone until the context ends.
 
     Two builds of one application would need the same cache at once: the second waits, and says so.
     """
-    key = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    application = Application(directory=store / "apps" / key)
-    application.directory.mkdir(parents=True, exist_ok=True)
+    application = application_of(store, identity)
     busy = "another build of this application is running; waiting for it to end"
-    with locked(application.directory / "lock", log, busy=busy):
+    with locked(application.lock, log, busy=busy):
         remove_tree(application.work)
         application.work.mkdir()
+        write_atomically(application.repository, os.fsencode(mask_credentials(identity)))
         try:
             yield application
         finally:
@@ -81,17 +99,73 @@ def open_application(store: Path, identity: str, log: Log) -> Iterator[Applicati
 
 
 @contextlib.contextmanager
-def locked(path: Path, log: Log, *, busy: str) -> Iterator[None]:
-    """Hold the lock of `path` until the context ends; while another process has it, say `busy` and wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The kernel drops a flock with its holder, however that ends: there are no stale locks.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def in_use(store: Path, log: Log) -> Iterator[None]:
+    """Nothing that applications share is pruned until the context ends."""
+    busy = "unused parts of the store are being removed; waiting for it to end"
+    with locked(store / "lock", log, busy=busy, shared=True):
+        yield
+
+
+@contextlib.contextmanager
+def locked(path: Path, log: Log, *, busy: str, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of `path` until the context ends, alone or with others who share it.
+
+    While another process has it, say `busy` and wait.
+    """
+    operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    descriptor = None
+    while descriptor is None:
+        descriptor = _lock(path, operation, lambda: log.notice(busy))
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.notice(busy)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock of `path` until the context ends; False where another process has it."""
+    try:
+        descriptor = _lock(path, fcntl.LOCK_EX, _give_up)
+    except BlockingIOError:
+        descriptor = None
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(path: Path, operation: int, when_busy: Callable[[], object]) -> int | None:
+    """A descriptor that has the lock; `None` when the file was removed by the one who had it before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The kernel drops a flock with its holder, however that ends: there are no stale locks.
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:  # so was its directory, just now
+        return None
+    try:
+        try:
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            when_busy()
+            fcntl.flock(descriptor, operation)
+        if _is_at(descriptor, path):
+            return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _give_up() -> None:
+    raise BlockingIOError
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))

@@ -16,6 +16,7 @@ from pybuild.builder import (
 )
 from pybuild.commands.options import Session, builder_option, session_options
 from pybuild.commands.printing import print_result
+from pybuild.store import in_use
 
 
 @click.group("builder")
@@ -30,7 +31,8 @@ def builder() -> None:
 def builder_create(session: Session, builder: Path | None, *, refresh: bool) -> None:
     """Make the builder and keep it in pybuild's store; `pybuild build` does so by itself where it is missing."""
     definition = read_definition(builder or default_definition_path())
-    made = ensure_builder(definition, session.store, session.log, refresh=refresh)
+    with in_use(session.store, session.log):
+        made = ensure_builder(definition, session.store, session.log, refresh=refresh)
     print_result(made.key)
 
 
@@ -41,5 +43,6 @@ def builder_create(session: Session, builder: Path | None, *, refresh: bool) -> 
 def builder_inspect(session: Session, builder: Path | None, *, as_json: bool) -> None:
     """Print what is in the builder; makes it where it is missing."""
     definition = read_definition(builder or default_definition_path())
-    description = describe_builder(ensure_builder(definition, session.store, session.log))
+    with in_use(session.store, session.log):
+        description = describe_builder(ensure_builder(definition, session.store, session.log))
     print_result(json.dumps(description, indent=2) if as_json else render_description(description))

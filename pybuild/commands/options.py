@@ -23,7 +23,7 @@ from pybuild.run_image import ImageSettings
 from pybuild.store import store_directory
 from pybuild.terminal import TerminalLog, Verbosity, open_log
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 # As the Dockerfile buildpack reads them.
 BUILD_ARGUMENT_PREFIX = "BP_DOCKERFILE_ARG_"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -69,7 +69,7 @@ class Selection:
 
 
 class Duration(click.ParamType[float]):
-    """A span of time such as `90`, `90s`, `15m`, `1h30m`; seconds where no unit is said."""
+    """A span of time such as `90`, `90s`, `15m`, `1h30m`, `30d`; seconds where no unit is said."""
 
     name = "duration"
 
@@ -80,10 +80,10 @@ class Duration(click.ParamType[float]):
         match = _DURATION.fullmatch(str(value))
         if not match or not any(match.groups()):
             self.fail(f"{value!r} is not a duration; write for example 90s, 15m or 1h30m", param, ctx)
-        hours, minutes, seconds = match.groups(default="0")
-        total = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        days, hours, minutes, seconds = match.groups(default="0")
+        total = int(days) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         if total <= 0:
-            self.fail("the time limit must be longer than nothing", param, ctx)
+            self.fail("the time must be longer than nothing", param, ctx)
         return total
 
 
