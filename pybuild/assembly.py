@@ -120,6 +120,7 @@ def _export(
         analyzed=ground.analyzed,
         project=ground.source.project_metadata(),
         run_image=ground.run_image,
+        run_image_mirrors=() if ground.is_made_here else environment.builder.run_image_mirrors,
         previous=ground.previous,
         find_shared=shared.find,
         blobs_dir=last_image_blobs(application),

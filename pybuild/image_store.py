@@ -39,7 +39,7 @@ from lifecycle.registry.client import ATTEMPTS, RegistryClient
 from lifecycle.registry.credentials import find_login
 from lifecycle.registry.errors import RateLimited, RegistryFailed, RegistryUnreachable
 from lifecycle.registry.manifest import name_of
-from lifecycle.registry.pull import Resolved, pull, resolve
+from lifecycle.registry.pull import Resolved, assemble, pull, resolve
 from lifecycle.registry.settings import RegistrySettings
 from pybuild.host import read_host_settings
 
@@ -63,10 +63,14 @@ class PullLog(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptImage:
-    """An image whose blobs are in the store. `digest`: of the manifest or index that its name leads to."""
+    """An image whose blobs are in the store. `digest`: of the manifest or index that its name leads to.
+
+    `is_of_index`: it is one of several images of that name, for other platforms.
+    """
 
     digest: Digest
     image: Image
+    is_of_index: bool = False
 
 
 def open_client(
@@ -145,7 +149,18 @@ class ImageStore:
             self._remember(note, {"name": str(reference), "digest": str(resolved.digest), "asked": int(time.time())})
         if missing:
             self._forget_unused()
-        return KeptImage(digest=resolved.digest, image=image)
+        return KeptImage(digest=resolved.digest, image=image, is_of_index=resolved.is_of_index)
+
+    def look_up(self, reference: Reference, platform: Platform) -> KeptImage:
+        """The image that `reference` names in its registry now. Layers that are not in the store already stay in the registry.
+
+        Raises:
+            lifecycle.cnb.errors.CnbError: it cannot be had.
+        """
+        with self._in_use():
+            resolved = resolve(self._client, reference, platform, self._blobs)
+        image = assemble(resolved, self._blobs)
+        return KeptImage(digest=resolved.digest, image=image, is_of_index=resolved.is_of_index)
 
     def read(self, location: str) -> KeptImage:
         """The image at a place on this machine; what archives hold is unpacked once.

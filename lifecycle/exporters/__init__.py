@@ -62,8 +62,16 @@ def check_outputs(outputs: Sequence[Output]) -> None:
         output.check()
 
 
-def write_outputs(image: Image, outputs: Sequence[Output], *, on_progress: Progress | None = None) -> tuple[str, ...]:
+def write_outputs(
+    image: Image,
+    outputs: Sequence[Output],
+    *,
+    on_progress: Progress | None = None,
+    before_commit: Callable[[], None] = lambda: None,
+) -> tuple[str, ...]:
     """Put `image` into every output, or into none; return the locations with the image's digest.
+
+    `before_commit` is called when all are prepared and none is changed yet; what it raises leaves them so.
 
     Raises:
         InvalidValue: two outputs are one file.
@@ -71,6 +79,7 @@ def write_outputs(image: Image, outputs: Sequence[Output], *, on_progress: Progr
     """
     with contextlib.ExitStack() as stack:
         commits = [stack.enter_context(output.prepare(image, on_progress)) for output in _distinct(outputs)]
+        before_commit()
         for commit in commits:
             commit()
     return tuple(f"{output.location}@{image.digest}" for output in outputs)

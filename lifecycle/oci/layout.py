@@ -69,6 +69,11 @@ def read_index(directory: Path) -> tuple[Descriptor, ...]:
     return tuple(parse_descriptor(table) for table in index.tables("manifests"))
 
 
+def find_image(place: Location) -> Descriptor:
+    """Return the entry of `index.json` that `place`, in a layout, leads to. Raises as `read_image` does."""
+    return _choose(read_index(place.path), place)
+
+
 def blob_path(directory: Path, digest: Digest) -> Path:
     """Return where a layout in `directory` has the blob."""
     return directory / BLOBS_DIR / digest.algorithm / digest.hex

@@ -50,6 +50,12 @@ class Resolved:
         """Bytes of the layers, compressed."""
         return sum(layer.size for layer in self.manifest.layers)
 
+    @property
+    def is_of_index(self) -> bool:
+        """Whether the name leads to several images, for several platforms."""
+        content = hashlib.new(self.digest.algorithm, self.manifest_bytes, usedforsecurity=False)
+        return content.hexdigest() != self.digest.hex
+
 
 def resolve(
     client: RegistryClient, reference: Reference, wanted: Platform, blobs: BlobStore, *, attempts: int = ATTEMPTS

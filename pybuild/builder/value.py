@@ -76,6 +76,8 @@ class Builder:
     run_base: KeptBase
     run_image: Image
     run_image_name: str
+    run_image_mirrors: tuple[str, ...]
+    """Other names of the run image."""
     order: Order
     buildpacks: tuple[Descriptor, ...]
     """In the order of builder.toml; their directories are the machine's, below `directory`."""

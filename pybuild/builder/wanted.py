@@ -160,6 +160,7 @@ class Wanted:
             run_base=run,
             run_image=image,
             run_image_name=self.definition.run_images[0].image,
+            run_image_mirrors=self.definition.run_images[0].mirrors,
             order=read_order(cnb / "order.toml"),
             buildpacks=tuple(
                 read_descriptor(cnb / "buildpacks" / buildpack.id.directory_name / buildpack.version)
