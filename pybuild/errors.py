@@ -10,6 +10,7 @@ CnbError
 │   ├── DockerUnusable    4   the Docker engine does not answer, or cannot build
 │   ├── SubordinateIdsMissing 4  the user may not be other users inside of a sandbox
 │   └── NoSpace           4   a disk is full
+├── ImageMoved           72   an image that was to be replaced is another one now
 ├── TimeLimitReached     53   `--timeout`
 │   └── DetectTimeLimitReached 23
 └── PhaseFailed               detect or build ended with the status that the lifecycle gave it
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import CnbError
 
 
@@ -122,6 +124,33 @@ class NoSpace(MachineError):
             f"no space left on the device{where}{room}",
             "free some space there; `XDG_CACHE_HOME` moves pybuild's store to another disk, `TMPDIR` its temporary files",
         )
+
+
+class ImageMoved(CnbError):
+    """Somebody has put another image where the one was that is to be replaced."""
+
+    exit_code = 72
+
+    def __init__(self, *, location: str, before: Digest, now: Digest) -> None:
+        super().__init__(location, before, now)
+        self.location = location
+        self.before = before
+        self.now = now
+
+    @property
+    def summary(self) -> str:
+        """Which image."""
+        return f"`{self.location}` is another image than the one that was rebased, and is left as it is"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What it was and what it is."""
+        return (("before", str(self.before)), ("now", str(self.now)))
+
+    @property
+    def hint(self) -> str | None:
+        """What to do."""
+        return "rebase it again, or say where to with `--output WHERE`"
 
 
 class TimeLimitReached(CnbError):

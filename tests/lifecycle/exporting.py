@@ -33,6 +33,7 @@ class Exporter:
     world: World
     run_image: Image
     previous: Image | None = None
+    run_image_name: str = "docker.io/library/run:1"
 
     def export(self, *elements: GroupElement, **options: Any) -> ExportedImage:
         """Build with the buildpacks and export; the outcome is the previous image of the next call."""
@@ -45,7 +46,7 @@ class Exporter:
         previous = self.previous and PreviousImage(reference="previous", labels=self.previous.config.labels)
         config = self.run_image.config
         run_image = RunImage(
-            name="docker.io/library/run:1", reference="run@digest", os=config.os, architecture=config.architecture
+            name=self.run_image_name, reference="run@digest", os=config.os, architecture=config.architecture
         )
         request = ExportRequest(
             layers_dir=self.world.layers,

@@ -1,0 +1,79 @@
+"""Images that are replaced where they are: what puts another one there, and whether it is still the one that was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.errors import InvalidValue
+from lifecycle.cnb.reference import Reference
+from lifecycle.exporters import Output, parse_output
+from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION
+from lifecycle.oci.layout import find_image, read_index
+from lifecycle.oci.location import Location, Transport, parse_location
+from pybuild.errors import ImageMoved, SettingsError, UsageError
+from pybuild.image_store import REGISTRY_PREFIX, ImageStore, host_platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an image is. `digest`: what the place named when it was looked at."""
+
+    location: str
+    output: Output
+    digest: Digest
+
+    def check(self, images: ImageStore) -> None:
+        """Raise `ImageMoved` where somebody has put another image there."""
+        now = find_place(self.location, images)
+        if now.digest != self.digest:
+            raise ImageMoved(location=self.location, before=self.digest, now=now.digest)
+
+
+def find_place(location: str, images: ImageStore) -> Place:
+    """Where the image at `location` is.
+
+    Raises:
+        lifecycle.cnb.errors.CnbError: it is not there, or cannot be replaced there.
+    """
+    if location.startswith(REGISTRY_PREFIX):
+        return _find_in_registry(location, images)
+    try:
+        place = parse_location(location)
+    except InvalidValue as err:
+        raise UsageError(f"`{location}` {err.message}", err.hint) from err
+    if place.transport is not Transport.OCI:
+        raise UsageError(f"`{location}` is an archive, and archives are not changed", "say where to: `--output WHERE`")
+    return _find_in_layout(location, place)
+
+
+def _find_in_registry(location: str, images: ImageStore) -> Place:
+    reference = Reference.parse(location.removeprefix(REGISTRY_PREFIX)).with_default_tag()
+    if reference.digest is not None:
+        raise UsageError(
+            f"`{location}` has a digest, which names one image for ever", "say where to: `--output docker://NAME:TAG`"
+        )
+    found = images.look_up(reference, host_platform())
+    if found.is_of_index:
+        raise _several(location)
+    return Place(location=location, output=parse_output(f"{REGISTRY_PREFIX}{reference}"), digest=found.digest)
+
+
+def _find_in_layout(location: str, place: Location) -> Place:
+    found = find_image(place)
+    entries = [(entry, entry.annotations.get(REF_NAME_ANNOTATION)) for entry in read_index(place.path)]
+    names = {place.name} if place.name else {name for entry, name in entries if entry.digest == found.digest}
+    tags = [name for name in names if name]
+    if not tags:
+        raise UsageError(f"the image in `{location}` has no name there", f"say where to: `--output {location}:TAG`")
+    if found.media_type == INDEX_TYPE or any(name in names and entry.digest != found.digest for entry, name in entries):
+        raise _several(location)
+    output = parse_output(f"{Transport.OCI.value}:{place.path}", tags=sorted(tags))
+    return Place(location=location, output=output, digest=found.digest)
+
+
+def _several(location: str) -> SettingsError:
+    return SettingsError(
+        f"`{location}` names images for several platforms, and one would take the place of all",
+        "say where the one for this machine goes: `--output WHERE`",
+    )
