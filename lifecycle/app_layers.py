@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +28,26 @@ class ExportedLayer:
     size: int
     is_reused: bool
     seconds: float
+    part_of: str | None = None
+    """Name of the layer that this one is a part of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a layer comes from: its name for people, and what the history says of it."""
+
+    name: str
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """A layer that is on disk. `seconds`: what it took."""
+
+    origin: Origin
+    layer: Layer
+    is_reused: bool
+    seconds: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,44 +81,58 @@ class AppLayers:
         """The same by diff id."""
         return {str(diff_id): environment for diff_id, environment in self._environments.items()}
 
-    def add(self, name: str, created_by: str, fill: Callable[[TarWriter], None]) -> Layer:
+    def add(self, origin: Origin, fill: Callable[[TarWriter], None]) -> Layer:
         """Archive a layer; where the previous image has the same content, its blob is taken. Raises `OciError`, `OSError`."""
-        started = time.monotonic()
-        report = self.on_progress
-        blob = write_layer_blob(
-            self.blobs_dir,
-            fill,
-            on_progress=None if report is None else lambda size: report(name, size),
-            on_skip=lambda path: self.log.warning(f"{path} is left out: it is neither file, directory nor link"),
-        )
-        # Another version of the compressor may have made it: the blob that registries have already is the better one.
-        layer = self._known.get(blob.diff_id)
-        is_reused = layer is not None
-        if layer is None:
-            layer = Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
-        return self._append(name, created_by, layer, is_reused=is_reused, started=started)
+        return self.add_all({origin: fill})[0]
 
-    def reuse(self, name: str, created_by: str, sha: str) -> Layer | None:
-        """Take a layer from the previous image; `None` when it is not there."""
+    def add_all(self, fills: Mapping[Origin, Callable[[TarWriter], None]]) -> list[Layer]:
+        """Archive layers as `add` does, all but the last one being parts of the last one."""
+        done = [self._archive(origin, fill) for origin, fill in fills.items()]
+        return self._append(done)
+
+    def find(self, sha: str) -> Layer | None:
+        """A layer of the previous image, whose blob is on disk."""
         layer = self._known.get(Digest.parse(sha))
-        if layer is None or not layer.path.exists():
-            return None
-        return self._append(name, created_by, layer, is_reused=True, started=time.monotonic())
+        return layer if layer is not None and layer.path.exists() else None
 
-    def take(self, name: str, created_by: str, layer: Layer) -> Layer:
-        """Take a layer of another image, whose blob is on disk."""
-        return self._append(name, created_by, layer, is_reused=True, started=time.monotonic())
+    def take_all(self, layers: Mapping[Origin, Layer]) -> None:
+        """Take layers of other images, whose blobs are on disk, all but the last one being parts of the last one."""
+        self._append([_Done(origin=origin, layer=layer, is_reused=True) for origin, layer in layers.items()])
 
     def set_environment(self, layer: Layer, environment: LayerEnvironment) -> None:
         """Keep what a launch layer does to the environment."""
         self._environments[layer.diff_id] = environment
 
-    def _append(self, name: str, created_by: str, layer: Layer, *, is_reused: bool, started: float) -> Layer:
-        layer = replace(layer, history=History(created=self.created, created_by=created_by))
-        self.all.append(layer)
-        self.exported.append(_describe(name, layer, is_reused=is_reused, seconds=time.monotonic() - started))
-        self.log.info(f"{'Reusing' if is_reused else 'Adding'} layer `{name}`")
-        return layer
+    def _archive(self, origin: Origin, fill: Callable[[TarWriter], None]) -> _Done:
+        started = time.monotonic()
+        report = self.on_progress
+        blob = write_layer_blob(
+            self.blobs_dir,
+            fill,
+            on_progress=None if report is None else lambda size: report(origin.name, size),
+            on_skip=lambda path: self.log.warning(f"{path} is left out: it is neither file, directory nor link"),
+        )
+        # Another version of the compressor may have made it: the blob that registries have already is the better one.
+        known = self._known.get(blob.diff_id)
+        layer = known or Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
+        return _Done(origin=origin, layer=layer, is_reused=known is not None, seconds=time.monotonic() - started)
+
+    def _append(self, done: Sequence[_Done]) -> list[Layer]:
+        name = done[-1].origin.name
+        layers = []
+        for one in done:
+            layer = replace(one.layer, history=History(created=self.created, created_by=one.origin.created_by))
+            layers.append(layer)
+            described = _describe(one.origin.name, layer, is_reused=one.is_reused, seconds=one.seconds)
+            self.exported.append(described if one is done[-1] else replace(described, part_of=name))
+        self.all += layers
+        new = sum(not one.is_reused for one in done)
+        parts = f" in {len(done)} parts" if len(done) > 1 else ""
+        if new:
+            self.log.info(f"Adding layer `{name}`{parts}{f', {new} of them new' if parts else ''}")
+        else:
+            self.log.info(f"Reusing layer `{name}`{parts}")
+        return layers
 
 
 def _describe(name: str, layer: Layer, *, is_reused: bool, seconds: float) -> ExportedLayer:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from lifecycle import __version__
 from lifecycle.app_config import app_config, app_environment, base_environment, choose_entrypoint, render_time
-from lifecycle.app_layers import AppLayers, ExportedLayer
+from lifecycle.app_layers import AppLayers, ExportedLayer, Origin
 from lifecycle.cnb.analyzed import Analyzed
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV
 from lifecycle.cnb.environment import parse_layer_environment, read_layer_environment
@@ -32,6 +32,7 @@ from lifecycle.cnb.labels import (
 )
 from lifecycle.cnb.layer import LayerDirectory, is_real_directory, read_layers
 from lifecycle.cnb.metadata import BuildMetadata, render_build_label, write_build_metadata
+from lifecycle.cnb.parts import parts_of, with_parts, without_parts
 from lifecycle.cnb.shared import layer_key
 from lifecycle.cnb.toml import Table, read_table
 from lifecycle.errors import ExportError
@@ -46,17 +47,22 @@ from lifecycle.launcher import LAUNCHER_PATH, PROCESS_DIR, Launch, launcher_fill
 from lifecycle.log import PhaseLog
 from lifecycle.oci.archive import ROOT, Owner, TarWriter
 from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.oci.tree import Tree, scan_tree
+from lifecycle.parts import MAX_LAYERS, MAX_PARTS, divide_layer
 from lifecycle.slices import assign_slices
 
 _IMAGE_USER = Owner(user_id=1000, group_id=1000)
 _LAYERS_PATH, _APP_PATH = PurePosixPath("/layers"), PurePosixPath("/workspace")
+# Bills of materials, the rest of the application, launcher, config, process types
+_OWN_LAYERS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedLayer:
-    """A launch layer of another application."""
+    """A launch layer of another application, with its parts by the names that they have in the image."""
 
     layer: Layer
+    parts: Mapping[str, Layer] = field(default_factory=dict)
     environment: Table
     """What it does to the environment, as `LayerEnvironment.render` has it."""
 
@@ -136,8 +142,10 @@ def export(
         exported=env,
         app_dir=request.app_path,
     )
-    launcher = layers.add("launcher", "Buildpacks Application Launcher", launcher_filler(launch))
-    config = layers.add("config", "Buildpacks Launcher Config", _config_filler(request))
+    launcher = layers.add(
+        Origin(name="launcher", created_by="Buildpacks Application Launcher"), launcher_filler(launch)
+    )
+    config = layers.add(Origin(name="config", created_by="Buildpacks Launcher Config"), _config_filler(request))
     process_types = _export_process_types(request, layers)
     metadata = LifecycleMetadata(
         app=tuple(str(layer.diff_id) for layer in app),
@@ -164,82 +172,129 @@ def export(
 def _export_buildpack(element: GroupElement, request: ExportRequest, layers: AppLayers) -> BuildpackRecord:
     directory = request.layers_dir / element.id.directory_name
     found = [layer for layer in read_layers(directory) if layer.file.types.launch]
-    records = {layer.name: _export_launch_layer(element, layer, request, layers) for layer in found}
+    # With the layer that they belong to, whoever says which they are: the previous image, or that of another application.
+    parts = {part for layer in found if not layer.is_present for part in parts_of(layer.file.metadata)}
+    records: dict[str, LayerRecord] = {}
+    for layer in found:
+        if layer.name not in parts:
+            records |= _export_launch_layer(element, layer, request, layers)
     return BuildpackRecord(id=element.id, version=element.version, layers=records, store=_read_store(directory))
 
 
 def _export_launch_layer(
     element: GroupElement, layer: LayerDirectory, request: ExportRequest, layers: AppLayers
-) -> LayerRecord:
-    name = f"{element.id}:{layer.name}"
-    created_by = f"Layer: '{layer.name}', Created by buildpack: {element}"
+) -> Mapping[str, LayerRecord]:
+    """What the label says of the layer, and of each of its parts."""
     path = request.layers_path / element.id.directory_name / layer.name
+    exported: Mapping[str, Layer]
     if layer.is_present:
-        exported = layers.add(name, created_by, _tree_filler(layer.path, path, request.owner))
         facts = read_layer_environment(layer.path, buildpack=element.id, name=layer.name, path=path)
+        trees = _divide(layer, request)
+        fills = {_origin(element, name): _tree_filler(tree, path, request.owner) for name, tree in trees.items()}
+        exported = dict(zip(trees, layers.add_all(fills), strict=True))
     elif (shared := _find_shared(element, layer, path, request)) is not None:
-        exported = layers.take(name, created_by, shared.layer)
         facts = parse_layer_environment(shared.environment, buildpack=element.id, name=layer.name, path=path)
+        exported = {**shared.parts, layer.name: shared.layer}
+        layers.take_all({_origin(element, name): one for name, one in exported.items()})
     else:
-        exported = _reuse_launch_layer(element, layer, name, created_by, request, layers)
+        exported = _find_in_previous(element, layer, request, layers)
+        layers.take_all({_origin(element, name): one for name, one in exported.items()})
         labels = request.previous.config.labels if request.previous else {}
-        facts = recall_environment(labels, exported, buildpack=element.id, name=layer.name, path=path)
-    layers.set_environment(exported, facts)
-    return LayerRecord(sha=str(exported.diff_id), types=layer.file.types, metadata=layer.file.metadata)
+        facts = recall_environment(labels, exported[layer.name], buildpack=element.id, name=layer.name, path=path)
+    layers.set_environment(exported[layer.name], facts)
+    types, parts = layer.file.types, [name for name in exported if name != layer.name]
+    metadata = with_parts(without_parts(layer.file.metadata), parts)
+    whole = LayerRecord(sha=str(exported[layer.name].diff_id), types=types, metadata=metadata)
+    return {**{part: LayerRecord(sha=str(exported[part].diff_id), types=types) for part in parts}, layer.name: whole}
+
+
+def _origin(element: GroupElement, layer: str) -> Origin:
+    return Origin(name=f"{element.id}:{layer}", created_by=f"Layer: '{layer}', Created by buildpack: {element}")
+
+
+def _divide(layer: LayerDirectory, request: ExportRequest) -> Mapping[str, Tree]:
+    """The directory of a layer, whole or after its parts."""
+    tree = scan_tree(layer.path)
+    # A cached tree is recognized by the one layer that it is in the image.
+    if layer.file.by_packages and not layer.file.types.cache:
+        division = divide_layer(layer.name, tree, limit=_room_for_parts(request))
+        if division is not None:
+            return {**division.parts, layer.name: division.rest}
+    return {layer.name: tree}
+
+
+def _room_for_parts(request: ExportRequest) -> int:
+    """How many layers of the image each layer of packages may become."""
+    of_buildpacks = [
+        layer
+        for element in request.group.elements
+        for layer in read_layers(request.layers_dir / element.id.directory_name)
+        if layer.file.types.launch
+    ]
+    others = len(request.run_image.layers) + len(of_buildpacks) + len(request.build.slices) + _OWN_LAYERS
+    divisible = sum(layer.is_present and layer.file.by_packages for layer in of_buildpacks)
+    return min(MAX_PARTS, 1 + max(0, MAX_LAYERS - others) // max(1, divisible))
 
 
 def _find_shared(
     element: GroupElement, layer: LayerDirectory, path: PurePosixPath, request: ExportRequest
 ) -> SharedLayer | None:
+    metadata = without_parts(layer.file.metadata)
     known = request.analyzed.previous.layer(element.id, layer.name)
-    if layer.file.types.cache or (known is not None and known.metadata == layer.file.metadata):
+    if layer.file.types.cache or (known is not None and without_parts(known.metadata) == metadata):
         return None
-    return request.find_shared(layer_key(path, layer.file.metadata))
+    return request.find_shared(layer_key(path, metadata))
 
 
-def _reuse_launch_layer(
-    element: GroupElement,
-    layer: LayerDirectory,
-    name: str,
-    created_by: str,
-    request: ExportRequest,
-    layers: AppLayers,
-) -> Layer:
+def _find_in_previous(
+    element: GroupElement, layer: LayerDirectory, request: ExportRequest, layers: AppLayers
+) -> Mapping[str, Layer]:
+    """The layer of the previous image after its parts, by name: all of them."""
+    name, previous = f"{element.id}:{layer.name}", request.analyzed.previous
     if layer.file.types.cache:
         raise ExportError(message=f"layer `{name}` is a launch and cache layer, but its directory is not there")
-    record = request.analyzed.previous.layer(element.id, layer.name)
+    record = previous.layer(element.id, layer.name)
     if record is None or record.sha is None:
         raise ExportError(
             message=f"launch layer `{name}` has no directory, and the previous image has no such layer to reuse"
         )
-    exported = layers.reuse(name, created_by, record.sha)
-    if exported is None:
-        raise ExportError(message=f"layer `{name}` cannot be reused: the previous image lacks its blob {record.sha}")
-    return exported
+    found: dict[str, Layer] = {}
+    for part in (*parts_of(record.metadata), layer.name):
+        known = previous.layer(element.id, part)
+        sha = None if known is None else known.sha
+        blob = None if sha is None else layers.find(sha)
+        if blob is None:
+            raise ExportError(
+                message=f"layer `{name}` cannot be reused: the previous image lacks its blob {sha or f'of `{part}`'}"
+            )
+        found[part] = blob
+    return found
 
 
 def _export_sbom(request: ExportRequest, layers: AppLayers) -> Layer | None:
     directory = request.layers_dir / "sbom" / "launch"
     if not is_real_directory(directory.parent) or not is_real_directory(directory):
         return None
-    path = request.layers_path / "sbom" / "launch"
-    return layers.add("sbom", "Software Bill-of-Materials", _tree_filler(directory, path, request.owner))
+    fill = _tree_filler(scan_tree(directory), request.layers_path / "sbom" / "launch", request.owner)
+    return layers.add(Origin(name="sbom", created_by="Software Bill-of-Materials"), fill)
 
 
 def _export_app(request: ExportRequest, layers: AppLayers) -> list[Layer]:
     """The slices that take anything, then the rest of the application, also when that is only its empty directory."""
     slices = request.build.slices
     assigned = assign_slices(request.app_dir, request.app_path, slices) if slices else {}
+    tree = scan_tree(request.app_dir)
     if not assigned:
-        fill = _tree_filler(request.app_dir, request.app_path, request.owner)
-        return [layers.add("application", "Application Layer", fill)]
+        origin = Origin(name="application", created_by="Application Layer")
+        return [layers.add(origin, _tree_filler(tree, request.app_path, request.owner))]
+    divided = tree.divide(lambda entry: assigned.get(entry.path))
     exported = []
-    for number in sorted(set(assigned.values())):
-        fill = _selection_filler(request, assigned, number)
-        exported.append(layers.add(f"slice {number + 1}", f"Application Slice: {number + 1}", fill))
-    rest = _selection_filler(request, assigned, None)
-    created_by = f"Application Slice: {len(slices) + 1}"
-    return [*exported, layers.add("application", created_by, rest)]
+    for number in sorted(key for key in divided if key is not None):
+        origin = Origin(name=f"slice {number + 1}", created_by=f"Application Slice: {number + 1}")
+        exported.append(layers.add(origin, _tree_filler(divided[number], request.app_path, request.owner)))
+    rest = replace(divided.get(None) or tree.top, skipped=tree.skipped)
+    origin = Origin(name="application", created_by=f"Application Slice: {len(slices) + 1}")
+    return [*exported, layers.add(origin, _tree_filler(rest, request.app_path, request.owner))]
 
 
 def _export_process_types(request: ExportRequest, layers: AppLayers) -> Layer | None:
@@ -252,23 +307,13 @@ def _export_process_types(request: ExportRequest, layers: AppLayers) -> Layer | 
         for process_type in types:
             archive.symlink(PROCESS_DIR / process_type, str(LAUNCHER_PATH), ROOT)
 
-    return layers.add("process types", "Buildpacks Process Types", fill)
+    return layers.add(Origin(name="process types", created_by="Buildpacks Process Types"), fill)
 
 
-def _tree_filler(tree: Path, path: PurePosixPath, owner: Owner) -> Callable[[TarWriter], None]:
+def _tree_filler(tree: Tree, path: PurePosixPath, owner: Owner) -> Callable[[TarWriter], None]:
     def fill(archive: TarWriter) -> None:
         archive.parents(path, owner)
-        archive.tree(tree, path, owner)
-
-    return fill
-
-
-def _selection_filler(
-    request: ExportRequest, assigned: Mapping[bytes, int], number: int | None
-) -> Callable[[TarWriter], None]:
-    def fill(archive: TarWriter) -> None:
-        archive.parents(request.app_path, request.owner)
-        archive.tree(request.app_dir, request.app_path, request.owner, select=lambda path: assigned.get(path) == number)
+        archive.entries(tree, path, owner)
 
     return fill
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lifecycle.app_layers import ExportedLayer
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.detection import Detection, Outcome, render_detection
 from lifecycle.export import ExportedImage
@@ -75,13 +76,26 @@ class BuildReport:
 def render_report(report: BuildReport) -> list[str]:
     """Lines that tell a person what was built: layers with size and whether they were reused, seconds by phase."""
     lines = ["===> IMAGE"]
-    width = max((len(layer.name) for layer in report.exported.layers), default=0)
-    for layer in report.exported.layers:
-        lines.append(f"  {layer.name:<{width}}  {_size(layer.size):>9}  {'reused' if layer.is_reused else 'new'}")
+    layers = report.exported.layers
+    width = max((len(layer.name) for layer in layers if layer.part_of is None), default=0)
+    for layer in (layer for layer in layers if layer.part_of is None):
+        parts = [layer, *(part for part in layers if part.part_of == layer.name)]
+        size = _size(sum(part.size for part in parts))
+        lines.append(f"  {layer.name:<{width}}  {size:>9}  {_describe_reuse(parts)}")
     times = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in report.phases)
     total = sum(phase.seconds for phase in report.phases)
     lines.append(f"Done in {total:.1f} s ({times})")
     return lines
+
+
+def _describe_reuse(parts: Sequence[ExportedLayer]) -> str:
+    """Whether a layer is new; of one in several parts, how many and how large they are that are."""
+    new = [part for part in parts if not part.is_reused]
+    if not new:
+        return "reused"
+    if len(parts) == 1:
+        return "new"
+    return f"new: {len(new)} of {len(parts)} parts, {_size(sum(part.size for part in new))}"
 
 
 def describe_detection(detection: Detection) -> list[str]:

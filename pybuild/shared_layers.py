@@ -1,7 +1,7 @@
 """Layers that the applications of a machine share: an environment that one repository has, another one need not make again.
 
-    <key>          what the layer is (JSON), for a key of everything that decides its bytes
-    blobs/<hex>    the layer as it is in images
+    <key>          what the layer and its parts are (JSON), for a key of everything that decides their bytes
+    blobs/<hex>    a layer, or part of one, as it is in images
 
 `lifecycle.cnb.shared` says when a key can be trusted. The other half of it is here: a key counts only when the first buildpack of the
 group named it, and only in the first build of an application, because then no earlier code can have touched what it is
@@ -20,17 +20,18 @@ from lifecycle.cnb.buildpack import Descriptor as Buildpack
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import ConfigurationError, InvalidValue
 from lifecycle.cnb.jsontext import parse_json, render_json
+from lifecycle.cnb.parts import parts_of, without_parts
 from lifecycle.cnb.shared import NamedKey, layer_key, shared_layers_of
 from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
 from lifecycle.export import ExportedImage, SharedLayer
 from lifecycle.launch_facts import LAUNCH_FACTS_LABEL
-from lifecycle.oci.descriptor import Descriptor, parse_descriptor
+from lifecycle.oci.descriptor import parse_descriptor
 from lifecycle.oci.errors import OciError
 from lifecycle.oci.image import Layer
 from pybuild.builder.kept import mark_used
 
 SHARED_LAYERS_IN_BUILD = PurePosixPath("/platform/layers")
-_FORMAT = 1
+_FORMAT = 2
 _KEPT_S = 60 * 24 * 3600
 
 
@@ -45,7 +46,8 @@ class SharedLayers:
         found = self._read(key)
         if found is not None:
             mark_used(self.directory / key)
-            mark_used(found.layer.path)
+            for layer in (found.layer, *found.parts.values()):
+                mark_used(layer.path)
         return found
 
     def share(self, named: NamedKey, owner: Buildpack, layers_path: PurePosixPath, exported: ExportedImage) -> None:
@@ -57,17 +59,16 @@ class SharedLayers:
             return
         record = exported.metadata.layer(owner.id, named.layer)
         path = layers_path / owner.id.directory_name / named.layer
-        if record is None or record.sha is None or layer_key(path, record.metadata) != named.key:
+        if record is None or record.sha is None or layer_key(path, without_parts(record.metadata)) != named.key:
             return
-        layer = next(one for one in exported.image.layers if str(one.diff_id) == record.sha)
         facts = parse_json(exported.image.config.labels[LAUNCH_FACTS_LABEL], source=LAUNCH_FACTS_LABEL)
-        blob = self._blob(layer.descriptor.digest)
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        if not blob.exists():
-            # Blobs are never edited, so the layout of the application and the store can have the same file.
-            os.link(layer.path, blob)
-        content = _render(layer.descriptor, layer.diff_id, facts.table(record.sha).values)
-        write_atomically(self.directory / named.key, content.encode())
+        records = {part: exported.metadata.layer(owner.id, part) for part in parts_of(record.metadata)}
+        by_sha = {str(layer.diff_id): layer for layer in exported.image.layers}
+        parts = {part: by_sha[one.sha] for part, one in records.items() if one is not None and one.sha is not None}
+        shared = SharedLayer(layer=by_sha[record.sha], parts=parts, environment=facts.table(record.sha))
+        for layer in (shared.layer, *shared.parts.values()):
+            self._keep(layer)
+        write_atomically(self.directory / named.key, _render(shared).encode())
 
     def forget_damaged(self) -> None:
         """Remove keys without a whole layer: a buildpack that sees a key leaves the layer to us."""
@@ -88,21 +89,46 @@ class SharedLayers:
         except (ConfigurationError, InvalidValue, OciError, UnicodeDecodeError):
             return None
 
+    def _keep(self, layer: Layer) -> None:
+        blob = self._blob(layer.descriptor.digest)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        if not blob.exists():
+            # Blobs are never edited, so the layout of the application and the store can have the same file.
+            os.link(layer.path, blob)
+
     def _blob(self, digest: Digest) -> Path:
         return self.directory / "blobs" / digest.hex
 
     def _parse(self, document: Table) -> SharedLayer | None:
         if document.optional_integer("format") != _FORMAT:
             return None
-        descriptor = parse_descriptor(document.table("descriptor"))
+        parts = document.table("parts")
+        layer = self._parse_layer(document.table("layer"))
+        found = {name: self._parse_layer(parts.table(name)) for name in parts.values}
+        whole = {name: part for name, part in found.items() if part is not None}
+        if layer is None or len(whole) != len(found):
+            return None
+        return SharedLayer(layer=layer, parts=whole, environment=document.table("environment"))
+
+    def _parse_layer(self, table: Table) -> Layer | None:
+        """The layer, if its blob is whole."""
+        descriptor = parse_descriptor(table.table("descriptor"))
         blob = self._blob(descriptor.digest)
         if not blob.is_file() or blob.stat().st_size != descriptor.size:
             return None
-        layer = Layer(descriptor=descriptor, diff_id=Digest.parse(document.string("diffID")), path=blob)
-        return SharedLayer(layer=layer, environment=document.table("environment"))
+        return Layer(descriptor=descriptor, diff_id=Digest.parse(table.string("diffID")), path=blob)
 
 
-def _render(descriptor: Descriptor, diff_id: Digest, environment: Mapping[str, object]) -> str:
+def _render(shared: SharedLayer) -> str:
     return render_json(
-        {"format": _FORMAT, "descriptor": descriptor.render(), "diffID": str(diff_id), "environment": environment}
+        {
+            "format": _FORMAT,
+            "layer": _render_layer(shared.layer),
+            "parts": {name: _render_layer(part) for name, part in shared.parts.items()},
+            "environment": shared.environment.values,
+        }
     )
+
+
+def _render_layer(layer: Layer) -> Mapping[str, object]:
+    return {"descriptor": layer.descriptor.render(), "diffID": str(layer.diff_id)}

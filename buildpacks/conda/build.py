@@ -107,6 +107,7 @@ def _env_layer(work: Work, conda: Mapping[str, object], section: PipSection | No
         # Without the cache a layer that others build with would have to be made for every build.
         types=LayerTypes(launch=True, build=is_for_build, cache=is_for_build),
         metadata=describe_environment(conda, pip=described, variables=work.wanted.variables),
+        by_packages=True,
     )
 
 

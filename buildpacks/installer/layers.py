@@ -22,6 +22,7 @@ def make_venv_layer(context: BuildContext, fingerprint: Mapping[str, object]) ->
         # Without the cache a layer that others build with would have to be made for every build.
         types=LayerTypes(launch=True, build=is_for_build, cache=is_for_build),
         metadata=fingerprint,
+        by_packages=True,
         env={"VIRTUAL_ENV": str(context.layers_dir / VENV_LAYER)},
     )
 

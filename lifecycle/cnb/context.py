@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lifecycle.cnb.command import CommandResult, run_command
@@ -21,6 +21,7 @@ from lifecycle.cnb.layer import (
     write_layer_file,
 )
 from lifecycle.cnb.mask import mask_credentials
+from lifecycle.cnb.parts import parts_of, with_parts, without_parts
 from lifecycle.cnb.plan import PlanEntry
 from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, layer_key, render_key_line
 from lifecycle.cnb.target import Target
@@ -106,7 +107,8 @@ class Layer:
     """A layer that the build function leaves. Without a directory it stands for the one in the previous image.
 
     The keys of the three environments are file names such as `PATH.prepend` or `PATH.delim`; in `launch_env` also
-    `<process type>/NAME`. They replace what the directory held of that kind.
+    `<process type>/NAME`. They replace what the directory held of that kind. `by_packages`: the image may have the layer in
+    several, along the Python or conda packages that are in it.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Layer:
     env: Mapping[str, str] = field(default_factory=dict)
     launch_env: Mapping[str, str] = field(default_factory=dict)
     build_env: Mapping[str, str] = field(default_factory=dict)
+    by_packages: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +149,15 @@ class BuildContext:
     store: Mapping[str, object]
 
     def restored(self, layer: str) -> RestoredLayer | None:
-        """Return what the last build left of `layer`, or `None`."""
+        """Return what the last build left of `layer`, or `None`, also where one of its parts is missing."""
         file = self.layers_dir / f"{layer}.toml"
         if not file.is_file():
             return None
+        metadata = read_layer_file(file).metadata
+        if not all((self.layers_dir / f"{part}.toml").is_file() for part in parts_of(metadata)):
+            return None
         path = self.layers_dir / layer
-        return RestoredLayer(metadata=read_layer_file(file).metadata, path=path if is_real_directory(path) else None)
+        return RestoredLayer(metadata=without_parts(metadata), path=path if is_real_directory(path) else None)
 
     def layer_dir(self, layer: str, *, keep: bool = False) -> Path:
         """Return the layer's directory: empty, or with what was restored when `keep` is true."""
@@ -227,20 +233,32 @@ class BuildContext:
 
 
 def write_layer(layers_dir: Path, layer: Layer, *, outlives_failure: bool = False) -> None:
-    """Write what is declared of a layer; its environments only if it has a directory."""
+    """Write what is declared of a layer; its environments only if it has a directory, else that all its parts are used again."""
     if not is_layer_name(layer.name):
         raise ValueError(f"{layer.name!r} cannot be the name of a layer")
     path = layers_dir / layer.name
+    file = layers_dir / f"{layer.name}.toml"
+    parts: tuple[str, ...] = ()
     if is_real_directory(path):
         environments = (("env", layer.env), ("env.launch", layer.launch_env), ("env.build", layer.build_env))
         for kind, files in environments:
             remove_tree(path / kind)
             for name, content in files.items():
-                file = path / kind / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(os.fsencode(content))
-    description = LayerFile(types=layer.types, metadata=layer.metadata, outlives_failure=outlives_failure)
-    write_layer_file(layers_dir / f"{layer.name}.toml", description)
+                target = path / kind / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(os.fsencode(content))
+    elif file.is_file():
+        parts = tuple(part for part in parts_of(read_layer_file(file).metadata) if is_layer_name(part))
+    for part in parts:
+        restored = read_layer_file(layers_dir / f"{part}.toml")
+        write_layer_file(layers_dir / f"{part}.toml", replace(restored, types=layer.types))
+    description = LayerFile(
+        types=layer.types,
+        metadata=with_parts(layer.metadata, parts),
+        outlives_failure=outlives_failure,
+        by_packages=layer.by_packages,
+    )
+    write_layer_file(file, description)
 
 
 def say(line: str) -> None:

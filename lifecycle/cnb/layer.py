@@ -34,13 +34,14 @@ class LayerTypes:
 class LayerFile:
     """The contents of `<layer>.toml`. A restored one has metadata and no types.
 
-    `outlives_failure` is pybuild's own: a cache layer that may be kept although its buildpack failed. Other lifecycles ignore
-    the table that says so.
+    Two things are pybuild's own, and other lifecycles ignore the table that says them: `outlives_failure`, a cache layer that may be
+    kept although its buildpack failed, and `by_packages`, a layer of packages, which may be divided (`lifecycle.cnb.parts`).
     """
 
     types: LayerTypes = field(default_factory=LayerTypes)
     metadata: Mapping[str, object] = field(default_factory=dict)
     outlives_failure: bool = False
+    by_packages: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def read_layer_file(path: Path) -> LayerFile:
         if key in document:
             # The form before Buildpack API 0.6: silently ignoring it would lose the layer.
             raise document.error(f"must stand below `[types]`: write `types.{key}`", key=key)
-    types = document.table("types")
+    types, own = document.table("types"), document.table("pybuild")
     return LayerFile(
         types=LayerTypes(
             launch=types.boolean("launch", default=False),
@@ -68,17 +69,19 @@ def read_layer_file(path: Path) -> LayerFile:
             cache=types.boolean("cache", default=False),
         ),
         metadata=document.table("metadata").values,
-        outlives_failure=document.table("pybuild").boolean("outlives-failure", default=False),
+        outlives_failure=own.boolean("outlives-failure", default=False),
+        by_packages=own.boolean("by-packages", default=False),
     )
 
 
 def write_layer_file(path: Path, file: LayerFile) -> None:
     """Write `<layer>.toml`; types that are all false are left out, as in a restored layer."""
     types = {"launch": file.types.launch, "build": file.types.build, "cache": file.types.cache}
+    own = {"outlives-failure": file.outlives_failure or None, "by-packages": file.by_packages or None}
     values = {
         "types": types if file.types else None,
         "metadata": file.metadata or None,
-        "pybuild": {"outlives-failure": True} if file.outlives_failure else None,
+        "pybuild": own if any(own.values()) else None,
     }
     write_toml(path, values)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lifecycle.oci.errors import ArchiveError
+from lifecycle.oci.tree import Tree, scan_tree
 
 # The value of every CNB lifecycle: 1980-01-01T00:00:01Z, the first second that zip files can express.
 FILE_TIME = 315532801
@@ -25,8 +26,6 @@ _MODE_BITS = 0o1777
 _USTAR_SIZE_LIMIT = 1 << 33
 _USTAR_ID_LIMIT = 1 << 21
 _FILE, _LINK, _DIRECTORY, _PAX = b"0", b"2", b"5", b"x"
-# https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md#whiteouts
-_WHITEOUT_PREFIX = b".wh."
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -98,11 +97,29 @@ class TarWriter:
             ArchiveError: a name that layers cannot have, or a file that changes while it is read.
             OSError: a file cannot be read.
         """
-        descriptor = os.open(root, _OPEN_FLAGS | os.O_DIRECTORY)
-        try:
-            self._tree(_Tree(root=os.fsencode(root), name=_name(path), owner=_Owned(owner), select=select), descriptor)
-        finally:
-            os.close(descriptor)
+        found = scan_tree(root)
+        self.entries(found if select is select_all else found.select(select), path, owner)
+
+    def entries(self, tree: Tree, path: PurePosixPath, owner: Owner) -> None:
+        """Write what was found in a directory as if it were at `path`, as `tree` does."""
+        for skipped in tree.skipped:
+            if self._on_skip is not None:
+                self._on_skip(skipped)
+        top, owned = _name(path), _Owned(owner)
+        with _OpenDirectories(tree.root) as directories:
+            for entry in tree.entries:
+                name = b"/".join(part for part in (top, entry.path) if part)
+                if entry.is_directory:
+                    self._directory(name, owned, entry.mode)
+                    continue
+                above, _, own_name = entry.path.rpartition(b"/")
+                directory = directories.open(above)
+                if entry.kind == stat.S_IFREG:
+                    place = os.fsencode(tree.root) + b"/" + entry.path
+                    self._file_of(place, name, owned, own_name, directory)
+                else:
+                    link = os.readlink(own_name, dir_fd=directory)
+                    self._header(name, owned, _LINK, mode=0o777, link=link)
 
     def finish(self) -> None:
         """Write the end of the archive and hand on what is left."""
@@ -111,63 +128,23 @@ class TarWriter:
             self._emit(self._view[: self._used])
         self._used = 0
 
-    def _tree(self, tree: _Tree, descriptor: int) -> None:
-        # With a selection, a directory is written when the first thing below it is: slices must not repeat the whole skeleton.
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-        if tree.select is select_all or tree.relative == b"":
-            self._directory(tree.name, tree.owner, mode)
-        pending = [*tree.pending, (tree.name, mode)]
-        entries = sorted(_list(descriptor))
-        if not entries and tree.select(tree.relative):
-            self._directories_of(pending, tree.owner)
-        for name, kind in entries:
-            if name.startswith(_WHITEOUT_PREFIX):
-                raise ArchiveError(
-                    os.fsdecode(tree.root + b"/" + name),
-                    "a file whose name begins with `.wh.` cannot be in an image",
-                    "rename it: in the layers of an image that name means that a file was removed",
-                )
-            child = tree.below(name, pending)
-            if kind == stat.S_IFDIR:
-                below = os.open(name, _OPEN_FLAGS | os.O_DIRECTORY, dir_fd=descriptor)
-                try:
-                    self._tree(child, below)
-                finally:
-                    os.close(below)
-            elif kind not in (stat.S_IFREG, stat.S_IFLNK):
-                if self._on_skip is not None:
-                    self._on_skip(Path(os.fsdecode(child.root)))
-            elif tree.select(child.relative):
-                self._directories_of(pending, tree.owner)
-                if kind == stat.S_IFREG:
-                    self._file_of(child, name, descriptor)
-                else:
-                    link = os.readlink(name, dir_fd=descriptor)
-                    self._header(child.name, tree.owner, _LINK, mode=0o777, link=link)
-
-    def _directories_of(self, pending: list[tuple[bytes, int]], owner: _Owned) -> None:
-        for name, mode in pending:
-            self._directory(name, owner, mode)
-
     def _directory(self, name: bytes, owner: _Owned, mode: int) -> None:
         if name and name not in self._directories:
             self._directories.add(name)
             self._header(name + b"/", owner, _DIRECTORY, mode=mode)
 
-    def _file_of(self, tree: _Tree, name: bytes, directory: int) -> None:
-        descriptor = os.open(name, _OPEN_FLAGS, dir_fd=directory)
+    def _file_of(self, place: bytes, name: bytes, owner: _Owned, own_name: bytes, directory: int) -> None:
+        descriptor = os.open(own_name, _OPEN_FLAGS, dir_fd=directory)
         try:
             before = os.fstat(descriptor)
             size = before.st_size
-            self._header(tree.name, tree.owner, _FILE, mode=stat.S_IMODE(before.st_mode), size=size)
+            self._header(name, owner, _FILE, mode=stat.S_IMODE(before.st_mode), size=size)
             complete = self._copy(descriptor, size)
             after = os.fstat(descriptor)
         finally:
             os.close(descriptor)
         if not complete or (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
-            raise ArchiveError(
-                os.fsdecode(tree.root), "changes while it is read", "build again when nothing writes to it"
-            )
+            raise ArchiveError(os.fsdecode(place), "changes while it is read", "build again when nothing writes to it")
         self._pad(size)
 
     def _copy(self, descriptor: int, size: int) -> bool:
@@ -237,41 +214,31 @@ class _Owned:
         self.field = b"%07o\0%07o\0" % (owner.user_id, owner.group_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Tree:
-    """A place in the walk: where it is on disk, in the archive, and below the tree that was asked for."""
+class _OpenDirectories:
+    """Opens directories below `root`, none of them through a link, in the order of an archive: the one that it gave is closed when
+    the next is not below it.
+    """
 
-    root: bytes
-    name: bytes
-    owner: _Owned
-    select: Select
-    relative: bytes = b""
-    pending: tuple[tuple[bytes, int], ...] = ()
+    def __init__(self, root: Path) -> None:
+        self._way: list[tuple[bytes, int]] = [(b"", os.open(root, _OPEN_FLAGS | os.O_DIRECTORY))]
 
-    def below(self, name: bytes, pending: list[tuple[bytes, int]]) -> _Tree:
-        return _Tree(
-            root=self.root + b"/" + name,
-            name=self.name + b"/" + name if self.name else name,
-            owner=self.owner,
-            select=self.select,
-            relative=self.relative + b"/" + name if self.relative else name,
-            pending=tuple(pending),
-        )
+    def __enter__(self) -> _OpenDirectories:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        while self._way:
+            os.close(self._way.pop()[1])
 
-def _list(descriptor: int) -> Iterator[tuple[bytes, int]]:
-    """Names and kinds in a directory, without a system call for each where the file system tells the kind."""
-    with os.scandir(descriptor) as entries:
-        for entry in entries:
-            if entry.is_file(follow_symlinks=False):
-                kind = stat.S_IFREG
-            elif entry.is_symlink():
-                kind = stat.S_IFLNK
-            elif entry.is_dir(follow_symlinks=False):
-                kind = stat.S_IFDIR
-            else:
-                kind = 0
-            yield os.fsencode(entry.name), kind
+    def open(self, path: bytes) -> int:
+        """Return a descriptor of the directory, which stays the object's own."""
+        while not (path + b"/").startswith(self._way[-1][0]):
+            os.close(self._way.pop()[1])
+        above, descriptor = self._way[-1]
+        for name in path[len(above) :].split(b"/") if len(path) > len(above) else ():
+            descriptor = os.open(name, _OPEN_FLAGS | os.O_DIRECTORY, dir_fd=descriptor)
+            above += name + b"/"
+            self._way.append((above, descriptor))
+        return descriptor
 
 
 def _name(path: PurePosixPath) -> bytes:

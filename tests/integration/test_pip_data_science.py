@@ -112,6 +112,29 @@ def test_changed_code_leaves_the_environment_alone(data_science: DataScience) ->
     assert finished.seconds < 10
 
 
+def test_an_added_dependency_makes_less_than_a_tenth_of_the_bytes_anew(data_science: DataScience) -> None:
+    _, before = data_science.build()
+    requirements = data_science.repository / "requirements.txt"
+    original = requirements.read_text()
+    requirements.write_text(f"{original}tabulate==0.9.0\n")
+    layout = data_science.directory / "added"
+    try:
+        finished, after = data_science.build("--output", f"oci:{layout}")
+    finally:
+        requirements.write_text(original)
+    validate_image(layout)
+    sizes = {layer["digest"]: layer["size"] for layer in after["layers"]}
+    known = {layer["digest"] for layer in before["layers"]}
+    new = sum(size for digest, size in sizes.items() if digest not in known)
+    print(f"of {sum(sizes.values())} bytes {new} are new; the build took {finished.seconds:.2f} s")
+    assert new < sum(sizes.values()) / 10
+    environment = {layer["digest"]: layer["size"] for layer in after["layers"] if "venv" in layer["name"]}
+    assert sum(size for digest, size in environment.items() if digest not in known) < sum(environment.values()) / 10
+    assert len(after["layers"]) <= 110
+    ran = expect_success(data_science.pybuild("run", f"oci:{layout}", "--", "python", "-c", "import tabulate, pandas"))
+    assert ran.stdout == ""
+
+
 def test_two_clones_with_two_stores_give_one_digest(
     data_science: DataScience, new_pybuild: Callable[[str], Pybuild], tmp_path: Path
 ) -> None:

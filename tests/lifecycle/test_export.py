@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.labels import BUILD_LABEL, LIFECYCLE_LABEL, PROJECT_LABEL, ProjectMetadata
 from lifecycle.cnb.launch import Slice
+from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.toml import parse_toml
 from lifecycle.errors import ExportError
 from lifecycle.export import ExportedImage
@@ -20,8 +22,9 @@ from lifecycle.launch_facts import LAUNCH_FACTS_LABEL
 from lifecycle.oci.errors import ArchiveError
 from lifecycle.oci.image import Layer, make_image
 from lifecycle.slices import assign_slices
+from tests.lifecycle.environments import add_distribution
 from tests.lifecycle.exporting import LAYER, REUSED, Exporter, make_exporter
-from tests.lifecycle.oci.images import content_of, names_in
+from tests.lifecycle.oci.images import content_of, file_layer, names_in
 from tests.lifecycle.world import World
 
 PROCESSES = """
@@ -220,6 +223,107 @@ def test_bills_of_materials_get_a_layer(exporter: Exporter) -> None:
     layer = by_name(exported)["sbom"]
     assert "layers/sbom/launch/x_a/sbom.cdx.json" in names_in(layer)
     assert label(exported, LIFECYCLE_LABEL)["sbom"] == {"sha": str(layer.diff_id)}
+
+
+BY_PACKAGES = "printf '[pybuild]\\nby-packages = true\\n' >> \"$CNB_LAYERS_DIR/venv.toml\"\n"
+LARGE = {"numpy": 20 << 20, "pandas": 15 << 20, "small": 1000, "tiny": 10}
+
+
+def make_environment(exporter: Exporter, sizes: Mapping[str, int]) -> str:
+    """The program of a buildpack that leaves an environment of these packages."""
+    prefix = exporter.world.root / "environment"
+    remove_tree(prefix)
+    for name, size in sizes.items():
+        add_distribution(prefix, name, {f"{name}/__init__.py": size})
+    return LAYER + BY_PACKAGES + f'cp -r --sparse=always "{prefix}/." "$CNB_LAYERS_DIR/venv"\n'
+
+
+def parts_in(exported: ExportedImage) -> dict[str, Layer]:
+    return {name: layer for name, layer in by_name(exported).items() if name.startswith("x/a:venv")}
+
+
+def digests(exported: ExportedImage) -> dict[str, Digest]:
+    return {name: layer.descriptor.digest for name, layer in parts_in(exported).items()}
+
+
+def test_a_layer_of_packages_is_divided_and_the_union_is_the_same(exporter: Exporter) -> None:
+    build = make_environment(exporter, LARGE)
+    divided = exporter.export(exporter.world.add("x/a", build=build))
+    whole = exporter.export(exporter.world.add("x/a", build=build.replace(BY_PACKAGES, ""), version="2.0.0"))
+    parts = parts_in(divided)
+    assert list(parts) == [
+        "x/a:venv.package-numpy", "x/a:venv.package-pandas", "x/a:venv.packages-00", "x/a:venv",
+    ]  # fmt: skip
+    names = [set(names_in(part)) for part in parts.values()]
+    (layer,) = parts_in(whole).values()
+    assert set().union(*names) == set(names_in(layer))
+    assert divided.image.config.env == whole.image.config.env
+    assert "FLAG=yes" in divided.image.config.env
+    launch = label(divided, LIFECYCLE_LABEL)["buildpacks"][0]["layers"]
+    assert {name: launch[name]["sha"] for name in launch} == {
+        name.removeprefix("x/a:"): str(part.diff_id) for name, part in parts.items()
+    }
+    beside = ["venv.package-numpy", "venv.package-pandas", "venv.packages-00"]
+    assert launch["venv"]["data"] == {"lock": "1", "pybuild-parts": beside}
+    assert all(launch[name]["launch"] for name in beside)
+
+
+def test_a_changed_package_leaves_the_other_parts_as_they_were(exporter: Exporter) -> None:
+    first = exporter.export(exporter.world.add("x/a", build=make_environment(exporter, LARGE)))
+    build = make_environment(exporter, {**LARGE, "tiny": 11})
+    second = exporter.export(exporter.world.add("x/a", build=build, version="2.0.0"))
+    reused = {layer.name: layer.is_reused for layer in second.layers if layer.name.startswith("x/a:")}
+    assert reused == {
+        "x/a:venv.package-numpy": True, "x/a:venv.package-pandas": True, "x/a:venv.packages-00": False, "x/a:venv": True,
+    }  # fmt: skip
+    assert {layer.part_of for layer in second.layers if layer.name.startswith("x/a:venv.")} == {"x/a:venv"}
+    shared = parts_in(first)["x/a:venv.package-numpy"].descriptor
+    assert shared == parts_in(second)["x/a:venv.package-numpy"].descriptor
+    assert "Adding layer `x/a:venv` in 4 parts, 1 of them new" in exporter.world.log.lines
+
+
+def test_a_divided_layer_without_directory_is_taken_with_all_its_parts(exporter: Exporter) -> None:
+    world = exporter.world
+    first = exporter.export(world.add("x/a", build=make_environment(exporter, LARGE)))
+    second = exporter.export(world.add("x/a", build=REUSED, version="2.0.0"))
+    assert digests(second) == digests(first)
+    # As a lifecycle restores it and the kit declares it: the parts are layers of their own.
+    declared = REUSED + "".join(
+        f"printf '[types]\\nlaunch = true\\n' > \"$CNB_LAYERS_DIR/{name.removeprefix('x/a:')}.toml\"\n"
+        for name in parts_in(first)
+        if name != "x/a:venv"
+    )
+    names = json.dumps([name.removeprefix("x/a:") for name in parts_in(first) if name != "x/a:venv"])
+    declared += f"printf 'pybuild-parts = %s\\n' '{names}' >> \"$CNB_LAYERS_DIR/venv.toml\"\n"
+    third = exporter.export(world.add("x/a", build=declared, version="3.0.0"))
+    assert digests(third) == digests(first)
+    metadata = [label(image, LIFECYCLE_LABEL)["buildpacks"][0]["layers"]["venv"]["data"] for image in (second, third)]
+    assert metadata[0] == metadata[1]
+
+
+def test_a_divided_layer_is_not_reused_without_one_of_its_parts(exporter: Exporter) -> None:
+    first = exporter.export(exporter.world.add("x/a", build=make_environment(exporter, LARGE)))
+    missing = parts_in(first)["x/a:venv.package-numpy"]
+    kept = [layer for layer in first.image.layers if layer != missing]
+    exporter.previous = make_image(replace(first.image.config, history=()), kept)
+    with pytest.raises(ExportError, match=f"lacks its blob {missing.diff_id}"):
+        exporter.export(exporter.world.add("x/a", build=REUSED, version="2.0.0"))
+
+
+def test_an_image_has_no_more_layers_than_engines_take(exporter: Exporter) -> None:
+    blobs = exporter.world.root / "many"
+    many = [file_layer(blobs, {f"etc/{number}": str(number)}) for number in range(95)]
+    exporter.run_image = make_image(exporter.run_image.config, many)
+    build = make_environment(exporter, {f"p{number}": 2 << 20 for number in range(40)})
+    exported = exporter.export(exporter.world.add("x/a", build=build))
+    assert len(parts_in(exported)) > 4
+    assert len(exported.image.layers) <= 110
+
+
+def test_a_layer_of_packages_that_is_cached_stays_whole(exporter: Exporter) -> None:
+    build = make_environment(exporter, LARGE).replace("launch = true", "launch = true\\ncache = true")
+    exported = exporter.export(exporter.world.add("x/a", build=build))
+    assert list(parts_in(exported)) == ["x/a:venv"]
 
 
 def slices(*parts: Sequence[str]) -> str:

@@ -10,11 +10,13 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from lifecycle.cnb.buildpack import Descriptor, read_descriptor
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.group import GroupElement
 from lifecycle.cnb.shared import NamedKey, layer_key, parse_key_line, render_key_line
 from lifecycle.errors import ExportError
 from lifecycle.export import ExportedImage
 from pybuild.shared_layers import SharedLayers
+from tests.lifecycle.environments import add_distribution
 from tests.lifecycle.exporting import LAYER, REUSED, Exporter, make_exporter
 from tests.lifecycle.world import RecordingLog, World
 
@@ -71,6 +73,29 @@ def test_a_layer_is_taken_with_what_it_does_to_the_environment(applications: App
     # The next build has it from its own image.
     again = other.export(element)
     assert again.image.digest == taken.image.digest
+
+
+def test_a_divided_layer_is_shared_with_all_its_parts(applications: Applications) -> None:
+    one = applications.exporter("one")
+    prefix = one.world.root / "environment"
+    add_distribution(prefix, "numpy", {"numpy/__init__.py": 40 << 20})
+    divided = MADE + "printf '[pybuild]\\nby-packages = true\\n' >> \"$CNB_LAYERS_DIR/venv.toml\"\n"
+    exported = one.export(add(one, divided + f'cp -r --sparse=always "{prefix}/." "$CNB_LAYERS_DIR/venv"\n'))
+    applications.shared.share(NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported)
+    other = applications.exporter("two")
+    element = add(other, REUSED)
+    taken = other.export(element, find_shared=applications.shared.find)
+    assert layers_of(taken) == layers_of(exported)
+    assert list(layers_of(taken)) == ["x/a:venv.package-numpy", "x/a:venv"]
+    again = other.export(element)
+    assert again.image.digest == taken.image.digest
+    (part,) = [one.digest for one in exported.layers if one.name == "x/a:venv.package-numpy"]
+    (applications.shared.directory / "blobs" / part.hex).unlink()
+    assert applications.shared.find(KEY) is None, "without one of its parts there is no layer"
+
+
+def layers_of(exported: ExportedImage) -> dict[str, Digest]:
+    return {layer.name: layer.digest for layer in exported.layers if layer.name.startswith("x/a:")}
 
 
 def test_without_such_a_layer_it_is_missed(applications: Applications) -> None:

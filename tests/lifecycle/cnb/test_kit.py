@@ -165,6 +165,60 @@ def test_restored_layers(world: World) -> None:
     assert read_toml(world.layers / "kit_a/store.toml") == {"metadata": {"kept": True}}
 
 
+RESTORED_IN_PARTS = """
+[metadata]
+n = 3
+pybuild-parts = ["venv.package-a", "venv.packages-00"]
+"""
+
+
+def test_a_restored_layer_is_reused_with_all_its_parts(world: World) -> None:
+    own = "layers/kit_a"
+    world.write(f"{own}/venv.toml", RESTORED_IN_PARTS)
+    for part in ("package-a", "packages-00"):
+        world.write(f"{own}/venv.{part}.toml", "")
+    body = """
+    def build(context):
+        restored = context.restored("venv")
+        assert restored.metadata == {"n": 3} and restored.path is None
+        return BuildResult(layers=(Layer(name="venv", types=LayerTypes(launch=True), metadata=restored.metadata),))
+    """
+    world.build(add(world, body))
+    declared = {path.name: read_layer_file(path) for path in (world.layers / "kit_a").glob("venv*.toml")}
+    assert {name: file.types.launch for name, file in declared.items()} == {
+        "venv.toml": True, "venv.package-a.toml": True, "venv.packages-00.toml": True,
+    }  # fmt: skip
+    parts = ["venv.package-a", "venv.packages-00"]
+    assert declared["venv.toml"].metadata == {"n": 3, "pybuild-parts": parts}
+
+
+def test_a_layer_that_is_made_anew_leaves_its_old_parts(world: World) -> None:
+    own = "layers/kit_a"
+    world.write(f"{own}/venv.toml", RESTORED_IN_PARTS)
+    for part in ("package-a", "packages-00"):
+        world.write(f"{own}/venv.{part}.toml", "")
+    body = """
+    def build(context):
+        context.layer_dir("venv")
+        return BuildResult(layers=(Layer(name="venv", types=LayerTypes(launch=True), by_packages=True),))
+    """
+    world.build(add(world, body))
+    directory = world.layers / "kit_a"
+    assert read_layer_file(directory / "venv.toml") == LayerFile(types=LayerTypes(launch=True), by_packages=True)
+    assert not read_layer_file(directory / "venv.package-a.toml").types
+
+
+def test_a_restored_layer_that_misses_a_part_is_lost(world: World) -> None:
+    world.write("layers/kit_a/venv.toml", RESTORED_IN_PARTS)
+    world.write("layers/kit_a/venv.package-a.toml", "")
+    body = """
+    def build(context):
+        assert context.restored("venv") is None
+        return BuildResult()
+    """
+    world.build(add(world, body))
+
+
 def test_commands_are_echoed_and_streamed_without_secrets(world: World) -> None:
     body = """
     def build(context):
