@@ -16,13 +16,14 @@ from lifecycle.cnb.group import Group
 from lifecycle.cnb.labels import LIFECYCLE_LABEL
 from lifecycle.cnb.metadata import write_project_metadata
 from lifecycle.detection import Detection
-from lifecycle.exporters import Output, check_outputs, write_outputs
+from lifecycle.exporters import Output
 from lifecycle.oci.image import Image
 from pybuild.assembly import Ground, assemble, assemble_whole
 from pybuild.builder import Builder, ensure_builder, read_definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
 from pybuild.check import CheckRequest, Profile, require_profile
 from pybuild.clock import Clock
+from pybuild.delivery import Delivery
 from pybuild.environment import BuildEnvironment
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.host import read_host_settings
@@ -61,7 +62,9 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
     Raises:
         lifecycle.cnb.errors.CnbError: the build failed; no output was touched.
     """
-    check_outputs(request.outputs)
+    delivery = Delivery(outputs=request.outputs, env=host_env, insecure_registries=request.images.insecure_registries)
+    delivery.refuse_names(read_definition(request.builder).image_names)
+    delivery.check(log)
     clock = Clock(log=log, limit_s=request.timeout_s)
     with _open(request, store, host_env, clock) as (builder, application, environment):
         with clock.phase("source"):
@@ -101,7 +104,8 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
             for profile in _required_profiles(builder, group, made):
                 check = CheckRequest(image=image, profile=profile, deadline=clock.deadline)
                 require_profile(check, last_image_location(application), store, log)
-            outputs = write_outputs(image, request.outputs)
+            origins = [] if made is None else [base.origin for base in made.bases]
+            written = delivery.deliver(image, log, origins=origins, deadline=clock.deadline)
     return BuildReport(
         source=source,
         builder=builder.key,
@@ -110,7 +114,8 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
         bases=() if made is None else made.bases,
         phases=tuple(clock.times),
         locks=assembled.locks,
-        outputs=outputs or (f"{last_image_location(application)}@{image.digest}",),
+        outputs=tuple(one.location for one in written) or (f"{last_image_location(application)}@{image.digest}",),
+        written=written,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -23,6 +24,9 @@ class Log(Protocol):
 
     def step(self, title: str) -> AbstractContextManager[None]:
         """Show that `title` is under way until the context ends; then its seconds."""
+
+    def progress(self, title: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
+        """As `step`, of `total` bytes; what the context gives is told how many more are done, by any thread."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Show that the phase `name` of the build runs until the context ends; then its seconds."""

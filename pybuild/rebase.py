@@ -10,12 +10,13 @@ from pathlib import Path
 
 from lifecycle.cnb.labels import RunImageRecord
 from lifecycle.cnb.reference import Reference
-from lifecycle.exporters import Output, check_outputs, write_outputs
+from lifecycle.exporters import Output, Written
 from lifecycle.oci.image import Image
 from lifecycle.rebase import RebasedImage, is_known_as, read_app_metadata, rebase
 from lifecycle.rebase import RebaseRequest as Request
 from lifecycle.registry.errors import RegistryError
 from pybuild.builder import ensure_builder, read_definition
+from pybuild.delivery import Delivery
 from pybuild.image_location import open_image
 from pybuild.image_store import REGISTRY_PREFIX, ImageStore, KeptImage, host_platform, open_client
 from pybuild.in_place import Place, find_place
@@ -47,8 +48,12 @@ class RebaseReport:
     before: Image
     previous: RunImageRecord
     """What the image stood on."""
-    outputs: tuple[str, ...]
-    """Where the image is, each with its manifest's digest."""
+    written: tuple[Written, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Where the image is, each with its manifest's digest."""
+        return tuple(one.location for one in self.written)
 
     def to_json(self) -> Mapping[str, object]:
         """The report as `--report` writes it; `size`: bytes of the manifest."""
@@ -61,6 +66,7 @@ class RebaseReport:
                 "outputs": list(self.outputs),
                 "previous": str(self.before.digest),
             },
+            "transfers": [one.to_json() for one in self.written],
             "runImage": _record_to_json(self.rebased.metadata.run_image),
             "previousRunImage": _record_to_json(self.previous),
             "overridden": [text for _, text in self.rebased.overridden],
@@ -90,8 +96,10 @@ def rebase_image(request: RebaseRequest, store: Path, env: Mapping[str, str], lo
         with log.phase("analyze"):
             place = None if request.outputs else find_place(request.location, images)
             outputs = request.outputs if place is None else (place.output,)
-            check_outputs(outputs)
-            way = _Way(request=request, store=store, images=images, outputs=outputs, log=log, stack=stack)
+            delivery = Delivery(outputs=outputs, env=env, insecure_registries=request.insecure_registries)
+            delivery.refuse_names(read_definition(request.builder).image_names)
+            delivery.check(log)
+            way = _Way(request=request, store=store, images=images, delivery=delivery, log=log, stack=stack)
             image = way.read_image()
             previous = read_app_metadata(image.config).run_image
             run_image = way.find_run_image(previous)
@@ -113,8 +121,8 @@ def rebase_image(request: RebaseRequest, store: Path, env: Mapping[str, str], lo
             if rebased.image is image:
                 log.info("the image stands on this run image already")
         with log.phase("export"):
-            locations = way.write(rebased.image, place)
-    return RebaseReport(rebased=rebased, before=image, previous=previous, outputs=locations)
+            written = way.write(rebased.image, place)
+    return RebaseReport(rebased=rebased, before=image, previous=previous, written=written)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,7 +132,7 @@ class _Way:
     request: RebaseRequest
     store: Path
     images: ImageStore
-    outputs: tuple[Output, ...]
+    delivery: Delivery
     log: Log
     stack: contextlib.ExitStack
     """What images are read from stays as long."""
@@ -156,15 +164,16 @@ class _Way:
             origin=f"{builder.run_image_name}, which is the builder's own and in no registry",
         )
 
-    def write(self, image: Image, place: Place | None) -> tuple[str, ...]:
-        """Put the image into the outputs, if what it replaces is still there; the locations with its digest."""
+    def write(self, image: Image, place: Place | None) -> tuple[Written, ...]:
+        """Put the image into the outputs, if what it replaces is still there."""
 
         def check() -> None:
             if place is not None:
                 place.check(self.images)
 
         try:
-            return write_outputs(image, self.outputs, before_commit=check)
+            origins = [f"{REGISTRY_PREFIX}{reference}" for reference in self._remote]
+            return self.delivery.deliver(image, self.log, origins=origins, before_commit=check)
         except FileNotFoundError:
             # The registry wants layers that it could have taken from where they are.
             if not self._remote:
@@ -179,7 +188,7 @@ class _Way:
         return self.stack.enter_context(opened)
 
     def _fetch(self, reference: Reference) -> KeptImage:
-        targets = [_reference_of(output.location) for output in self.outputs]
+        targets = [_reference_of(output.location) for output in self.delivery.outputs]
         if all(target is not None and target.registry == reference.registry for target in targets):
             found = self.images.look_up(reference, host_platform())
             self._remote.append(replace(reference, digest=found.digest))
@@ -189,7 +198,7 @@ class _Way:
     def _fetch_first(self, names: tuple[str, ...]) -> _RunImage:
         """The first that can be had, first of all in a registry that the image goes to (platform.md, "Run Image Resolution")."""
         references = [Reference.parse(name).with_default_tag() for name in names]
-        targets = {target.registry for output in self.outputs if (target := _reference_of(output.location))}
+        targets = {target.registry for output in self.delivery.outputs if (target := _reference_of(output.location))}
         failures = []
         for reference in sorted(references, key=lambda one: one.registry not in targets):
             try:

@@ -10,6 +10,7 @@ from lifecycle.app_layers import ExportedLayer
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.detection import Detection, Outcome, render_detection
 from lifecycle.export import ExportedImage
+from lifecycle.exporters import Written
 from pybuild.base_images import FetchedImage
 from pybuild.source import Source
 
@@ -38,6 +39,8 @@ class BuildReport:
     """Images that a Dockerfile took."""
     outputs: tuple[str, ...]
     """Where the image is, each with its manifest's digest."""
+    written: tuple[Written, ...] = ()
+    """The same with what was transferred; empty where the image stays in the store."""
 
     def to_json(self) -> Mapping[str, object]:
         """The report as `--report` writes it; sizes are bytes of the compressed blob."""
@@ -48,6 +51,7 @@ class BuildReport:
                 "id": str(image.manifest.config.digest),
                 "outputs": list(self.outputs),
             },
+            "transfers": [one.to_json() for one in self.written],
             "source": {
                 "kind": self.source.kind,
                 "location": self.source.location,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -46,6 +47,13 @@ class _Running:
 
     title: str
     since: float
+    total: int | None = None
+    """Bytes."""
+    done: int = 0
+
+    def __str__(self) -> str:
+        amount = "" if self.total is None else f" {self.done / 1e6:.1f} of {self.total / 1e6:.1f} MB"
+        return f"{self.title}{amount} {time.monotonic() - self.since:.0f} s"
 
 
 class TerminalLog:
@@ -78,10 +86,27 @@ class TerminalLog:
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:
         """Show that `title` is under way until the context ends; then its seconds."""
+        with self._step(title, None):
+            yield
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[[int], object]]:
+        """As `step`, of `total` bytes; what the context gives is told how many more are done, by any thread."""
+        lock = threading.Lock()
+
+        def add(count: int) -> None:
+            with lock:
+                running.done += count
+
+        with self._step(title, total) as running:
+            yield add
+
+    @contextlib.contextmanager
+    def _step(self, title: str, total: int | None) -> Iterator[_Running]:
         if not self._is_live:
             self.info(f"{title} ...")
-        with self._show(title) as running:
-            yield
+        with self._show(title, total) as running:
+            yield running
         seconds = time.monotonic() - running.since
         if seconds >= _WORTH_SAYING_S or self._is_live:
             self.info(f"{title}: {seconds:.1f} s")
@@ -95,8 +120,8 @@ class TerminalLog:
         self.detail(f"{name} took {time.monotonic() - running.since:.2f} s")
 
     @contextlib.contextmanager
-    def _show(self, title: str) -> Iterator[_Running]:
-        running = _Running(title, time.monotonic())
+    def _show(self, title: str, total: int | None = None) -> Iterator[_Running]:
+        running = _Running(title, time.monotonic(), total)
         self._running.append(running)
         try:
             if self._is_live and self._live is None:
@@ -112,8 +137,7 @@ class TerminalLog:
     def __rich__(self) -> RenderableType:
         if not self._running:
             return Text("")
-        now = time.monotonic()
-        shown = " · ".join(f"{running.title} {now - running.since:.0f} s" for running in self._running)
+        shown = " · ".join(str(running) for running in self._running)
         self._spinner.update(text=Text(shown, style="bold"))
         return self._spinner
 

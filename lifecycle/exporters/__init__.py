@@ -1,4 +1,4 @@
-"""Sinks for a finished image, in the words of skopeo: `oci:DIR[:TAG]`, `oci-archive:FILE`, `docker-archive:FILE`.
+"""Sinks for a finished image, in the words of skopeo: `oci:DIR[:TAG]`, `oci-archive:FILE`, `docker-archive:FILE`, `docker://NAME`.
 
 An image goes to several at once: each is prepared beside its place first, and only when all are prepared are they put there.
 """
@@ -6,44 +6,72 @@ An image goes to several at once: each is prepared beside its place first, and o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from lifecycle.cnb.errors import InvalidValue
+from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.archive import ArchiveOutput
 from lifecycle.exporters.layout import LayoutOutput
+from lifecycle.exporters.registry import PREFIX as REGISTRY_PREFIX
+from lifecycle.exporters.registry import RegistryExporter, RegistryOutput
+from lifecycle.exporters.transfer import Commit, Progress, Transfer
 from lifecycle.oci.image import Image
 from lifecycle.oci.location import Transport, parse_location
+from lifecycle.registry.client import RegistryClient
 
-Progress = Callable[[int], None]
-"""Gets the bytes that were written since it was last called."""
+OUTPUTS = "oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME"
 
 
 class Exporter(Protocol):
     """A place that an image can be put."""
 
-    @property
-    def location(self) -> str:
-        """The place as `parse_output` reads it."""
-
     def check(self) -> None:
-        """Find out before any work whether it can be written; changes nothing. Raises `InvalidValue`, `OSError`."""
+        """Find out before any work whether it can be written; nothing is left there. Raises `CnbError`, `OSError`."""
 
-    def prepare(
-        self, image: Image, on_progress: Progress | None
-    ) -> contextlib.AbstractContextManager[Callable[[], None]]:
-        """Write everything that is not seen yet; what the context gives puts it in place. Without that, nothing is left.
+    def prepare(self, image: Image, on_progress: Progress | None) -> contextlib.AbstractContextManager[Commit]:
+        """Bring everything there that is not seen yet; what the context gives puts it in place. Without that, nothing is seen.
 
-        Raises `OciError`, `OSError`.
+        Raises `CnbError`, `OSError`.
         """
 
 
-Output = LayoutOutput | ArchiveOutput
+Output = LayoutOutput | ArchiveOutput | RegistryOutput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connections:
+    """What outputs are reached by that are not files. `mount_from`: references that the image's layers may come from."""
+
+    client: RegistryClient
+    mount_from: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """An output after the image was put there. `location`: as `parse_output` reads it, with the image's digest behind it.
+
+    Outputs that are one place share what was transferred.
+    """
+
+    location: str
+    transfer: Transfer
+
+    def to_json(self) -> Mapping[str, object]:
+        """Return it as reports have it, in bytes."""
+        return {"output": self.location, **asdict(self.transfer)}
 
 
 def parse_output(text: str, *, tags: Sequence[str] = ()) -> Output:
-    """Return the output that `text` names; `tags` are names of the image in it. Raises `InvalidValue`."""
+    """Return the output that `text` names; `tags` are names of the image in it, except where its place is its name.
+
+    Raises `InvalidValue`.
+    """
+    if text.startswith(REGISTRY_PREFIX):
+        return RegistryOutput.make(text.removeprefix(REGISTRY_PREFIX))
+    if not text.startswith(tuple(f"{transport.value}:" for transport in Transport)):
+        raise InvalidValue(f"`{text}`", "does not say what kind of place it is", f"write {OUTPUTS}")
     location = parse_location(text)
     if location.transport is Transport.OCI:
         names = [*([location.name] if location.name else []), *tags]
@@ -51,51 +79,72 @@ def parse_output(text: str, *, tags: Sequence[str] = ()) -> Output:
     return ArchiveOutput.make(location, tuple(tags))
 
 
-def check_outputs(outputs: Sequence[Output]) -> None:
-    """Find out before a build whether its outputs can be written; changes nothing.
+def check_outputs(outputs: Sequence[Output], connections: Connections) -> None:
+    """Find out before a build whether its outputs can be written; nothing is left there.
 
     Raises:
-        InvalidValue: two outputs are one file, or something else is where one goes.
+        CnbError: two outputs are one file, something else is where one goes, or a registry does not let this user write.
         OSError: a directory cannot be written.
     """
-    for output in _distinct(outputs):
-        output.check()
+    for exporter in _open_all(_distinct(outputs), connections):
+        exporter.check()
 
 
 def write_outputs(
     image: Image,
     outputs: Sequence[Output],
+    connections: Connections,
     *,
-    on_progress: Progress | None = None,
+    show: Callable[[Output], contextlib.AbstractContextManager[Progress | None]] = lambda _: contextlib.nullcontext(),
     before_commit: Callable[[], None] = lambda: None,
-) -> tuple[str, ...]:
-    """Put `image` into every output, or into none; return the locations with the image's digest.
+) -> tuple[Written, ...]:
+    """Put `image` into every output, or into none; return them in their order.
 
+    `show` is entered while an output is prepared, and what it gives is told of the progress.
     `before_commit` is called when all are prepared and none is changed yet; what it raises leaves them so.
 
     Raises:
-        InvalidValue: two outputs are one file.
-        OciError, OSError: an output cannot be written; what was there before is as it was.
+        CnbError, OSError: an output cannot be written; what was there before is as it was.
     """
+    distinct = _distinct(outputs)
     with contextlib.ExitStack() as stack:
-        commits = [stack.enter_context(output.prepare(image, on_progress)) for output in _distinct(outputs)]
+        commits = []
+        for output, exporter in zip(distinct, _open_all(distinct, connections), strict=True):
+            with show(output) as on_progress:
+                commits.append(stack.enter_context(exporter.prepare(image, on_progress)))
         before_commit()
-        for commit in commits:
-            commit()
-    return tuple(f"{output.location}@{image.digest}" for output in outputs)
+        transfers = {output.place: commit() for output, commit in zip(distinct, commits, strict=True)}
+    return tuple(
+        Written(location=f"{output.location}@{image.digest}", transfer=transfers[output.place]) for output in outputs
+    )
 
 
-def _distinct(outputs: Sequence[Output]) -> list[Exporter]:
-    """Outputs of one layout become one, because a layout is locked while it is written."""
-    layouts: dict[Path, LayoutOutput] = {}
-    others: dict[Path, Exporter] = {}
+def _open_all(outputs: Sequence[Output], connections: Connections) -> list[Exporter]:
+    exporters: list[Exporter] = []
     for output in outputs:
-        if isinstance(output, LayoutOutput):
-            place = output.directory.resolve()
-            known = layouts.get(place)
-            layouts[place] = output if known is None else known.merged(output)
+        if isinstance(output, RegistryOutput):
+            exporters.append(
+                RegistryExporter(output=output, client=connections.client, mount_from=connections.mount_from)
+            )
+            # Those that follow can have the blobs from there.
+            connections = replace(connections, mount_from=(*connections.mount_from, output.references[0]))
         else:
-            if output.file.resolve() in others:
-                raise InvalidValue(str(output.file), "is named by two outputs", "give each output a file of its own")
-            others[output.file.resolve()] = output
-    return [*layouts.values(), *others.values()]
+            exporters.append(output)
+    return exporters
+
+
+def _distinct(outputs: Sequence[Output]) -> list[Output]:
+    """Outputs of one place become one."""
+    found: dict[str, Output] = {}
+    for output in outputs:
+        known = found.get(output.place)
+        found[output.place] = output if known is None else _merge(known, output)
+    return list(found.values())
+
+
+def _merge(known: Output, output: Output) -> Output:
+    if isinstance(known, LayoutOutput) and isinstance(output, LayoutOutput):
+        return known.merged(output)
+    if isinstance(known, RegistryOutput) and isinstance(output, RegistryOutput):
+        return known.merged(output)
+    raise InvalidValue(output.place, "is named by two outputs", "give each output a place of its own")

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.place import check_place, writing_to
+from lifecycle.exporters.transfer import Commit, Progress, Transfer, size_of_blobs
 from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
 from lifecycle.oci.image import Image, Layer
@@ -50,6 +51,11 @@ class ArchiveOutput:
         """`docker-archive:FILE`."""
         return f"{self.transport.value}:{self.file}"
 
+    @property
+    def place(self) -> str:
+        """What no other output may have."""
+        return str(self.file.resolve())
+
     def check(self) -> None:
         """Find out before any work whether it can be written. Raises `InvalidValue`, `OSError`."""
         check_place(self.file)
@@ -61,7 +67,7 @@ class ArchiveOutput:
             )
 
     @contextlib.contextmanager
-    def prepare(self, image: Image, on_progress: Callable[[int], None] | None) -> Iterator[Callable[[], None]]:
+    def prepare(self, image: Image, on_progress: Progress | None) -> Iterator[Commit]:
         """Write the archive beside its place; the commit renames it."""
         self.check()
         with writing_to(self.file):
@@ -75,11 +81,15 @@ class ArchiveOutput:
                 writer = TarWriter(lambda piece: _write_all(stream.fileno(), piece))
                 self._fill(writer, image, on_progress)
                 writer.finish()
-            yield lambda: _rename(temporary, self.file)
+            yield lambda: self._commit(temporary, image)
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _fill(self, writer: TarWriter, image: Image, on_progress: Callable[[int], None] | None) -> None:
+    def _commit(self, temporary: Path, image: Image) -> Transfer:
+        temporary.replace(self.file)
+        return Transfer(sent=size_of_blobs(image))
+
+    def _fill(self, writer: TarWriter, image: Image, on_progress: Progress | None) -> None:
         writer.file(PurePosixPath(LAYOUT_FILE), LAYOUT_CONTENT, ROOT)
         writer.file(PurePosixPath(INDEX_FILE), render_index(self._entries(image)), ROOT)
         if self.transport is Transport.DOCKER_ARCHIVE:
@@ -103,7 +113,7 @@ class ArchiveOutput:
         return [{**descriptor, "annotations": annotations} for annotations in names] or [descriptor]
 
 
-def _write_blob(writer: TarWriter, layer: Layer, on_progress: Callable[[int], None] | None) -> None:
+def _write_blob(writer: TarWriter, layer: Layer, on_progress: Progress | None) -> None:
     def copy(write: Callable[[bytes], None]) -> None:
         def write_and_tell(piece: bytes) -> None:
             write(piece)
@@ -139,7 +149,3 @@ def _docker_name(name: str) -> str:
 def _write_all(descriptor: int, content: memoryview) -> None:
     while content:
         content = content[os.write(descriptor, content) :]
-
-
-def _rename(source: Path, target: Path) -> None:
-    source.replace(target)

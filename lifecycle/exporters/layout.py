@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.exporters.place import check_place, writing_to
+from lifecycle.exporters.transfer import Commit, Progress, Transfer, size_of_blobs
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout_writer import LayoutWriter, open_layout
 
@@ -27,22 +28,28 @@ class LayoutOutput:
         """`oci:DIR:TAG`."""
         return f"oci:{self.directory}:{self._names[0]}"
 
+    @property
+    def place(self) -> str:
+        """What two outputs have in common that are one, because a layout is locked while it is written."""
+        return str(self.directory.resolve())
+
     def check(self) -> None:
         """Find out before any work whether it can be written. Raises `InvalidValue`, `OSError`."""
         check_place(self.directory)
 
     @contextlib.contextmanager
-    def prepare(self, image: Image, on_progress: Callable[[int], None] | None) -> Iterator[Callable[[], None]]:
+    def prepare(self, image: Image, on_progress: Progress | None) -> Iterator[Commit]:
         """Add the blobs, which nothing refers to yet; the commit points the tags at the image."""
         with contextlib.ExitStack() as stack:
             with writing_to(self.directory):
                 layout = stack.enter_context(open_layout(self.directory))
-                layout.add(image, on_progress=on_progress)
-            yield lambda: self._commit(layout, image)
+                copied = layout.add(image, on_progress=on_progress)
+            yield lambda: self._commit(layout, image, copied)
 
-    def _commit(self, layout: LayoutWriter, image: Image) -> None:
+    def _commit(self, layout: LayoutWriter, image: Image, copied: int) -> Transfer:
         with writing_to(self.directory):
             layout.tag(image, self._names)
+        return Transfer(sent=copied, present=size_of_blobs(image) - copied)
 
     def merged(self, other: LayoutOutput) -> LayoutOutput:
         """Return the output that gives the image the names of both, which are of one directory."""

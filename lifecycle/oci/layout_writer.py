@@ -59,15 +59,15 @@ class LayoutWriter:
         self._directory = directory
         self._added: list[Path] = []
 
-    def add(self, image: Image, *, on_progress: Callable[[int], None] | None = None) -> None:
-        """Put the blobs of `image` in their place, verified while they are copied.
+    def add(self, image: Image, *, on_progress: Callable[[int], object] | None = None) -> int:
+        """Put the blobs of `image` in their place, verified while they are copied; return the bytes of those that were not there.
 
         `on_progress` gets the number of bytes that were copied since it was last called. Raises `OciError`, `OSError`.
         """
-        for layer in image.layers:
-            self._add_file(layer.descriptor, layer.path, on_progress)
-        self._add_content(image.manifest.config, image.config_bytes)
+        copied = sum(self._add_file(layer.descriptor, layer.path, on_progress) for layer in image.layers)
+        copied += self._add_content(image.manifest.config, image.config_bytes)
         self._add_content(image.descriptor, image.manifest_bytes)
+        return copied
 
     def tag(self, image: Image, tags: Sequence[str]) -> None:
         """Point `tags` at `image`, which was added; other tags stay. Without any, `image` is the one without a name.
@@ -107,10 +107,10 @@ class LayoutWriter:
                 path.unlink()
         return freed
 
-    def _add_file(self, descriptor: Descriptor, source: Path, on_progress: Callable[[int], None] | None) -> None:
+    def _add_file(self, descriptor: Descriptor, source: Path, on_progress: Callable[[int], object] | None) -> int:
         target = blob_path(self._directory, descriptor.digest)
         if _has_size(target, descriptor.size):
-            return
+            return 0
         with source.open("rb") as stream, self._new(target) as write:
 
             def copy(piece: bytes) -> None:
@@ -119,12 +119,15 @@ class LayoutWriter:
                     on_progress(len(piece))
 
             verify_stream(stream, descriptor, subject=str(source), write=copy)
+        return descriptor.size
 
-    def _add_content(self, descriptor: Descriptor, content: bytes) -> None:
+    def _add_content(self, descriptor: Descriptor, content: bytes) -> int:
         target = blob_path(self._directory, descriptor.digest)
-        if not _has_size(target, descriptor.size):
-            with self._new(target) as write:
-                write(verify_content(content, descriptor, subject=str(target)))
+        if _has_size(target, descriptor.size):
+            return 0
+        with self._new(target) as write:
+            write(verify_content(content, descriptor, subject=str(target)))
+        return descriptor.size
 
     @contextlib.contextmanager
     def _new(self, target: Path) -> Iterator[Callable[[bytes], object]]:

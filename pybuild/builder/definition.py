@@ -5,6 +5,7 @@ pack's schema (https://buildpacks.io/docs/reference/config/builder-config/) plus
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -135,6 +136,12 @@ class Definition:
     """What images can be checked against, by name; pybuild's own are among them."""
     required_profile: Profile | None = None
     """What every image of this builder must meet."""
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """What the images are called that it is made of, mirrors among them."""
+        names = ((one.image, *one.mirrors) for one in self.run_images)
+        return (self.build_image_name, *itertools.chain.from_iterable(names))
 
 
 def default_definition_path() -> Path:

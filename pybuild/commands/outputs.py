@@ -11,7 +11,7 @@ import click
 
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.toml import write_atomically
-from lifecycle.exporters import Output, parse_output
+from lifecycle.exporters import OUTPUTS, Output, parse_output
 from pybuild.commands.options import Command
 from pybuild.errors import UsageError
 
@@ -29,7 +29,7 @@ def output_options(command: Command) -> Command:
         "outputs",
         multiple=True,
         metavar="WHERE",
-        help="oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE; may be repeated.",
+        help=f"{OUTPUTS}; may be repeated.",
     )
     tag_option = click.option(
         "-t", "--tag", "tags", multiple=True, metavar="NAME", help="Name of the image in its outputs; may be repeated."

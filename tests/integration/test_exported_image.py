@@ -13,12 +13,12 @@ import pytest
 from lifecycle.analyze import RunImage, analyze
 from lifecycle.cnb.group import Group
 from lifecycle.export import ExportRequest, export
-from lifecycle.exporters import parse_output, write_outputs
 from lifecycle.oci.image import Image
 from lifecycle.oci.unpack import unpack_image
 from tests.integration.derived_images import shell_image
 from tests.integration.engine import docker_engine
 from tests.integration.image_check import check_with_tools, validate_image
+from tests.lifecycle.exporters.writing import write_to
 from tests.lifecycle.world import RecordingLog, World
 
 BUILD = """
@@ -73,7 +73,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 def test_every_output_is_accepted_by_the_tools_of_others(image: Image, tmp_path: Path) -> None:
     layout = tmp_path / "layout"
     texts = [f"oci:{layout}:v1", f"oci-archive:{tmp_path}/oci.tar", f"docker-archive:{tmp_path}/docker.tar"]
-    write_outputs(image, [parse_output(text, tags=["name:v1"]) for text in texts])
+    write_to(image, *texts, tags=["name:v1"])
     validate_image(layout, "v1")
     for number, location in enumerate(
         [texts[0], f"{texts[1]}:name:v1", texts[2], f"oci-archive:{tmp_path}/docker.tar"]
@@ -83,7 +83,7 @@ def test_every_output_is_accepted_by_the_tools_of_others(image: Image, tmp_path:
 
 @pytest.mark.integration
 def test_unpacking_gives_what_umoci_gives(image: Image, tmp_path: Path) -> None:
-    write_outputs(image, [parse_output(f"oci:{tmp_path}/layout:v1")])
+    write_to(image, f"oci:{tmp_path}/layout:v1")
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     unpack_image(image, ours)
     subprocess.run(
@@ -105,7 +105,7 @@ def tree(root: Path) -> dict[str, tuple[int, bytes]]:
 
 @pytest.mark.engine
 def test_a_docker_engine_runs_it(image: Image, tmp_path: Path) -> None:
-    write_outputs(image, [parse_output(f"docker-archive:{tmp_path}/docker.tar", tags=["exported:test"])])
+    write_to(image, f"docker-archive:{tmp_path}/docker.tar", tags=["exported:test"])
     with docker_engine() as docker:
         assert docker.load(tmp_path / "docker.tar") == str(image.id)
         run = ("run", "--rm", "--network", "none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -29,6 +29,12 @@ class RecordingLog:
     def step(self, title: str) -> Iterator[None]:
         self.lines.append(f"step {title}")
         yield
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[[int], object]]:
+        done: list[int] = []
+        yield done.append
+        self.lines.append(f"progress {title}: {sum(done)} of {total}")
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:

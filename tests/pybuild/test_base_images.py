@@ -11,7 +11,6 @@ from lifecycle.cnb.errors import CnbError, InvalidValue, render_error
 from lifecycle.cnb.recipe import RecipeImage
 from lifecycle.cnb.reference import Reference
 from lifecycle.cnb.target import host_architecture
-from lifecycle.exporters import parse_output, write_outputs
 from lifecycle.oci.config import ImageConfig
 from lifecycle.oci.errors import ImageNotFound
 from lifecycle.oci.image import Image, make_image
@@ -20,6 +19,7 @@ from lifecycle.registry.credentials import Login
 from lifecycle.registry.errors import LoginNeeded, NoSuchImage, PlatformMissing
 from pybuild.base_images import BaseImages, BaseMismatch, BaseNotAllowed, BaseUnavailable, is_allowed
 from pybuild.image_store import ImageStore, read_any_image
+from tests.lifecycle.exporters.writing import write_to
 from tests.lifecycle.oci.images import content_of, file_layer, validate_image
 from tests.lifecycle.registry.fake_registry import ALICE_PAIR, FakeRegistry, client_for
 from tests.pybuild.recording_log import RecordingLog
@@ -122,7 +122,7 @@ def test_an_archive_is_read_once(
 ) -> None:
     path = tmp_path / "image.tar"
     location = f"{transport}:{path}"
-    write_outputs(image, [parse_output(location)])
+    write_to(image, location)
     bases = BaseImages(images=images, locations={"base": location})
     first = bases.fetch("base")
     validate_image(first.image)
@@ -137,7 +137,7 @@ def test_an_archive_is_read_once(
     assert len(log.lines) == 2
     # Another archive in its place
     path.unlink()
-    write_outputs(image_with(tmp_path, "2"), [parse_output(location)])
+    write_to(image_with(tmp_path, "2"), location)
     assert content(bases.fetch("base").image) == b"2"
     path.unlink()
     with pytest.raises(ImageNotFound, match="does not exist"):

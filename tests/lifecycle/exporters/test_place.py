@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.errors import InvalidValue
-from lifecycle.exporters import check_outputs, parse_output
 from lifecycle.exporters.place import check_place, writing_to
+from tests.lifecycle.exporters.writing import check
 
 
 @pytest.mark.parametrize("transport", ["oci", "oci-archive", "docker-archive"])
 def test_a_place_below_a_file_is_refused_before_the_work(transport: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InvalidValue, match="is a file"):
-        check_outputs([parse_output(f"{transport}:{tmp_path / 'file' / 'image'}")])
+        check(f"{transport}:{tmp_path / 'file' / 'image'}")
 
 
 def test_directories_that_are_missing_will_be_made(tmp_path: Path) -> None:

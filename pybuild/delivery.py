@@ -1,0 +1,109 @@
+"""Brings images to their outputs: with what this machine reaches registries by, with progress, and with a line on what travelled."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.cnb.errors import InvalidValue
+from lifecycle.cnb.reference import Reference
+from lifecycle.exporters import Connections, Output, Written, check_outputs, write_outputs
+from lifecycle.exporters.registry import RegistryOutput
+from lifecycle.exporters.transfer import Progress, Transfer, size_of_blobs
+from lifecycle.oci.image import Image
+from pybuild.errors import UsageError
+from pybuild.image_store import REGISTRY_PREFIX, open_client
+from pybuild.log import Log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Where an image goes, and by what. `env` is the machine's environment."""
+
+    outputs: tuple[Output, ...]
+    env: Mapping[str, str]
+    insecure_registries: tuple[str, ...] = ()
+
+    def refuse_names(self, names: Sequence[str]) -> None:
+        """Raise `UsageError` where an output would take the place of an image of the builder, `names`."""
+        taken = set()
+        for name in names:
+            # A builder may call its image what no registry would: no output is called that.
+            with contextlib.suppress(InvalidValue):
+                taken.add(Reference.parse(name).with_default_tag())
+        for output in self.outputs:
+            for reference in output.references if isinstance(output, RegistryOutput) else ():
+                if reference in taken:
+                    raise UsageError(
+                        f"the output `{output.location}` is the name of an image that the builder is made of",
+                        "name another repository or another tag",
+                    )
+
+    def check(self, log: Log) -> None:
+        """Find out before the work whether the image can go there: an error is told in seconds then.
+
+        Raises:
+            lifecycle.cnb.errors.CnbError, OSError: it cannot.
+        """
+        with self._connections(log) as connections:
+            check_outputs(self.outputs, connections)
+
+    def deliver(
+        self,
+        image: Image,
+        log: Log,
+        *,
+        origins: Sequence[str] = (),
+        deadline: float = float("inf"),
+        before_commit: Callable[[], None] = lambda: None,
+    ) -> tuple[Written, ...]:
+        """Put `image` into every output, or into none; return them in their order. `origins`: locations that its layers come from.
+
+        `before_commit` is called when all are prepared and none is changed yet; what it raises leaves them so.
+
+        Raises:
+            lifecycle.cnb.errors.CnbError, OSError: an output cannot be written; what was there before is as it was.
+        """
+        with self._connections(log, origins=origins, deadline=deadline) as connections:
+            written = write_outputs(
+                image, self.outputs, connections, show=_shown_by(log, image), before_commit=before_commit
+            )
+        for one in written:
+            if one.location.startswith(REGISTRY_PREFIX):
+                log.info(f"{one.location}: {describe_transfer(one.transfer)}")
+        return written
+
+    @contextlib.contextmanager
+    def _connections(
+        self, log: Log, *, origins: Sequence[str] = (), deadline: float = float("inf")
+    ) -> Iterator[Connections]:
+        client = open_client(self.env, Path.home(), insecure=self.insecure_registries, deadline=deadline)
+        client.on_wait = log.warning
+        named = [name.removeprefix(REGISTRY_PREFIX) for name in origins if name.startswith(REGISTRY_PREFIX)]
+        try:
+            yield Connections(client=client, mount_from=tuple(Reference.parse(name) for name in named))
+        finally:
+            client.close()
+
+
+def describe_transfer(transfer: Transfer) -> str:
+    """What was sent and what was not, in words."""
+    parts = [f"{_size(transfer.sent)} sent", f"{_size(transfer.present)} were there"]
+    parts += [f"{_size(transfer.mounted)} taken from another repository"] if transfer.mounted else []
+    parts += [f"{transfer.retries} retries"] if transfer.retries else []
+    return ", ".join(parts)
+
+
+def _shown_by(log: Log, image: Image) -> Callable[[Output], contextlib.AbstractContextManager[Progress | None]]:
+    def show(output: Output) -> contextlib.AbstractContextManager[Progress | None]:
+        if isinstance(output, RegistryOutput):
+            return log.progress(f"Pushing {output.location}", size_of_blobs(image))
+        return contextlib.nullcontext()
+
+    return show
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
