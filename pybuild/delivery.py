@@ -90,7 +90,7 @@ class Delivery:
 
 def describe_transfer(transfer: Transfer) -> str:
     """What was sent and what was not, in words."""
-    parts = [f"{_size(transfer.sent)} sent", f"{_size(transfer.present)} were there"]
+    parts = [f"{_size(transfer.sent)} sent", f"{_size(transfer.present)} there before"]
     parts += [f"{_size(transfer.mounted)} taken from another repository"] if transfer.mounted else []
     parts += [f"{transfer.retries} retries"] if transfer.retries else []
     return ", ".join(parts)
@@ -106,4 +106,6 @@ def _shown_by(log: Log, image: Image) -> Callable[[Output], contextlib.AbstractC
 
 
 def _size(count: int) -> str:
+    if count == 0:
+        return "nothing"
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

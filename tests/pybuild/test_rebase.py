@@ -98,6 +98,7 @@ def test_an_image_is_replaced_where_it_is(scene: Scene) -> None:
             "outputs": [*report.outputs],
             "previous": str(app.digest),
         },
+        "transfers": [written.to_json() for written in report.written],
         "runImage": {
             "image": None,
             "reference": str(run_image.digest),
