@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.place import check_place, writing_to
 from lifecycle.exporters.transfer import Commit, Progress, Transfer, size_of_blobs
+from lifecycle.oci.alone import is_at, open_alone
 from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
 from lifecycle.oci.image import Image, Layer
@@ -70,20 +70,23 @@ class ArchiveOutput:
     def prepare(self, image: Image, on_progress: Progress | None) -> Iterator[Commit]:
         """Write the archive beside its place; the commit renames it."""
         self.check()
+        # What a killed writer has left is written over.
+        temporary = self.file.with_name(f".{self.file.name}.partial")
         with writing_to(self.file):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=f".{self.file.name}.", dir=self.file.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb", buffering=0) as stream, writing_to(self.file):
-                # mkstemp makes files that only their owner reads
-                os.fchmod(descriptor, 0o644)
-                writer = TarWriter(lambda piece: _write_all(stream.fileno(), piece))
-                self._fill(writer, image, on_progress)
-                writer.finish()
-            yield lambda: self._commit(temporary, image)
-        finally:
-            temporary.unlink(missing_ok=True)
+            descriptor = open_alone(temporary, os.O_WRONLY | os.O_CREAT)
+        with os.fdopen(descriptor, "wb", buffering=0) as stream:
+            try:
+                with writing_to(self.file):
+                    os.ftruncate(descriptor, 0)
+                    writer = TarWriter(lambda piece: _write_all(stream.fileno(), piece))
+                    self._fill(writer, image, on_progress)
+                    writer.finish()
+                yield lambda: self._commit(temporary, image)
+            finally:
+                # Another writer may have it from here on.
+                if is_at(descriptor, temporary):
+                    temporary.unlink()
 
     def _commit(self, temporary: Path, image: Image) -> Transfer:
         temporary.replace(self.file)

@@ -6,7 +6,6 @@ Processes that write to one layout wait for each other by a lock on its director
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.jsontext import render_json
 from lifecycle.cnb.toml import write_atomically
+from lifecycle.oci.alone import open_alone
 from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION, Descriptor
 from lifecycle.oci.document import parse_document
 from lifecycle.oci.image import Image
@@ -22,6 +22,7 @@ from lifecycle.oci.layout import BLOBS_DIR, INDEX_FILE, LAYOUT_FILE, blob_path, 
 from lifecycle.oci.verify import read_document, verify_content, verify_stream
 
 LAYOUT_CONTENT = b'{"imageLayoutVersion":"1.0.0"}'
+_PARTIAL = ".partial-"
 
 
 @contextlib.contextmanager
@@ -35,10 +36,11 @@ def open_layout(directory: Path) -> Iterator[LayoutWriter]:
         OSError: it cannot be made or locked.
     """
     is_new = not directory.exists()
-    directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = open_alone(
+        directory.resolve(), os.O_RDONLY | os.O_DIRECTORY, make=lambda: directory.mkdir(parents=True, exist_ok=True)
+    )
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _remove_left_over(directory)
         if not (directory / LAYOUT_FILE).exists() and not _is_unused(directory):
             raise InvalidValue(str(directory), "is neither empty nor an OCI image layout", "name another directory")
         writer = LayoutWriter(directory)
@@ -132,7 +134,7 @@ class LayoutWriter:
     @contextlib.contextmanager
     def _new(self, target: Path) -> Iterator[Callable[[bytes], object]]:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_PARTIAL, dir=target.parent)
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as stream:
@@ -161,6 +163,13 @@ def index_entries(image: Image, tags: Sequence[str]) -> list[dict[str, object]]:
 def _has_size(path: Path, size: int) -> bool:
     # A blob that is there under its digest was whole when it was renamed; a crash of the machine may have emptied it since.
     return path.is_file() and not path.is_symlink() and path.stat().st_size == size
+
+
+def _remove_left_over(directory: Path) -> None:
+    """Remove what killed writers have left; whoever has the lock is the only one who writes."""
+    temporary = (f".{LAYOUT_FILE}.*", f".{INDEX_FILE}.*", f"{BLOBS_DIR}/*/{_PARTIAL}*")
+    for path in (found for pattern in temporary for found in directory.glob(pattern)):
+        path.unlink(missing_ok=True)
 
 
 def _is_unused(directory: Path) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.cnb.digest import Digest
+from lifecycle.oci.alone import is_at
 from lifecycle.oci.descriptor import Descriptor
 from lifecycle.oci.document import SIZE_LIMIT
 
@@ -95,7 +96,7 @@ class BlobStore:
                     while_waiting()
                     time.sleep(_POLL_S)
                 # The one who had it may have renamed it to its name, or removed it.
-                if _is_at(descriptor, place):
+                if is_at(descriptor, place):
                     yield Partial(descriptor=descriptor, place=place, path=path, algorithm=digest.algorithm)
                     return
                 if path.exists():
@@ -168,12 +169,3 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _is_at(descriptor: int, place: Path) -> bool:
-    try:
-        found = place.lstat()
-    except FileNotFoundError:
-        return False
-    own = os.fstat(descriptor)
-    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)

@@ -126,3 +126,14 @@ def test_a_device_or_a_pipe_is_not_replaced_by_an_archive(tmp_path: Path) -> Non
 def test_a_directory_is_no_archive(tmp_path: Path, image: Image) -> None:
     with pytest.raises(InvalidValue, match="is a directory"):
         write_to(image, f"oci-archive:{tmp_path}")
+
+
+def test_what_a_killed_writer_of_an_archive_has_left_is_written_over(tmp_path: Path, image: Image) -> None:
+    output = parse_output(f"oci-archive:{tmp_path / 'out' / 'image.tar'}")
+    with output.prepare(image, None):
+        (left,) = (tmp_path / "out").iterdir()
+    assert not left.exists()
+    left.write_bytes(b"x" * 1_000_000)
+    write_to(image, str(output.location))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["image.tar"]
+    assert read_image(f"oci-archive:{tmp_path / 'out' / 'image.tar'}", scratch=scratch(tmp_path, "read")).id == image.id

@@ -6,7 +6,9 @@ import multiprocessing
 import os
 import shutil
 import tarfile
+import time
 from dataclasses import replace
+from multiprocessing.synchronize import Event as EventOfProcesses
 from pathlib import Path
 
 import pytest
@@ -74,10 +76,19 @@ def test_unreferenced_blobs_are_removed_on_request(layout: Path, tmp_path: Path)
     with open_layout(layout) as writer:
         writer.add(other)
         writer.tag(other, ["v1"])
-        (layout / "blobs/sha256/.partial-left").write_text("by a killed writer")
         assert writer.remove_unreferenced() > 0
     names = {path.name for path in (layout / "blobs/sha256").iterdir()}
     assert names == {other.digest.hex, other.id.hex, other.layers[0].descriptor.digest.hex}
+
+
+def test_what_killed_writers_have_left_is_removed(layout: Path, image: Image, tmp_path: Path) -> None:
+    for directory in (layout, tmp_path / "new"):
+        (directory / "blobs/sha256").mkdir(parents=True, exist_ok=True)
+        for name in ("blobs/sha256/.partial-abc", ".oci-layout.abc", ".index.json.abc"):
+            (directory / name).write_text("half of it")
+        write(directory, image, "v1")
+        assert not list(directory.rglob(".*"))
+        assert same(read_image(f"oci:{directory}:v1"), image)
 
 
 def _add_and_stop(directory: Path, image: Image) -> None:
@@ -127,6 +138,32 @@ def test_writers_wait_for_each_other(tmp_path: Path, image: Image) -> None:
     for writer in writers:
         writer.join()
     assert len(read_index(tmp_path / "shared")) == 20
+
+
+def _open_and_stop(directory: Path, second: multiprocessing.process.BaseProcess, begin: EventOfProcesses) -> None:
+    with open_layout(directory):
+        begin.set()
+        while f":{directory.stat().st_ino} " not in Path("/proc/locks").read_text().partition("-> ")[2]:
+            assert second.is_alive()
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+
+def _write_when_told(directory: Path, image: Image, begin: EventOfProcesses) -> None:
+    begin.wait()
+    write(directory, image, "second")
+
+
+def test_who_waits_for_a_layout_that_is_given_up_makes_one(tmp_path: Path, image: Image) -> None:
+    context = multiprocessing.get_context("fork")
+    begin = context.Event()
+    # Begun first: it would inherit the lock.
+    second = context.Process(target=_write_when_told, args=(tmp_path / "shared", image, begin))
+    second.start()
+    with pytest.raises(KeyboardInterrupt):
+        _open_and_stop(tmp_path / "shared", second, begin)
+    second.join()
+    assert same(read_image(f"oci:{tmp_path / 'shared'}:second"), image)
 
 
 @pytest.mark.parametrize("part", ["manifest", "config", "layer"])
