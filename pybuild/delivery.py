@@ -10,11 +10,14 @@ from pathlib import Path
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Connections, Output, Written, check_outputs, write_outputs
+from lifecycle.exporters.daemon import PREFIX as DAEMON_PREFIX
+from lifecycle.exporters.daemon import DaemonOutput
+from lifecycle.exporters.registry import PREFIX as REGISTRY_PREFIX
 from lifecycle.exporters.registry import RegistryOutput
 from lifecycle.exporters.transfer import Progress, Transfer, size_of_blobs
 from lifecycle.oci.image import Image
 from pybuild.errors import UsageError
-from pybuild.image_store import REGISTRY_PREFIX, open_client
+from pybuild.image_store import open_client
 from pybuild.log import Log
 
 
@@ -34,7 +37,7 @@ class Delivery:
             with contextlib.suppress(InvalidValue):
                 taken.add(Reference.parse(name).with_default_tag())
         for output in self.outputs:
-            for reference in output.references if isinstance(output, RegistryOutput) else ():
+            for reference in output.references if isinstance(output, (RegistryOutput, DaemonOutput)) else ():
                 if reference in taken:
                     raise UsageError(
                         f"the output `{output.location}` is the name of an image that the builder is made of",
@@ -70,9 +73,10 @@ class Delivery:
             written = write_outputs(
                 image, self.outputs, connections, show=_shown_by(log, image), before_commit=before_commit
             )
-        for one in written:
-            if one.location.startswith(REGISTRY_PREFIX):
-                log.info(f"{one.location}: {describe_transfer(one.transfer)}")
+        told = [one for one in written if one.location.startswith((REGISTRY_PREFIX, DAEMON_PREFIX))]
+        for transfer in {id(one.transfer): one.transfer for one in told}.values():
+            locations = ", ".join(one.location for one in told if one.transfer is transfer)
+            log.info(f"{locations}: {describe_transfer(transfer)}")
         return written
 
     @contextlib.contextmanager
@@ -83,7 +87,12 @@ class Delivery:
         client.on_wait = log.warning
         named = [name.removeprefix(REGISTRY_PREFIX) for name in origins if name.startswith(REGISTRY_PREFIX)]
         try:
-            yield Connections(client=client, mount_from=tuple(Reference.parse(name) for name in named))
+            yield Connections(
+                client=client,
+                env=self.env,
+                deadline=deadline,
+                mount_from=tuple(Reference.parse(name) for name in named),
+            )
         finally:
             client.close()
 
@@ -100,6 +109,8 @@ def _shown_by(log: Log, image: Image) -> Callable[[Output], contextlib.AbstractC
     def show(output: Output) -> contextlib.AbstractContextManager[Progress | None]:
         if isinstance(output, RegistryOutput):
             return log.progress(f"Pushing {output.location}", size_of_blobs(image))
+        if isinstance(output, DaemonOutput):
+            return log.progress("Loading the image into the Docker engine", size_of_blobs(image))
         return contextlib.nullcontext()
 
     return show

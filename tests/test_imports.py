@@ -1,5 +1,5 @@
-"""Imports point downhill: pybuild -> lifecycle -> lifecycle.exporters -> lifecycle.registry -> lifecycle.oci -> lifecycle.cnb;
-a buildpack imports only `lifecycle.cnb`, the library `buildpacks.installer` and itself.
+"""Imports point downhill: pybuild -> lifecycle -> lifecycle.exporters -> lifecycle.registry -> lifecycle.daemon -> lifecycle.oci ->
+lifecycle.cnb; a buildpack imports only `lifecycle.cnb`, the library `buildpacks.installer` and itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from pybuild.builder.package import NOT_IN_BUILD_IMAGE
 
 ROOT = Path(__file__).parent.parent
 # Highest first: a module may import what is on its own level or below.
-LEVELS = ("pybuild", "lifecycle", "lifecycle.exporters", "lifecycle.registry", "lifecycle.oci", "lifecycle.cnb")
+LEVELS = (
+    "pybuild",
+    "lifecycle",
+    "lifecycle.exporters",
+    "lifecycle.registry",
+    "lifecycle.daemon",
+    "lifecycle.oci",
+    "lifecycle.cnb",
+)
 # What the build image has beside its own Python, for code that runs there.
 IN_BUILD_IMAGE = {"fastjsonschema", "packaging", "poetry", "rattler", "tomli", "tomli_w", "yaml"}
 # The only one that is no buildpack, but what several share.

@@ -22,6 +22,8 @@ class EngineUnusable(CnbError):
     address: str
     reason: str
     is_denied: bool = False
+    instead: str | None = None
+    """What does without an engine."""
 
     @property
     def summary(self) -> str:
@@ -38,12 +40,10 @@ class EngineUnusable(CnbError):
     @property
     def hint(self) -> str | None:
         """How to have one, and how to do without."""
-        instead = "; without an engine there are `--output oci:DIR` and `--output docker-archive:FILE`"
+        instead = "" if self.instead is None else f"; {self.instead}"
         if self.is_denied:
-            return (
-                "let an administrator add the user to the group `docker`, or set DOCKER_HOST to an engine of the user"
-                + instead
-            )
+            who = "let an administrator add the user to the group `docker`"
+            return f"{who}, or set DOCKER_HOST to an engine of the user{instead}"
         return f"start it, or set DOCKER_HOST to where it listens{instead}"
 
 

@@ -1,4 +1,5 @@
-"""Sinks for a finished image, in the words of skopeo: `oci:DIR[:TAG]`, `oci-archive:FILE`, `docker-archive:FILE`, `docker://NAME`.
+"""Sinks for a finished image, in the words of skopeo: `oci:DIR[:TAG]`, `oci-archive:FILE`, `docker-archive:FILE`,
+`docker://NAME`, `docker-daemon:NAME`.
 
 An image goes to several at once: each is prepared beside its place first, and only when all are prepared are they put there.
 """
@@ -13,6 +14,8 @@ from typing import Protocol
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.archive import ArchiveOutput
+from lifecycle.exporters.daemon import PREFIX as DAEMON_PREFIX
+from lifecycle.exporters.daemon import DaemonExporter, DaemonOutput
 from lifecycle.exporters.layout import LayoutOutput
 from lifecycle.exporters.registry import PREFIX as REGISTRY_PREFIX
 from lifecycle.exporters.registry import RegistryExporter, RegistryOutput
@@ -21,7 +24,7 @@ from lifecycle.oci.image import Image
 from lifecycle.oci.location import Transport, parse_location
 from lifecycle.registry.client import RegistryClient
 
-OUTPUTS = "oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker://NAME"
+OUTPUTS = "oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, docker://NAME or docker-daemon:NAME"
 
 
 class Exporter(Protocol):
@@ -37,20 +40,27 @@ class Exporter(Protocol):
         """
 
 
-Output = LayoutOutput | ArchiveOutput | RegistryOutput
+Output = LayoutOutput | ArchiveOutput | RegistryOutput | DaemonOutput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """What outputs are reached by that are not files. `mount_from`: references that the image's layers may come from."""
+    """What outputs are reached by that are not files. `mount_from`: references that the image's layers may come from.
+
+    `env` is the machine's environment, which says where the Docker engine is; `deadline` a value of `time.monotonic()`.
+    """
 
     client: RegistryClient
+    env: Mapping[str, str]
+    deadline: float = float("inf")
     mount_from: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """An output after the image was put there. `location`: as `parse_output` reads it, with the image's digest behind it.
+
+    A Docker engine does not know that digest; behind its name is the image's id.
 
     Outputs that are one place share what was transferred.
     """
@@ -70,6 +80,8 @@ def parse_output(text: str, *, tags: Sequence[str] = ()) -> Output:
     """
     if text.startswith(REGISTRY_PREFIX):
         return RegistryOutput.make(text.removeprefix(REGISTRY_PREFIX))
+    if text.startswith(DAEMON_PREFIX):
+        return DaemonOutput.make(text.removeprefix(DAEMON_PREFIX), tags)
     if not text.startswith(tuple(f"{transport.value}:" for transport in Transport)):
         raise InvalidValue(f"`{text}`", "does not say what kind of place it is", f"write {OUTPUTS}")
     location = parse_location(text)
@@ -83,7 +95,8 @@ def check_outputs(outputs: Sequence[Output], connections: Connections) -> None:
     """Find out before a build whether its outputs can be written; nothing is left there.
 
     Raises:
-        CnbError: two outputs are one file, something else is where one goes, or a registry does not let this user write.
+        CnbError: two outputs are one file, something else is where one goes, a registry does not let this user write, or no Docker
+            engine answers.
         OSError: a directory cannot be written.
     """
     for exporter in _open_all(_distinct(outputs), connections):
@@ -114,9 +127,11 @@ def write_outputs(
                 commits.append(stack.enter_context(exporter.prepare(image, on_progress)))
         before_commit()
         transfers = {output.place: commit() for output, commit in zip(distinct, commits, strict=True)}
-    return tuple(
-        Written(location=f"{output.location}@{image.digest}", transfer=transfers[output.place]) for output in outputs
-    )
+    return tuple(Written(location=_describe(output, image), transfer=transfers[output.place]) for output in outputs)
+
+
+def _describe(output: Output, image: Image) -> str:
+    return f"{output.location}@{image.id if isinstance(output, DaemonOutput) else image.digest}"
 
 
 def _open_all(outputs: Sequence[Output], connections: Connections) -> list[Exporter]:
@@ -128,6 +143,8 @@ def _open_all(outputs: Sequence[Output], connections: Connections) -> list[Expor
             )
             # Those that follow can have the blobs from there.
             connections = replace(connections, mount_from=(*connections.mount_from, output.references[0]))
+        elif isinstance(output, DaemonOutput):
+            exporters.append(DaemonExporter(output=output, env=connections.env, deadline=connections.deadline))
         else:
             exporters.append(output)
     return exporters
@@ -146,5 +163,7 @@ def _merge(known: Output, output: Output) -> Output:
     if isinstance(known, LayoutOutput) and isinstance(output, LayoutOutput):
         return known.merged(output)
     if isinstance(known, RegistryOutput) and isinstance(output, RegistryOutput):
+        return known.merged(output)
+    if isinstance(known, DaemonOutput) and isinstance(output, DaemonOutput):
         return known.merged(output)
     raise InvalidValue(output.place, "is named by two outputs", "give each output a place of its own")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.place import check_place, writing_to
@@ -80,7 +81,7 @@ class ArchiveOutput:
                 with writing_to(self.file):
                     os.ftruncate(descriptor, 0)
                     writer = TarWriter(lambda piece: _write_all(stream.fileno(), piece))
-                    self._fill(writer, image, on_progress)
+                    write_archive(writer, image, self.transport, self.tags, on_progress=on_progress)
                     writer.finish()
                 yield lambda: self._commit(temporary, image)
             finally:
@@ -92,28 +93,39 @@ class ArchiveOutput:
         temporary.replace(self.file)
         return Transfer(sent=size_of_blobs(image))
 
-    def _fill(self, writer: TarWriter, image: Image, on_progress: Progress | None) -> None:
-        writer.file(PurePosixPath(LAYOUT_FILE), LAYOUT_CONTENT, ROOT)
-        writer.file(PurePosixPath(INDEX_FILE), render_index(self._entries(image)), ROOT)
-        if self.transport is Transport.DOCKER_ARCHIVE:
-            writer.file(PurePosixPath("manifest.json"), _render_docker_manifest(image, self.tags), ROOT)
-        writer.parents(_blob_name(image.descriptor), ROOT)
-        writer.file(_blob_name(image.descriptor), image.manifest_bytes, ROOT)
-        writer.file(_blob_name(image.manifest.config), image.config_bytes, ROOT)
-        # The same content may be in an image twice, but not in an archive.
-        for layer in {layer.descriptor.digest: layer for layer in image.layers}.values():
+
+def write_archive(
+    writer: TarWriter,
+    image: Image,
+    transport: Transport,
+    names: Sequence[str],
+    *,
+    on_progress: Progress | None = None,
+    omitted: Collection[Digest] = (),
+) -> None:
+    """Write all of an archive but its end. `omitted`: blobs of layers that its reader has. Raises `OciError`, `OSError`."""
+    writer.file(PurePosixPath(LAYOUT_FILE), LAYOUT_CONTENT, ROOT)
+    writer.file(PurePosixPath(INDEX_FILE), render_index(_entries(image, transport, names)), ROOT)
+    if transport is Transport.DOCKER_ARCHIVE:
+        writer.file(PurePosixPath("manifest.json"), _render_docker_manifest(image, names), ROOT)
+    writer.parents(_blob_name(image.descriptor), ROOT)
+    writer.file(_blob_name(image.descriptor), image.manifest_bytes, ROOT)
+    writer.file(_blob_name(image.manifest.config), image.config_bytes, ROOT)
+    # The same content may be in an image twice, but not in an archive.
+    for digest, layer in {layer.descriptor.digest: layer for layer in image.layers}.items():
+        if digest not in omitted:
             _write_blob(writer, layer, on_progress)
 
-    def _entries(self, image: Image) -> list[dict[str, object]]:
-        if self.transport is not Transport.DOCKER_ARCHIVE:
-            return index_entries(image, self.tags)
-        # As `docker save` writes them since version 25; an engine with containerd's image store reads these names.
-        descriptor = image.descriptor.render()
-        names = [
-            {_CONTAINERD_NAME: name, REF_NAME_ANNOTATION: Reference.parse(name).tag or DEFAULT_TAG}
-            for name in self.tags
-        ]
-        return [{**descriptor, "annotations": annotations} for annotations in names] or [descriptor]
+
+def _entries(image: Image, transport: Transport, names: Sequence[str]) -> list[dict[str, object]]:
+    if transport is not Transport.DOCKER_ARCHIVE:
+        return index_entries(image, names)
+    # As `docker save` writes them since version 25; an engine with containerd's image store reads these names.
+    descriptor = image.descriptor.render()
+    annotated = [
+        {_CONTAINERD_NAME: name, REF_NAME_ANNOTATION: Reference.parse(name).tag or DEFAULT_TAG} for name in names
+    ]
+    return [{**descriptor, "annotations": annotations} for annotations in annotated] or [descriptor]
 
 
 def _write_blob(writer: TarWriter, layer: Layer, on_progress: Progress | None) -> None:

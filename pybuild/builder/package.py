@@ -47,7 +47,7 @@ _BUILDPACK_LIBRARIES = (*_LIFECYCLE_LIBRARIES, "yaml")
 _SHARED_PACKAGE = "installer"
 _DISTRIBUTIONS = ("packaging", "py-rattler", "pyyaml", "tomli-w", "uv")
 # The phases that handle images run in the pybuild process.
-NOT_IN_BUILD_IMAGE = ("oci", "registry", "exporters")
+NOT_IN_BUILD_IMAGE = ("oci", "daemon", "registry", "exporters")
 # Extension modules of the Python that runs pybuild are not for that of the build image, unless they keep to the stable ABI.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.cpython-*.so")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)

@@ -57,7 +57,7 @@ def test_layers_of_a_base_are_taken_from_where_it_was(registry: FakeRegistry, im
     registry.blobs[str(base.descriptor.digest)] = base.path.read_bytes()
     registry.elsewhere = {"team/base": {str(base.descriptor.digest)}}
     origin = Reference.parse(f"{registry.host}/team/base:1")
-    from_there = Connections(client=client_for(), mount_from=(origin,))
+    from_there = Connections(client=client_for(), env={}, mount_from=(origin,))
     (written,) = write_outputs(image, [parse_output(f"docker://{registry.host}/team/app")], from_there)
     assert written.transfer.mounted == base.descriptor.size
     assert written.transfer.sent == size_of_blobs(image) - base.descriptor.size

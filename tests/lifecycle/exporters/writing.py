@@ -22,4 +22,4 @@ def check(*texts: str) -> None:
 
 def connections() -> Connections:
     """With a client that has no credentials and does not wait."""
-    return Connections(client=client_for())
+    return Connections(client=client_for(), env={})

@@ -1,0 +1,210 @@
+"""One Docker engine: what it has, images into it, names for them, images out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.reference import Reference
+from lifecycle.daemon.errors import EngineFailed, EngineUnusable
+from lifecycle.daemon.feed import Feed, Write
+from lifecycle.oci.errors import ImageNotFound
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+# An engine that unpacks a large layer says nothing for a while.
+_PATIENCE_S = 600
+# That of Docker's own command, where nothing else is said
+_DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+_PIECE_SIZE = 1 << 20
+# https://docs.docker.com/engine/storage/containerd/: such an engine keeps blobs, not unpacked layers
+_CONTAINERD = "io.containerd.snapshotter"
+
+
+@contextlib.contextmanager
+def open_engine(env: Mapping[str, str], *, deadline: float = float("inf")) -> Iterator[DockerEngine]:
+    """The engine that the docker command would speak to, after it has answered. `deadline` is a value of `time.monotonic()`.
+
+    Raises:
+        EngineUnusable: there is none, or this user may not use it.
+    """
+    # Loading it takes a third of a second, which is for those who need it.
+    from docker import APIClient
+    from docker.context import ContextAPI
+    from docker.utils import kwargs_from_env
+
+    timeout_s = int(max(1, min(_PATIENCE_S, deadline - time.monotonic())))
+    address = env.get("DOCKER_HOST") or _DEFAULT_ADDRESS
+    try:
+        options = kwargs_from_env(environment=env)
+        if "base_url" not in options:
+            options = {**ContextAPI.kwargs_from_context(environment=env), **options}
+        address = options.get("base_url", address)
+        client = APIClient(**options, timeout=timeout_s)
+    except Exception as err:  # of a damaged context the library says no more than that
+        cause = _cause(err)
+        raise EngineUnusable(address=address, reason=_say(cause), is_denied=isinstance(cause, PermissionError)) from err
+    try:
+        yield DockerEngine(client, address, deadline)
+    finally:
+        client.close()
+
+
+class DockerEngine:
+    """An engine that answers. Made by `open_engine`."""
+
+    def __init__(self, client: APIClient, address: str, deadline: float) -> None:
+        self.address = address
+        """Where it is, for people."""
+        self._client = client
+        self._deadline = deadline
+
+    def has(self, identity: Digest) -> bool:
+        """Return whether there is an image of that id. Raises `EngineFailed`."""
+        return self._inspect(str(identity)) is not None
+
+    def count_layers(self, diff_ids: Sequence[Digest]) -> int:
+        """Return how many of the first of `diff_ids` an image of the engine begins with. Raises `EngineFailed`.
+
+        An engine that keeps blobs instead of unpacked layers has none of them.
+        """
+        wanted = [str(diff_id) for diff_id in diff_ids]
+        with self._asking("listing its images"):
+            status = self._client.info().get("DriverStatus") or []
+            if any(_CONTAINERD in str(word) for line in status for word in line):
+                return 0
+            identities = self._client.images(quiet=True)
+        return max((_common(wanted, self._layers_of(identity)) for identity in identities), default=0)
+
+    def load(self, write_all: Callable[[Write], None]) -> None:
+        """Put the image of the archive that `write_all` writes into the engine, without a name unless the archive has one.
+
+        Raises:
+            EngineFailed: the engine does not take it.
+            CommandTimeout: the deadline came first.
+        """
+        doing = "loading the image"
+        feed = Feed(write_all)
+        try:
+            with self._asking(doing):
+                for document in self._client.load_image(self._before_deadline(feed)):  # type: ignore[no-untyped-call]
+                    reason = document.get("error") or document.get("message")
+                    if reason:
+                        raise EngineFailed(address=self.address, doing=doing, reason=str(reason))
+        except (EngineFailed, CommandTimeout):
+            # What cannot be read on this machine is no fault of the engine.
+            if feed.failure is not None:
+                raise feed.failure from None
+            raise
+        finally:
+            feed.stop()
+
+    def tag(self, identity: Digest, reference: Reference) -> None:
+        """Let `reference` name an image. Raises `EngineFailed`."""
+        with self._asking(f"naming the image `{reference}`"):
+            self._client.tag(str(identity), reference.name, reference.tag)
+
+    def remove_nameless(self, identity: Digest) -> None:
+        """Remove an image unless it has a name. Raises `EngineFailed`."""
+        found = self._inspect(str(identity))
+        if found is not None and not found.get("RepoTags"):
+            with self._asking("removing the image"):
+                self._client.remove_image(str(identity))
+
+    def save(self, name: str, archive: Path) -> None:
+        """Write the image `name` into a file as `docker save` makes it.
+
+        Raises:
+            ImageNotFound: the engine has no such image.
+            EngineFailed: it does not give it.
+            OSError: the file cannot be written.
+        """
+        if self._inspect(name) is None:
+            raise ImageNotFound(
+                f"docker-daemon:{name}", "the Docker engine has no such image", "`docker images` lists those it has"
+            )
+        with archive.open("wb") as output:
+            pieces = iter(self._client.get_image(name, chunk_size=_PIECE_SIZE))
+            while piece := self._next(pieces):
+                output.write(piece)
+
+    def _next(self, pieces: Iterator[bytes]) -> bytes:
+        with self._asking("saving the image"):
+            return next(pieces, b"")
+
+    def _inspect(self, name: str) -> Mapping[str, object] | None:
+        from docker.errors import APIError
+
+        with self._asking("looking for an image"):
+            try:
+                found: Mapping[str, object] = self._client.inspect_image(name)  # type: ignore[no-untyped-call]
+            except APIError as err:
+                # 400 and 500 to what cannot be a name, depending on the engine's age
+                if err.status_code == 404 or "invalid reference" in str(err.explanation):
+                    return None
+                raise
+        return found
+
+    def _layers_of(self, identity: str) -> Sequence[str]:
+        # It may be gone since it was listed.
+        found = self._inspect(identity) or {}
+        root = found.get("RootFS")
+        layers = root.get("Layers") if isinstance(root, dict) else None
+        return layers if isinstance(layers, list) else []
+
+    def _before_deadline(self, pieces: Feed) -> Iterator[bytes]:
+        for piece in pieces:
+            self._check_time()
+            yield piece
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise CommandTimeout(argv=("docker",), elapsed_s=0, output="")
+
+    @contextlib.contextmanager
+    def _asking(self, doing: str) -> Iterator[None]:
+        """Raise `EngineFailed` where the library cannot do something, `CommandTimeout` where it took too long."""
+        from docker.errors import APIError, DockerException, StreamParseError
+        from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except APIError as err:
+            reason = str(err.explanation or err)
+            raise EngineFailed(address=self.address, doing=doing, reason=reason) from err
+        except (DockerException, StreamParseError, RequestException, HTTPError) as err:
+            self._check_time()
+            raise EngineFailed(address=self.address, doing=doing, reason=_say(_cause(err))) from err
+
+
+def _common(wanted: Sequence[str], there: Sequence[str]) -> int:
+    count = 0
+    for one, other in zip(wanted, there, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+def _cause(err: BaseException) -> BaseException:
+    """What the system said at the bottom of an error, which libraries wrap in others; else the error."""
+    seen: list[BaseException] = []
+    found: BaseException | None = err
+    while found is not None and found not in seen:
+        seen.append(found)
+        inner = [one for one in found.args if isinstance(one, BaseException)]
+        found = inner[0] if inner else found.__cause__ or found.__context__
+    return next((one for one in reversed(seen) if isinstance(one, OSError) and one.strerror), err)
+
+
+def _say(err: BaseException) -> str:
+    if isinstance(err, OSError) and err.strerror:
+        return err.strerror
+    return " ".join(str(err).split()) or type(err).__name__
