@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -287,7 +288,7 @@ class FakeRegistry:
                 self.elsewhere[query["from"]].discard(query["mount"])
                 exchange.answer(201, Location=f"/v2/{repository}/blobs/{query['mount']}")
                 return
-            name = f"upload-{len(self.uploads)}"
+            name = f"upload-{uuid.uuid4().hex}"
             self.uploads[name] = bytearray()
             exchange.answer(202, Location=f"/v2/{repository}/blobs/uploads/{name}?state=0")
             return
