@@ -35,11 +35,12 @@ from lifecycle.oci.layout import read_image
 from lifecycle.oci.location import Location, Transport, parse_location
 from lifecycle.oci.manifest import parse_manifest
 from lifecycle.registry.blobs import BlobStore
-from lifecycle.registry.client import ATTEMPTS, RegistryClient
+from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.credentials import find_login
 from lifecycle.registry.errors import RateLimited, RegistryFailed, RegistryUnreachable
 from lifecycle.registry.manifest import name_of
 from lifecycle.registry.pull import Resolved, assemble, pull, resolve
+from lifecycle.registry.question import ATTEMPTS
 from lifecycle.registry.settings import RegistrySettings
 from pybuild.host import read_host_settings
 

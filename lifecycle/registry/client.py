@@ -1,22 +1,18 @@
-"""Asks registries: with credentials where they are wanted, again where that helps, and with an error that says what to do.
-
-The numbers of retries are those of containers/image: five attempts, two seconds at first, never more than a minute.
-"""
+"""Asks registries: with credentials where they are wanted, again where that helps, and with an error that says what to do."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from itertools import count
 from urllib.parse import urljoin
 
 from lifecycle.cnb.command import CommandTimeout
 from lifecycle.cnb.errors import printable
 from lifecycle.cnb.reference import Reference
-from lifecycle.registry.answer import RETRIED_STATUSES, error_codes, retry_after, said
+from lifecycle.registry.answer import RETRIED_STATUSES, error_codes, said
 from lifecycle.registry.authorization import Authorizer, RealmForbidden, TokenRefused
 from lifecycle.registry.credentials import Found
 from lifecycle.registry.errors import (
@@ -35,13 +31,12 @@ from lifecycle.registry.errors import (
     TooMuch,
     UnexpectedAnswer,
 )
-from lifecycle.registry.http import Body, Http, Request, Response
+from lifecycle.registry.http import Http, Request, Response
 from lifecycle.registry.origin import Origin, without_query
+from lifecycle.registry.question import ATTEMPTS, FIRST_DELAY_S, PassingFailure, Question
 from lifecycle.registry.settings import RegistrySettings, host_of, is_loopback, split_host
 from lifecycle.registry.trouble import Trouble, TroubleKind, is_retried
 
-ATTEMPTS = 5
-FIRST_DELAY_S, _LONGEST_DELAY_S = 2.0, 60.0
 # A host that is not there is not there a minute later.
 _CONNECTION_ATTEMPTS = 2
 _REDIRECT_LIMIT = 5
@@ -53,51 +48,8 @@ _BLOB_CODES = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 _ERROR_LIMIT = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is asked of a repository. `path` is relative to `/v2/REPOSITORY/`; `what` is told when there is no such thing."""
-
-    method: str
-    path: str
-    url: str | None = None
-    """Where the registry has said that this is asked, instead of `path`."""
-    actions: tuple[str, ...] = ("pull",)
-    source: str | None = None
-    """Another repository of the registry, which is read meanwhile."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Body | None = None
-    takes_long: bool = False
-    """The registry has much to do before it answers."""
-    what: str = "image"
-    limit: int | None = None
-    """The answer is a document of so many bytes at most, and read at once; `None`: the caller reads it."""
-    attempts: int = ATTEMPTS
-
-    @property
-    def is_push(self) -> bool:
-        """Whether something is to be put there."""
-        return "push" in self.actions
-
-
 def _say_nothing(_: str) -> None:
     """For who is not interested."""
-
-
-class PassingFailure(Exception):
-    """An attempt failed, and the next may not. `error`: what it is if nobody tries again; `attempts`: how many are of use."""
-
-    def __init__(
-        self, error: RegistryError, reason: str, *, attempts: int = ATTEMPTS, wanted_wait: str | None = None
-    ) -> None:
-        super().__init__(reason)
-        self.error = error
-        self.reason = reason
-        self.attempts = attempts
-        self._wanted_wait = wanted_wait
-
-    def wait_s(self, delay: float) -> float:
-        """Return how long to wait: what the registry wants, or else `delay`."""
-        return min(retry_after(self._wanted_wait, delay), _LONGEST_DELAY_S)
 
 
 class Interrupted(Exception):
@@ -315,7 +267,11 @@ class Repository:
                     is_push=question.is_push,
                 ) from err
             response = self._follow(url, origin, question, shown, image)
-            if response.status != 401 or is_second or not self._authorizer.learn(response, frozenset(scopes), shown):
+            # What another host asks for is not for this registry to be shown.
+            is_own = Origin.of(response.url) == origin
+            if response.status != 401 or is_second or not is_own:
+                return response
+            if not self._authorizer.learn(response, frozenset(scopes), shown):
                 return response
             response.close()
         raise AssertionError("the second answer is returned whatever it is")
@@ -396,27 +352,28 @@ class Repository:
         url = question.url or f"{self._base}/v2/{self._name}/{question.path}"
         answer = f"{status} {said(content)}".strip()
         details = (("asked", f"{question.method} {without_query(url)}"), ("answer", answer), *self._notes())
-        registry, login, is_push = self.registry, self._found.login, question.is_push
+        login, is_push, what = self._found.login, question.is_push, question.what
+
+        def make(kind: Callable[..., RegistryError], **values: object) -> RegistryError:
+            return kind(image=image, registry=self.registry, details=details, status=status, is_push=is_push, **values)
+
         if status == 401 and login is None:
-            return LoginNeeded(image=image, registry=registry, details=details, is_push=is_push)
+            return make(LoginNeeded)
         if status == 401 and login is not None:
-            return LoginRefused(image=image, registry=registry, origin=login.origin, details=details, is_push=is_push)
+            return make(LoginRefused, origin=login.origin)
         if status == 403:
-            return AccessDenied(image=image, registry=registry, details=details, is_push=is_push)
+            return make(AccessDenied)
         if is_push and not error_codes(content).isdisjoint(_BLOB_CODES):
-            return BlobsUnknown(image=image, registry=registry, details=details, is_push=is_push)
+            return make(BlobsUnknown)
         if status == 404:
-            return NoSuchImage(image=image, registry=registry, what=question.what, details=details, is_push=is_push)
+            return make(NoSuchImage, what=what)
         if status == 413 and is_push:
-            return TooMuch(image=image, registry=registry, what=question.what, details=details, is_push=is_push)
+            return make(TooMuch, what=what)
         if status == 429:
-            return RateLimited(image=image, registry=registry, attempts=attempts, details=details, is_push=is_push)
+            return make(RateLimited, attempts=attempts)
         if status >= 500:
-            return RegistryFailed(
-                image=image, registry=registry, status=status, attempts=attempts, details=details, is_push=is_push
-            )
-        reason = f"answers with status {status}"
-        return UnexpectedAnswer(image=image, registry=registry, reason=reason, details=details, is_push=is_push)
+            return make(RegistryFailed, attempts=attempts)
+        return make(UnexpectedAnswer, reason=f"answers with status {status}")
 
     def _notes(self) -> tuple[tuple[str, str], ...]:
         """What there is to say of the credentials."""

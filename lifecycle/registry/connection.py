@@ -18,7 +18,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from lifecycle.registry.reach import Reach, reach_of
-from lifecycle.registry.trouble import forbidden
+from lifecycle.registry.trouble import Trouble, TroubleKind, forbidden
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,8 @@ class _Limited(HTTPConnection):
             self.sock.settimeout(self._limits.idle_s)
         try:
             super().send(data)
+        except TimeoutError as err:
+            raise Trouble(TroubleKind.BROKEN, f"nothing was taken for {self._limits.idle_s:g} seconds") from err
         except ssl.SSLEOFError as err:
             # Not a failure of TLS: who ends a connection early may have said before why.
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from err

@@ -9,6 +9,7 @@ CnbError
     AccessDenied            32   403
     NoSuchImage             32   404
     TooMuch                 62   413
+    ManifestRefused         62   another answer to a manifest than that it is taken
     BlobsUnknown            62   the registry lacks blobs of the image that it was said to have
     RateLimited             32   429, again and again
     RegistryFailed          32   5xx, again and again
@@ -32,6 +33,8 @@ class RegistryError(CnbError):
 
     image: str
     details: tuple[tuple[str, str], ...] = ()
+    status: int | None = None
+    """Of the answer, where there was one."""
     is_push: bool = False
     """Whether something was to be put there."""
 
@@ -188,6 +191,23 @@ class TooMuch(RegistryError):
 
 
 @dataclass(eq=False, kw_only=True)
+class ManifestRefused(RegistryError):
+    """The registry does not take the document that names the blobs."""
+
+    registry: str
+
+    @property
+    def summary(self) -> str:
+        """Which registry."""
+        return f"`{self.image}`: the registry {self.registry} does not take the manifest of the image"
+
+    @property
+    def hint(self) -> str | None:
+        """What registries have against manifests."""
+        return "its answer says why; one that knows only the form that Docker had before OCI cannot keep this image"
+
+
+@dataclass(eq=False, kw_only=True)
 class BlobsUnknown(RegistryError):
     """The registry does not take a manifest, because blobs are missing that it took or said to have."""
 
@@ -232,7 +252,6 @@ class RegistryFailed(RegistryError):
     """The registry has an error of its own; trying again did not help."""
 
     registry: str
-    status: int
     attempts: int
 
     @property

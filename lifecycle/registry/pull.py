@@ -17,7 +17,7 @@ from lifecycle.oci.image import Image, assemble_image
 from lifecycle.oci.manifest import Manifest
 from lifecycle.oci.verify import verify_content
 from lifecycle.registry.blobs import BlobStore
-from lifecycle.registry.client import ATTEMPTS, Question, RegistryClient, Repository
+from lifecycle.registry.client import RegistryClient, Repository
 from lifecycle.registry.errors import AccessDenied, NoSuchImage, PlatformMissing, UnexpectedAnswer
 from lifecycle.registry.http import Response
 from lifecycle.registry.manifest import (
@@ -29,6 +29,7 @@ from lifecycle.registry.manifest import (
     platforms_of,
     read_type,
 )
+from lifecycle.registry.question import ATTEMPTS, Question
 from lifecycle.registry.transfer import Transfer
 
 _INDEX_DEPTH = 4

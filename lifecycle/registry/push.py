@@ -10,12 +10,12 @@ from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import InvalidValue, printable
 from lifecycle.cnb.reference import Reference
 from lifecycle.oci.image import Image
-from lifecycle.registry.client import Question, RegistryClient
-from lifecycle.registry.errors import BlobsUnknown
+from lifecycle.registry.client import RegistryClient
+from lifecycle.registry.errors import BlobsUnknown, ManifestRefused, UnexpectedAnswer
+from lifecycle.registry.outgoing import Blob
 from lifecycle.registry.parallel import run_all
-from lifecycle.registry.upload import PUSH, Blob, How, Upload
-
-_ANSWER_LIMIT = 1 << 16
+from lifecycle.registry.question import Question
+from lifecycle.registry.upload import ANSWER_LIMIT, PUSH, How, Upload, begin, cancel, place_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,7 @@ def check_access(client: RegistryClient, reference: Reference) -> None:
         RegistryError: it may not, or the registry cannot be reached.
     """
     repository = client.repository(reference)
-    question = Question(method="POST", path="blobs/uploads/", actions=PUSH, what="repository", limit=_ANSWER_LIMIT)
-    repository.ask(question, image=str(reference))
+    cancel(repository, place_of(begin(repository, str(reference))), str(reference))
 
 
 def upload_blobs(
@@ -125,10 +124,15 @@ def put_manifest(client: RegistryClient, reference: Reference, content: bytes, m
         headers={"Content-Type": media_type},
         body=content,
         what="repository",
-        limit=_ANSWER_LIMIT,
+        limit=ANSWER_LIMIT,
     )
     repository = client.repository(reference)
-    response = repository.ask(question, image=str(reference))
+    try:
+        response = repository.ask(question, image=str(reference))
+    except UnexpectedAnswer as err:
+        raise ManifestRefused(
+            image=err.image, registry=err.registry, details=err.details, status=err.status, is_push=True
+        ) from err
     said = response.header("Docker-Content-Digest")
     if said is not None and said != str(digest):
         reason = f"has stored the manifest `{printable(said)[:100]}` for `{digest}`"

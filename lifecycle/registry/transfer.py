@@ -7,9 +7,10 @@ from collections.abc import Callable
 from lifecycle.oci.descriptor import Descriptor
 from lifecycle.oci.errors import BlobMismatch
 from lifecycle.registry.blobs import BlobStore, Partial
-from lifecycle.registry.client import ATTEMPTS, Question, RegistryClient, Repository
+from lifecycle.registry.client import RegistryClient, Repository
 from lifecycle.registry.http import Response
 from lifecycle.registry.parallel import run_all
+from lifecycle.registry.question import ATTEMPTS, Question
 from lifecycle.registry.trouble import Trouble, TroubleKind, is_retried
 
 _FIRST_DELAY_S = 1.0

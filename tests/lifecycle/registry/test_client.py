@@ -16,7 +16,6 @@ import pytest
 from lifecycle.cnb.command import CommandTimeout
 from lifecycle.cnb.errors import render_error
 from lifecycle.cnb.reference import Reference
-from lifecycle.registry.client import Question
 from lifecycle.registry.credentials import Login
 from lifecycle.registry.errors import (
     AccessDenied,
@@ -32,6 +31,7 @@ from lifecycle.registry.errors import (
     RegistryUnreachable,
     UnexpectedAnswer,
 )
+from lifecycle.registry.question import Question
 from lifecycle.registry.settings import RegistrySettings
 from tests.lifecycle.registry.fake_registry import (
     ALICE,
