@@ -186,13 +186,16 @@ def _have_same_owner(first: str, second: str) -> bool:
 
 
 def _asked_scopes(challenge: Challenge, scopes: frozenset[str]) -> frozenset[str]:
-    """Scopes of the challenge, where they allow no more than was wanted: a mirror may have other names inside."""
+    """Other scopes of the challenge, where they allow no more than was wanted: a mirror may have other names inside."""
+    names = {scope.rpartition(":")[0] for scope in scopes}
     wanted = {action for scope in scopes for action in scope.rpartition(":")[2].split(",")}
     asked = challenge.parameters.get("scope", "").split()
     return frozenset(
         scope
         for scope in asked
-        if scope.startswith("repository:") and set(scope.rpartition(":")[2].split(",")) <= wanted
+        if scope.startswith("repository:")
+        and scope.rpartition(":")[0] not in names
+        and set(scope.rpartition(":")[2].split(",")) <= wanted
     )
 
 

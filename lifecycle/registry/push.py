@@ -147,12 +147,12 @@ def put_image(
     *,
     on_progress: Callable[[int], object] | None = None,
 ) -> Uploaded:
-    """Let `references`, which are of one repository, name `image`, whose blobs are there; return what had to be sent again.
+    """Let `references`, which are of one repository, name `image`, whose blobs are there; return what had to be done again.
 
     Raises what `upload_blobs` and `put_manifest` raise.
     """
     put = partial(put_manifest, client, content=image.manifest_bytes, media_type=image.descriptor.media_type)
-    again = Uploaded()
+    again, before = Uploaded(), client.retries
     for reference in references:
         try:
             put(reference)
@@ -160,7 +160,7 @@ def put_image(
             # It said that they are there, or that it has taken them.
             again += upload_blobs(client, reference, image, is_trusted=False, on_progress=on_progress)
             put(reference)
-    return again
+    return again + Uploaded(retries=client.retries - before - again.retries)
 
 
 def _blobs_of(image: Image) -> list[Blob]:

@@ -30,7 +30,7 @@ from lifecycle.registry.question import ATTEMPTS, FIRST_DELAY_S, PassingFailure,
 PUSH = ("pull", "push")
 ANSWER_LIMIT = 1 << 16
 # What is sent with the request that ends an upload: one request less, and little to send again.
-_SMALL = 1 << 20
+_SMALL = 256 * 1024
 # Bytes that must have arrived of an attempt for it to be one that helps
 _PROGRESS = 64 * 1024
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})", re.ASCII)

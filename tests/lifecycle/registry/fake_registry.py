@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,7 +26,7 @@ from lifecycle.registry.credentials import Found, Login
 from lifecycle.registry.settings import Patience, RegistrySettings
 
 # For what must be given up; a busy machine may need longer for all else.
-IMPATIENT = Patience(connect_s=2, idle_s=0.25, document_s=0.4, window_s=0.3, window_bytes=1000)
+IMPATIENT = Patience(connect_s=2, idle_s=0.25, document_s=0.4, storing_s=0.4, window_s=0.3, window_bytes=1000)
 
 Hook = Callable[["Exchange"], bool]
 """Answers a request, or returns False to leave it to the registry."""
@@ -70,7 +71,7 @@ class Exchange(BaseHTTPRequestHandler):
 
     def pieces(self, limit: int | None = None) -> Iterator[bytes]:
         """The body as it comes, or its first `limit` bytes."""
-        remaining = self.unread if limit is None else limit
+        remaining = self.unread if limit is None else min(self.unread, limit)
         while remaining and (piece := self.rfile.read1(min(remaining, 1 << 16))):  # type: ignore[attr-defined]  # buffered
             remaining -= len(piece)
             self.unread -= len(piece)
@@ -135,6 +136,7 @@ class FakeRegistry:
     address: str = "127.0.0.1"
     serve_parts: bool = True
     tls: ssl.SSLContext | None = None
+    _token_numbers: Iterator[int] = field(default_factory=count)
 
     def __enter__(self) -> FakeRegistry:
         handler = type("Handler", (Exchange,), {"registry": self})
@@ -237,7 +239,8 @@ class FakeRegistry:
                 urlsplit(exchange.path).path.removeprefix("/v2/").partition("/manifests")[0].partition("/blobs")[0]
             )
             realm = f"{self.url}/token" if self.realm == "self" else self.realm
-            challenge = f'Bearer realm="{realm}",service="tests",scope="repository:{repository}:pull"'
+            actions = "pull" if exchange.command in ("GET", "HEAD") else "pull,push"
+            challenge = f'Bearer realm="{realm}",service="tests",scope="repository:{repository}:{actions}"'
         content = b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}'
         exchange.answer(401, content, WWW_Authenticate=challenge)
 
@@ -246,7 +249,7 @@ class FakeRegistry:
             exchange.answer(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"incorrect username or password"}]}')
             return
         scopes = parse_qs(urlsplit(exchange.path).query).get("scope", [])
-        self.tokens.append(f"token-{len(self.tokens)}-{'+'.join(scopes)}")
+        self.tokens.append(f"token-{next(self._token_numbers)}-{'+'.join(scopes)}")
         exchange.answer(200, f'{{"token":"{self.tokens[-1]}","expires_in":{self.lifetime_s}}}'.encode())
 
     def _send_manifest(self, exchange: Exchange, path: str) -> None:
