@@ -16,9 +16,10 @@ from lifecycle.cnb.recipe import RecipeImage
 from lifecycle.cnb.reference import Reference
 from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.image import Image
+from lifecycle.oci.location import REGISTRY_PREFIX
 from lifecycle.registry.errors import PlatformMissing
 from lifecycle.registry.manifest import fits, name_of, parse_platform
-from pybuild.image_store import REGISTRY_PREFIX, ImageStore, KeptImage, host_platform
+from pybuild.image_store import ImageStore, KeptImage, host_platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,11 @@ from pathlib import Path
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Connections, Output, Written, check_outputs, write_outputs
-from lifecycle.exporters.daemon import PREFIX as DAEMON_PREFIX
 from lifecycle.exporters.daemon import DaemonOutput
-from lifecycle.exporters.registry import PREFIX as REGISTRY_PREFIX
 from lifecycle.exporters.registry import RegistryOutput
 from lifecycle.exporters.transfer import Progress, Transfer, size_of_blobs
 from lifecycle.oci.image import Image
+from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX
 from pybuild.errors import UsageError
 from pybuild.image_store import open_client
 from pybuild.log import Log
@@ -99,7 +98,8 @@ class Delivery:
 
 def describe_transfer(transfer: Transfer) -> str:
     """What was sent and what was not, in words."""
-    parts = [f"{_size(transfer.sent)} sent", f"{_size(transfer.present)} there before"]
+    parts = [f"{_size(transfer.sent)} sent"]
+    parts += [f"{_size(transfer.present)} there before"] if transfer.present else []
     parts += [f"{_size(transfer.mounted)} taken from another repository"] if transfer.mounted else []
     parts += [f"{transfer.retries} retries"] if transfer.retries else []
     return ", ".join(parts)

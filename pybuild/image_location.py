@@ -9,16 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lifecycle.daemon.engine import open_engine
-from lifecycle.exporters.daemon import PREFIX as _DAEMON_PREFIX
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
-from lifecycle.oci.location import Location, Transport
+from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX, Location, Transport
 from pybuild.errors import UsageError
-from pybuild.image_store import REGISTRY_PREFIX, ImageStore, open_client, read_any_image
+from pybuild.image_store import ImageStore, open_client, read_any_image
 from pybuild.log import Log
 from pybuild.store import in_use
 
-_PREFIXES = (*(f"{transport.value}:" for transport in Transport), REGISTRY_PREFIX, _DAEMON_PREFIX)
+_PREFIXES = (*(f"{transport.value}:" for transport in Transport), REGISTRY_PREFIX, DAEMON_PREFIX)
 LOCATIONS = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker://NAME or docker-daemon:NAME"
 
 
@@ -35,10 +34,10 @@ def open_image(location: str, store: Path, log: Log, *, insecure: tuple[str, ...
         raise UsageError(f"`{location}` does not say where the image is", f"write {LOCATIONS}")
     with in_use(store, log), tempfile.TemporaryDirectory(prefix="pybuild-image-") as directory:
         scratch = Path(directory)
-        if location.startswith(_DAEMON_PREFIX):
+        if location.startswith(DAEMON_PREFIX):
             archive = scratch / "saved.tar"
             with log.step("Taking the image out of the Docker engine"), open_engine(os.environ) as engine:
-                engine.save(location.removeprefix(_DAEMON_PREFIX), archive)
+                engine.save(location.removeprefix(DAEMON_PREFIX), archive)
             (scratch / "layers").mkdir()
             yield read_image(Location(transport=Transport.DOCKER_ARCHIVE, path=archive), scratch=scratch / "layers")
         else:

@@ -32,7 +32,7 @@ from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.image import Image, assemble_image
 from lifecycle.oci.layout import read_image
-from lifecycle.oci.location import Location, Transport, parse_location
+from lifecycle.oci.location import REGISTRY_PREFIX, Location, Transport, parse_location
 from lifecycle.oci.manifest import parse_manifest
 from lifecycle.registry.blobs import BlobStore
 from lifecycle.registry.client import RegistryClient
@@ -44,7 +44,6 @@ from lifecycle.registry.question import ATTEMPTS
 from lifecycle.registry.settings import RegistrySettings
 from pybuild.host import read_host_settings
 
-REGISTRY_PREFIX = "docker://"
 _KEPT_S = 60 * 24 * 3600
 # A registry that does not answer is given up sooner where the last build's image will do.
 _ATTEMPTS_WITH_FALLBACK = 2

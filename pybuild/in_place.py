@@ -10,9 +10,9 @@ from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output, parse_output
 from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION
 from lifecycle.oci.layout import find_image, read_index
-from lifecycle.oci.location import Location, Transport, parse_location
+from lifecycle.oci.location import REGISTRY_PREFIX, Location, Transport, parse_location
 from pybuild.errors import ImageMoved, SettingsError, UsageError
-from pybuild.image_store import REGISTRY_PREFIX, ImageStore, host_platform
+from pybuild.image_store import ImageStore, host_platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,14 @@ from lifecycle.cnb.labels import RunImageRecord
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output, Written
 from lifecycle.oci.image import Image
+from lifecycle.oci.location import REGISTRY_PREFIX
 from lifecycle.rebase import RebasedImage, is_known_as, read_app_metadata, rebase
 from lifecycle.rebase import RebaseRequest as Request
 from lifecycle.registry.errors import RegistryError
 from pybuild.builder import ensure_builder, read_definition
 from pybuild.delivery import Delivery
 from pybuild.image_location import open_image
-from pybuild.image_store import REGISTRY_PREFIX, ImageStore, KeptImage, host_platform, open_client
+from pybuild.image_store import ImageStore, KeptImage, host_platform, open_client
 from pybuild.in_place import Place, find_place
 from pybuild.log import Log
 from pybuild.store import in_use

@@ -14,14 +14,12 @@ from typing import Protocol
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.archive import ArchiveOutput
-from lifecycle.exporters.daemon import PREFIX as DAEMON_PREFIX
 from lifecycle.exporters.daemon import DaemonExporter, DaemonOutput
 from lifecycle.exporters.layout import LayoutOutput
-from lifecycle.exporters.registry import PREFIX as REGISTRY_PREFIX
 from lifecycle.exporters.registry import RegistryExporter, RegistryOutput
 from lifecycle.exporters.transfer import Commit, Progress, Transfer
 from lifecycle.oci.image import Image
-from lifecycle.oci.location import Transport, parse_location
+from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX, Transport, parse_location
 from lifecycle.registry.client import RegistryClient
 
 OUTPUTS = "oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, docker://NAME or docker-daemon:NAME"

@@ -16,9 +16,8 @@ from lifecycle.exporters.archive import write_archive
 from lifecycle.exporters.transfer import Commit, Progress, Transfer, size_of_blobs
 from lifecycle.oci.archive import TarWriter
 from lifecycle.oci.image import Image
-from lifecycle.oci.location import Transport
+from lifecycle.oci.location import DAEMON_PREFIX, Transport
 
-PREFIX = "docker-daemon:"
 _INSTEAD = "no engine is needed for `--output oci:DIR`, `--output docker-archive:FILE`, or `--tag NAME --publish`"
 
 
@@ -36,18 +35,20 @@ class DaemonOutput:
             if reference.digest is not None:
                 raise InvalidValue(f"`{reference}`", "has a digest, which nobody can give an image in a Docker engine")
         if not references:
-            raise InvalidValue(f"`{PREFIX}`", "lacks a name", f"write `{PREFIX}NAME`, or give the image a `--tag`")
+            raise InvalidValue(
+                f"`{DAEMON_PREFIX}`", "lacks a name", f"write `{DAEMON_PREFIX}NAME`, or give the image a `--tag`"
+            )
         return cls(references=tuple(dict.fromkeys(reference.with_default_tag() for reference in references)))
 
     @property
     def location(self) -> str:
         """`docker-daemon:NAME:TAG`, the first."""
-        return f"{PREFIX}{self.references[0]}"
+        return f"{DAEMON_PREFIX}{self.references[0]}"
 
     @property
     def place(self) -> str:
         """What two outputs have in common that are one: there is one engine."""
-        return PREFIX
+        return DAEMON_PREFIX
 
     def merged(self, other: DaemonOutput) -> DaemonOutput:
         """Return the output that gives the image the names of both."""

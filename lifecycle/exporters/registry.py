@@ -10,10 +10,9 @@ from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.transfer import Commit, Progress, Transfer
 from lifecycle.oci.image import Image
+from lifecycle.oci.location import REGISTRY_PREFIX
 from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.push import Uploaded, check_access, put_image, upload_blobs
-
-PREFIX = "docker://"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +34,12 @@ class RegistryOutput:
     @property
     def location(self) -> str:
         """`docker://NAME:TAG`, the first."""
-        return f"{PREFIX}{self.references[0]}"
+        return f"{REGISTRY_PREFIX}{self.references[0]}"
 
     @property
     def place(self) -> str:
         """What two outputs have in common that are one."""
-        return f"{PREFIX}{self.references[0].name}"
+        return f"{REGISTRY_PREFIX}{self.references[0].name}"
 
     def merged(self, other: RegistryOutput) -> RegistryOutput:
         """Return the output that gives the image the names of both, which are of one repository."""

@@ -1,5 +1,5 @@
 """Where an image lives, in the words of skopeo (https://github.com/containers/image/blob/main/docs/containers-transports.5.md):
-`oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`.
+`oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`; and the prefixes of names that are not of this machine's files.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from enum import Enum
 from pathlib import Path
 
 from lifecycle.cnb.errors import InvalidValue
+
+# A registry, and a Docker engine
+REGISTRY_PREFIX, DAEMON_PREFIX = "docker://", "docker-daemon:"
 
 
 class Transport(str, Enum):

@@ -23,7 +23,7 @@ from lifecycle.oci.config import History, ImageConfig
 from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.layout_writer import open_layout
-from lifecycle.oci.location import Location, Transport, parse_location
+from lifecycle.oci.location import REGISTRY_PREFIX, Location, Transport, parse_location
 from lifecycle.oci.unpack import unpack_image
 from pybuild.builder.crew import Crew
 from pybuild.builder.debian import Assembly, assemble_base
@@ -32,7 +32,7 @@ from pybuild.builder.errors import AssemblyFailed, ImageUnusable
 from pybuild.builder.kept import content_key, make_directory
 from pybuild.builder.rootfs import add_mount_points, add_user, parse_packages, read_inside, unpack_archive
 from pybuild.builder.value import DebianPackage, KeptBase
-from pybuild.image_store import REGISTRY_PREFIX, ImageStore, open_client, read_any_image
+from pybuild.image_store import ImageStore, open_client, read_any_image
 
 # Another number when the same packages would be made into another base.
 _FORMAT = 2

@@ -8,7 +8,7 @@ import click
 
 from pybuild import __version__
 
-_COMMANDS = ("build", "detect", "fix", "run", "check", "rebase", "builder", "cache", "completion")
+_COMMANDS = ("build", "detect", "fix", "run", "check", "push", "rebase", "builder", "cache", "completion")
 
 
 class _Commands(click.Group):

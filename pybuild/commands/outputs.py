@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +12,8 @@ import click
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.toml import write_atomically
 from lifecycle.exporters import OUTPUTS, Output, parse_output
+from lifecycle.exporters.registry import RegistryOutput
+from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX
 from pybuild.commands.options import Command
 from pybuild.errors import UsageError
 
@@ -20,21 +22,46 @@ def output_options(command: Command) -> Command:
     """Gives a command `outputs`; empty where none is said."""
 
     @functools.wraps(command)
-    def with_outputs(*arguments: object, outputs: tuple[str, ...], tags: tuple[str, ...], **others: object) -> None:
-        command(*arguments, outputs=tuple(_output(text, tags) for text in outputs), **others)
+    def with_outputs(
+        *arguments: object, outputs: tuple[str, ...], tags: tuple[str, ...], publish: bool, **others: object
+    ) -> None:
+        command(*arguments, outputs=read_outputs(outputs, tags, publish=publish), **others)
 
-    option = click.option(
-        "-o",
-        "--output",
-        "outputs",
-        multiple=True,
-        metavar="WHERE",
-        help=f"{OUTPUTS}; may be repeated.",
+    options = (
+        click.option("--publish", is_flag=True, help="Push each NAME of `--tag` to its registry."),
+        click.option(
+            "-t",
+            "--tag",
+            "tags",
+            multiple=True,
+            metavar="NAME",
+            help="Name of the image in its outputs; may be repeated. Without `--output` and `--publish` it is put into the Docker engine "
+            "under this name.",
+        ),
+        click.option("-o", "--output", "outputs", multiple=True, metavar="WHERE", help=f"{OUTPUTS}; may be repeated."),
     )
-    tag_option = click.option(
-        "-t", "--tag", "tags", multiple=True, metavar="NAME", help="Name of the image in its outputs; may be repeated."
-    )
-    return option(tag_option(with_outputs))
+    decorated: Command = with_outputs
+    for option in options:
+        decorated = option(decorated)
+    return decorated
+
+
+def read_outputs(texts: tuple[str, ...], tags: tuple[str, ...], *, publish: bool) -> tuple[Output, ...]:
+    """What `--output`, `--tag` and `--publish` mean together. Raises `UsageError`."""
+    outputs = [_output(text, tags) for text in texts]
+    if publish:
+        if not tags:
+            raise UsageError("`--publish` needs a name to push to", "add `--tag NAME`")
+        return (*outputs, *(_tagged(f"{REGISTRY_PREFIX}{tag}", ()) for tag in tags))
+    if tags and not texts:
+        # As `docker build` and `pack build` do: a name alone is one in the engine.
+        return (_tagged(DAEMON_PREFIX, tags),)
+    if tags and all(isinstance(output, RegistryOutput) for output in outputs):
+        raise UsageError(
+            f"`--tag {tags[0]}` names the image nowhere: `{REGISTRY_PREFIX}` outputs have their names in themselves",
+            f"add `--publish` to push it, or `--output {DAEMON_PREFIX}` for the Docker engine",
+        )
+    return tuple(outputs)
 
 
 def report_option(command: Command) -> Command:
@@ -54,6 +81,14 @@ def write_report(path: Path | None, report: Mapping[str, object]) -> None:
         path.write_bytes(content)
     else:
         write_atomically(path, content)
+
+
+def _tagged(text: str, tags: Sequence[str]) -> Output:
+    """What `parse_output` returns, with errors of the option that the names were given by."""
+    try:
+        return parse_output(text, tags=tags)
+    except InvalidValue as err:
+        raise UsageError(f"`--tag`: {err.summary}", err.hint) from err
 
 
 def _output(text: str, tags: tuple[str, ...]) -> Output:

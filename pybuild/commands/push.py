@@ -1,0 +1,62 @@
+"""`pybuild push`: an image that is there goes into registries."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from lifecycle.cnb.errors import InvalidValue
+from lifecycle.exporters.registry import RegistryOutput
+from lifecycle.oci.location import REGISTRY_PREFIX
+from pybuild.commands.options import Session, insecure_registry_option, session_options
+from pybuild.commands.outputs import report_option, write_report
+from pybuild.commands.printing import print_result
+from pybuild.delivery import Delivery
+from pybuild.errors import UsageError
+from pybuild.image_location import LOCATIONS, open_image
+
+
+@click.command(
+    help=f"""Push IMAGE, which was built before, under each NAME to its registry.
+
+    IMAGE is {LOCATIONS}; NAME is for example registry.example.org/team/app:1. What a registry has is not sent again.
+
+    The result, one line for each NAME with the digest, goes to standard output.
+    """
+)
+@click.argument("image")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@report_option
+@insecure_registry_option
+@session_options
+def push(
+    session: Session, image: str, names: tuple[str, ...], report: Path | None, insecure_registries: tuple[str, ...]
+) -> None:
+    """Push IMAGE under each NAME to its registry."""
+    outputs = tuple(_output(name) for name in names)
+    delivery = Delivery(outputs=outputs, env=os.environ, insecure_registries=insecure_registries)
+    delivery.check(session.log)
+    with open_image(image, session.store, session.log, insecure=insecure_registries) as opened:
+        written = delivery.deliver(opened, session.log, origins=[image])
+    document = {
+        "image": {
+            "digest": str(opened.digest),
+            "id": str(opened.id),
+            "outputs": [one.location for one in written],
+        },
+        "transfers": [one.to_json() for one in written],
+    }
+    write_report(report, document)
+    for one in written:
+        print_result(one.location)
+
+
+def _output(name: str) -> RegistryOutput:
+    try:
+        return RegistryOutput.make(name.removeprefix(REGISTRY_PREFIX))
+    except InvalidValue as err:
+        raise UsageError(
+            err.summary, err.hint or "write a name, for example `registry.example.org/team/app:1`"
+        ) from err
