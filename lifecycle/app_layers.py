@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.environment import LayerEnvironment
 from lifecycle.log import PhaseLog
 from lifecycle.oci.archive import TarWriter
-from lifecycle.oci.blob import write_layer_blob
+from lifecycle.oci.blob import Blob, write_layer_blobs
 from lifecycle.oci.config import History
 from lifecycle.oci.image import Image, Layer
 
@@ -60,7 +59,6 @@ class AppLayers:
     created: str
     """The time that the history says."""
     log: PhaseLog
-    on_progress: Callable[[str, int], None] | None = None
     all: list[Layer] = field(init=False)
     exported: list[ExportedLayer] = field(init=False)
     _environments: dict[Digest, LayerEnvironment] = field(init=False, default_factory=dict)
@@ -86,9 +84,13 @@ class AppLayers:
         return self.add_all({origin: fill})[0]
 
     def add_all(self, fills: Mapping[Origin, Callable[[TarWriter], None]]) -> list[Layer]:
-        """Archive layers as `add` does, all but the last one being parts of the last one."""
-        done = [self._archive(origin, fill) for origin, fill in fills.items()]
-        return self._append(done)
+        """Archive layers as `add` does; all but the last one are parts of the last one."""
+        blobs = write_layer_blobs(
+            self.blobs_dir,
+            fills.values(),
+            on_skip=lambda path: self.log.warning(f"{path} is left out: it is neither file, directory nor link"),
+        )
+        return self._append([self._compare(origin, blob) for origin, blob in zip(fills, blobs, strict=True)])
 
     def find(self, sha: str) -> Layer | None:
         """A layer of the previous image, whose blob is on disk."""
@@ -103,19 +105,11 @@ class AppLayers:
         """Keep what a launch layer does to the environment."""
         self._environments[layer.diff_id] = environment
 
-    def _archive(self, origin: Origin, fill: Callable[[TarWriter], None]) -> _Done:
-        started = time.monotonic()
-        report = self.on_progress
-        blob = write_layer_blob(
-            self.blobs_dir,
-            fill,
-            on_progress=None if report is None else lambda size: report(origin.name, size),
-            on_skip=lambda path: self.log.warning(f"{path} is left out: it is neither file, directory nor link"),
-        )
+    def _compare(self, origin: Origin, blob: Blob) -> _Done:
         # Another version of the compressor may have made it: the blob that registries have already is the better one.
         known = self._known.get(blob.diff_id)
         layer = known or Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
-        return _Done(origin=origin, layer=layer, is_reused=known is not None, seconds=time.monotonic() - started)
+        return _Done(origin=origin, layer=layer, is_reused=known is not None, seconds=blob.seconds)
 
     def _append(self, done: Sequence[_Done]) -> list[Layer]:
         name = done[-1].origin.name

@@ -108,12 +108,8 @@ class ExportedImage:
     metadata: LifecycleMetadata
 
 
-def export(
-    request: ExportRequest, log: PhaseLog, *, on_progress: Callable[[str, int], None] | None = None
-) -> ExportedImage:
+def export(request: ExportRequest, log: PhaseLog) -> ExportedImage:
     """Return the app image; its blobs are on disk, where it goes is up to the exporters.
-
-    `on_progress` gets the name of a layer and the bytes of it that were archived so far.
 
     Raises:
         ExportError: what was built cannot become an image.
@@ -128,7 +124,6 @@ def export(
         blobs_dir=request.blobs_dir,
         created=created,
         log=log,
-        on_progress=on_progress,
     )
     records = tuple(_export_buildpack(element, request, layers) for element in request.group.elements)
     sbom = _export_sbom(request, layers)

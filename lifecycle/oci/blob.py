@@ -1,138 +1,170 @@
-"""Writes the blob of a layer in one pass: tar, diff id, gzip, digest, each on a thread of its own where that helps.
+"""Writes the blobs of layers in one pass: tar, diff id, gzip, digest. One thread walks through the files of one layer after the other,
+since the interpreter runs only one at a time; hashing and compressing, which release its lock, happen behind it on all cores.
 
-hashlib and isal release the interpreter's lock, so on two cores this takes little longer than reading and hashing alone. gzip
-carries no name and no time. A compressed blob depends on the version of isal and on the processor family; a diff id does not.
+gzip carries no name and no time. A compressed blob depends on the version of isal and on the processor family; a diff id does not.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import queue
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from isal import isal_zlib
 
 from lifecycle.cnb.digest import Digest
-from lifecycle.oci.archive import TarWriter
+from lifecycle.oci.archive import PIECE_SIZE, TarWriter
 from lifecycle.oci.descriptor import GZIP_LAYER_TYPE, Descriptor
 from lifecycle.oci.tar import Readable
 
 _LEVEL = 2
 # Window bits of the gzip format, https://docs.python.org/3/library/zlib.html#zlib.compressobj
 _GZIP = 31
-# Pieces of 1 MiB that may wait for a thread: the bound of the memory that is used
-_QUEUE_LENGTH = 16
+# Pieces of 1 MiB that may wait for a thread, of all layers together: the bound of the memory that is used
+_PIECES = 96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """A layer blob on disk. `uncompressed_size`: bytes of the tar."""
+    """A layer blob on disk. `uncompressed_size`: bytes of the tar; `seconds`: from its first byte to its last."""
 
     descriptor: Descriptor
     diff_id: Digest
     path: Path
     uncompressed_size: int
+    seconds: float
 
 
 def write_layer_blob(
-    blobs_dir: Path,
-    fill: Callable[[TarWriter], None],
-    *,
-    on_progress: Callable[[int], None] | None = None,
-    on_skip: Callable[[Path], None] | None = None,
+    blobs_dir: Path, fill: Callable[[TarWriter], None], *, on_skip: Callable[[Path], None] | None = None
 ) -> Blob:
-    """Return the blob whose tar `fill` writes; it is in `blobs_dir` under the hexadecimal part of its digest.
+    """Return the blob whose tar `fill` writes, as `write_layer_blobs` does."""
+    return write_layer_blobs(blobs_dir, [fill], on_skip=on_skip)[0]
 
-    `on_progress` gets the bytes of the tar so far. Raises what `fill` raises, and `OSError`; then nothing is left.
+
+def write_layer_blobs(
+    blobs_dir: Path, fills: Iterable[Callable[[TarWriter], None]], *, on_skip: Callable[[Path], None] | None = None
+) -> list[Blob]:
+    """Return the blobs whose tars `fills` write, each in `blobs_dir` under the hexadecimal part of its digest.
+
+    Raises what a `fill` raises, and `OSError`; then nothing is left of the blobs that are not whole.
     """
-    with _gzip_to(blobs_dir) as (pipeline, take):
-
-        def emit(piece: memoryview) -> None:
-            pipeline.put(piece)
-            if on_progress is not None:
-                on_progress(pipeline.size)
-
-        writer = TarWriter(emit, on_skip=on_skip)
-        fill(writer)
-        writer.finish()
-        return take()
+    blobs: list[Blob] = []
+    under_way: deque[_Pipeline] = deque()
+    room = threading.Semaphore(_PIECES)
+    try:
+        for fill in fills:
+            if len(under_way) > len(os.sched_getaffinity(0)):
+                blobs.append(under_way[0].take())
+                under_way.popleft()
+            pipeline = _Pipeline(blobs_dir, room)
+            under_way.append(pipeline)
+            writer = TarWriter(pipeline.put, on_skip=on_skip)
+            fill(writer)
+            writer.finish()
+            pipeline.end()
+        while under_way:
+            blobs.append(under_way[0].take())
+            under_way.popleft()
+    finally:
+        for pipeline in under_way:
+            pipeline.discard()
+    return blobs
 
 
 def compress_layer_blob(blobs_dir: Path, stream: Readable) -> Blob:
     """Return the blob of the uncompressed tar in `stream`. Raises `OSError`."""
-    with _gzip_to(blobs_dir) as (pipeline, take):
-        while piece := stream.read(1 << 20):
-            pipeline.put(memoryview(piece))
-        return take()
-
-
-@contextlib.contextmanager
-def _gzip_to(blobs_dir: Path) -> Iterator[tuple[_Pipeline, Callable[[], Blob]]]:
-    blobs_dir.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=blobs_dir)
-    temporary = Path(name)
+    pipeline = _Pipeline(blobs_dir, threading.Semaphore(_PIECES))
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as output:
-            pipeline = _Pipeline(output)
-
-            def take() -> Blob:
-                diff_id, digest = pipeline.finish()
-                # mkstemp makes files that only their owner reads
-                os.fchmod(output.fileno(), 0o644)
-                path = blobs_dir / digest.hex
-                temporary.replace(path)
-                size = output.tell()
-                layer = Descriptor(media_type=GZIP_LAYER_TYPE, digest=digest, size=size)
-                return Blob(descriptor=layer, diff_id=diff_id, path=path, uncompressed_size=pipeline.size)
-
-            try:
-                yield pipeline, take
-            finally:
-                pipeline.stop()
+        while piece := stream.read(PIECE_SIZE):
+            pipeline.put(memoryview(piece))
+        pipeline.end()
+        return pipeline.take()
     finally:
-        temporary.unlink(missing_ok=True)
+        pipeline.discard()
 
 
 class _Pipeline:
-    """Hashes and compresses pieces, in order, on two threads."""
+    """Hashes and compresses the pieces of one layer, in order, on two threads. `discard` ends it, whatever has happened.
 
-    def __init__(self, output: BinaryIO) -> None:
-        self.size = 0
-        self._output = output
+    `room` has a place for each piece that is not through.
+    """
+
+    def __init__(self, blobs_dir: Path, room: threading.Semaphore) -> None:
+        blobs_dir.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=blobs_dir)
+        self._output = os.fdopen(descriptor, "wb", buffering=0)
+        self._temporary = Path(name)
+        self._started = self._ended = time.monotonic()
+        self._room = room
+        self._size = 0
         self._diff_hash = hashlib.sha256()
         self._blob_hash = hashlib.sha256()
         self._failure: BaseException | None = None
-        self._hashing = _Worker(self._diff_hash.update, self._fail)
         self._compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
-        self._compressing = _Worker(self._compress, self._fail)
+        self._hashing = _Worker(self._diff_hash.update, self._fail)
+        self._compressing = _Worker(self._compress, self._fail, at_end=self._finish)
 
     def put(self, piece: memoryview) -> None:
+        """Take a piece; waits until there is room. Raises what has gone wrong with an earlier one."""
+        self._room.acquire()
+        passage = _Passage(piece, self._room)
+        if self._failure is not None:
+            self._room.release()
+            raise self._failure
+        self._size += len(piece)
+        self._hashing.put(passage)
+        self._compressing.put(passage)
+
+    def end(self) -> None:
+        """Say that no more pieces come; what is there goes on."""
+        self._hashing.put(None)
+        self._compressing.put(None)
+
+    def take(self) -> Blob:
+        """Return the blob, after `end`, as soon as it is whole. Raises what has gone wrong."""
+        self._hashing.join()
+        self._compressing.join()
         if self._failure is not None:
             raise self._failure
-        self.size += len(piece)
-        self._hashing.put(piece)
-        self._compressing.put(piece)
+        digest = Digest("sha256", self._blob_hash.hexdigest())
+        path = self._temporary.with_name(digest.hex)
+        size = self._output.tell()
+        # mkstemp makes files that only their owner reads
+        os.fchmod(self._output.fileno(), 0o644)
+        self._temporary.replace(path)
+        self._output.close()
+        return Blob(
+            descriptor=Descriptor(media_type=GZIP_LAYER_TYPE, digest=digest, size=size),
+            diff_id=Digest("sha256", self._diff_hash.hexdigest()),
+            path=path,
+            uncompressed_size=self._size,
+            seconds=self._ended - self._started,
+        )
 
-    def finish(self) -> tuple[Digest, Digest]:
-        self.stop()
-        if self._failure is not None:
-            raise self._failure
-        self._store(self._compressor.flush())
-        return Digest("sha256", self._diff_hash.hexdigest()), Digest("sha256", self._blob_hash.hexdigest())
-
-    def stop(self) -> None:
-        self._hashing.stop()
-        self._compressing.stop()
+    def discard(self) -> None:
+        """Leave nothing behind, unless it was taken."""
+        self._failure = self._failure or InterruptedError()
+        self.end()
+        self._hashing.join()
+        self._compressing.join()
+        self._output.close()
+        self._temporary.unlink(missing_ok=True)
 
     def _compress(self, piece: memoryview) -> None:
-        self._store(self._compressor.compress(piece))
+        if self._failure is None:
+            self._store(self._compressor.compress(piece))
+
+    def _finish(self) -> None:
+        self._store(self._compressor.flush())
+        self._ended = time.monotonic()
 
     def _store(self, content: bytes) -> None:
         self._blob_hash.update(content)
@@ -144,31 +176,62 @@ class _Pipeline:
         self._failure = self._failure or err
 
 
-class _Worker:
-    """A thread that gives what is put to `work`. After an error it only empties its queue, so that nobody waits for it."""
+class _Passage:
+    """A piece on its way through two threads."""
 
-    def __init__(self, work: Callable[[memoryview], object], on_error: Callable[[BaseException], None]) -> None:
+    __slots__ = ("_lock", "_room", "_through", "piece")
+
+    def __init__(self, piece: memoryview, room: threading.Semaphore) -> None:
+        self.piece = piece
+        self._room = room
+        self._lock = threading.Lock()
+        self._through = 0
+
+    def leave(self) -> None:
+        with self._lock:
+            self._through += 1
+            is_through = self._through == 2
+        if is_through:
+            self._room.release()
+
+
+class _Worker:
+    """A thread that gives what is put to `work`, and calls `at_end` after `None`. After an error it only empties its queue, so that
+    nobody waits for it.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[memoryview], object],
+        on_error: Callable[[BaseException], None],
+        *,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._work = work
         self._on_error = on_error
-        self._queue: queue.Queue[memoryview | None] = queue.Queue(_QUEUE_LENGTH)
+        self._at_end = at_end
+        self._queue: queue.SimpleQueue[_Passage | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def put(self, piece: memoryview) -> None:
-        self._queue.put(piece)
+    def put(self, passage: _Passage | None) -> None:
+        self._queue.put(passage)
 
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
+    def join(self) -> None:
+        self._thread.join()
 
     def _run(self) -> None:
         broken = False
-        while (piece := self._queue.get()) is not None:
-            if broken:
-                continue
-            try:
-                self._work(piece)
-            except Exception as err:  # handed to the thread that puts
-                broken = True
-                self._on_error(err)
+        while (passage := self._queue.get()) is not None:
+            broken = broken or not self._try(self._work, passage.piece)
+            passage.leave()
+        if not broken:
+            self._try(self._at_end)
+
+    def _try(self, action: Callable[..., object], *pieces: memoryview) -> bool:
+        try:
+            action(*pieces)
+        except Exception as err:  # handed to the thread that puts
+            self._on_error(err)
+            return False
+        return True

@@ -7,12 +7,13 @@ import socket
 import subprocess
 import tarfile
 import threading
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from lifecycle.oci.archive import PIECE_SIZE, ROOT, Owner, Select, TarWriter, select_all
-from lifecycle.oci.blob import write_layer_blob
+from lifecycle.oci.blob import write_layer_blob, write_layer_blobs
 from lifecycle.oci.errors import ArchiveError
 
 OWNER = Owner(user_id=1000, group_id=1001)
@@ -173,14 +174,14 @@ def test_a_directory_whose_content_is_elsewhere_is_left_out(tmp_path: Path) -> N
 
 def test_the_blob_is_named_by_its_digest_and_nothing_else_is_left(tree: Path, tmp_path: Path) -> None:
     (tree / "big").write_bytes(os.urandom(5 * PIECE_SIZE + 17))
-    blobs, seen = tmp_path / "blobs", []
-    blob = write_layer_blob(blobs, lambda archive: archive.tree(tree, PLACE, OWNER), on_progress=seen.append)
+    blobs = tmp_path / "blobs"
+    blob = write_layer_blob(blobs, lambda archive: archive.tree(tree, PLACE, OWNER))
     assert [path.name for path in blobs.iterdir()] == [hashlib.sha256(blob.path.read_bytes()).hexdigest()]
     assert blob.path.name == blob.descriptor.digest.hex
     assert blob.path.stat().st_size == blob.descriptor.size
     plain = subprocess.run(["gzip", "-dc", str(blob.path)], capture_output=True, check=True).stdout
     assert hashlib.sha256(plain).hexdigest() == blob.diff_id.hex
-    assert len(plain) == blob.uncompressed_size == seen[-1]
+    assert len(plain) == blob.uncompressed_size
     header = blob.path.read_bytes()[:10]
     assert header[3:8] == b"\0\0\0\0\0", "no name and no time in the gzip header"
     assert blob.path.stat().st_mode & 0o777 == 0o644
@@ -192,6 +193,36 @@ def test_the_same_tree_gives_the_same_blob(tree: Path, tmp_path: Path) -> None:
         write_layer_blob(tmp_path / name, lambda archive: archive.tree(tree, PLACE, OWNER)) for name in ("1", "2")
     )
     assert first.descriptor == second.descriptor
+
+
+def test_blobs_that_are_written_together_are_those_that_are_written_alone(tmp_path: Path) -> None:
+    def filler(number: int) -> Callable[[TarWriter], None]:
+        content = bytes([number]) * (number * 100_000) + b"x" * (PIECE_SIZE if number % 5 else 0)
+        return lambda archive: archive.file(PurePosixPath(f"f{number}"), content, ROOT)
+
+    fills = [filler(number) for number in range(30)]
+    together = write_layer_blobs(tmp_path / "together", fills)
+    alone = [write_layer_blob(tmp_path / "alone", fill) for fill in fills]
+    assert [blob.descriptor for blob in together] == [blob.descriptor for blob in alone]
+    assert [blob.diff_id for blob in together] == [blob.diff_id for blob in alone]
+    assert len(list((tmp_path / "together").iterdir())) == len({blob.path.name for blob in together})
+
+
+@pytest.mark.parametrize("place", [0, 1, 5])
+def test_of_several_blobs_whole_ones_are_left_where_one_fails(tmp_path: Path, place: int) -> None:
+    def fill(archive: TarWriter) -> None:
+        archive.file(PurePosixPath("f"), b"x" * (3 * PIECE_SIZE), ROOT)
+
+    def fail(archive: TarWriter) -> None:
+        fill(archive)
+        raise KeyboardInterrupt
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        write_layer_blobs(tmp_path / "blobs", [*[fill] * place, fail, fill])
+    for path in (tmp_path / "blobs").iterdir():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    assert threading.active_count() <= threads
 
 
 def test_nothing_is_left_of_a_blob_that_failed(tmp_path: Path) -> None:
