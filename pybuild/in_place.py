@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
+from lifecycle.daemon.engine import open_engine
 from lifecycle.exporters import Output, parse_output
+from lifecycle.exporters.daemon import PREFIX as DAEMON_PREFIX
 from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION
 from lifecycle.oci.layout import find_image, read_index
 from lifecycle.oci.location import REGISTRY_PREFIX, Location, Transport, parse_location
@@ -17,27 +20,29 @@ from pybuild.image_store import ImageStore, host_platform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an image is. `digest`: what the place named when it was looked at."""
+    """Where an image is. `digest`: what the place named when it was looked at; in a Docker engine the image's id."""
 
     location: str
     output: Output
     digest: Digest
 
-    def check(self, images: ImageStore) -> None:
+    def check(self, images: ImageStore, env: Mapping[str, str]) -> None:
         """Raise `ImageMoved` where somebody has put another image there."""
-        now = find_place(self.location, images)
+        now = find_place(self.location, images, env)
         if now.digest != self.digest:
             raise ImageMoved(location=self.location, before=self.digest, now=now.digest)
 
 
-def find_place(location: str, images: ImageStore) -> Place:
-    """Where the image at `location` is.
+def find_place(location: str, images: ImageStore, env: Mapping[str, str]) -> Place:
+    """Where the image at `location` is. `env` is the machine's environment.
 
     Raises:
         lifecycle.cnb.errors.CnbError: it is not there, or cannot be replaced there.
     """
     if location.startswith(REGISTRY_PREFIX):
         return _find_in_registry(location, images)
+    if location.startswith(DAEMON_PREFIX):
+        return _find_in_daemon(location, env)
     try:
         place = parse_location(location)
     except InvalidValue as err:
@@ -57,6 +62,14 @@ def _find_in_registry(location: str, images: ImageStore) -> Place:
     if found.is_of_index:
         raise _several(location)
     return Place(location=location, output=parse_output(f"{REGISTRY_PREFIX}{reference}"), digest=found.digest)
+
+
+def _find_in_daemon(location: str, env: Mapping[str, str]) -> Place:
+    # Spelled out, a name is no id.
+    reference = Reference.parse(location.removeprefix(DAEMON_PREFIX)).with_default_tag()
+    with open_engine(env) as engine:
+        identity = engine.identify(reference)
+    return Place(location=location, output=parse_output(f"{DAEMON_PREFIX}{reference}"), digest=identity)
 
 
 def _find_in_layout(location: str, place: Location) -> Place:

@@ -95,7 +95,7 @@ def rebase_image(request: RebaseRequest, store: Path, env: Mapping[str, str], lo
     with contextlib.ExitStack() as stack:
         stack.enter_context(in_use(store, log))
         with log.phase("analyze"):
-            place = None if request.outputs else find_place(request.location, images)
+            place = None if request.outputs else find_place(request.location, images, env)
             outputs = request.outputs if place is None else (place.output,)
             delivery = Delivery(outputs=outputs, env=env, insecure_registries=request.insecure_registries)
             delivery.refuse_names(read_definition(request.builder).image_names)
@@ -170,7 +170,7 @@ class _Way:
 
         def check() -> None:
             if place is not None:
-                place.check(self.images)
+                place.check(self.images, self.delivery.env)
 
         try:
             origins = [f"{REGISTRY_PREFIX}{reference}" for reference in self._remote]

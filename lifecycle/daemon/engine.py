@@ -65,6 +65,15 @@ class DockerEngine:
         self._client = client
         self._deadline = deadline
 
+    def identify(self, reference: Reference) -> Digest:
+        """Return the id of the image that has a name.
+
+        Raises:
+            ImageNotFound: the engine has no such image.
+            EngineFailed: it does not say.
+        """
+        return Digest.parse(str(self._find(str(reference))["Id"]))
+
     def has(self, identity: Digest) -> bool:
         """Return whether there is an image of that id. Raises `EngineFailed`."""
         return self._inspect(str(identity)) is not None
@@ -125,10 +134,7 @@ class DockerEngine:
             EngineFailed: it does not give it.
             OSError: the file cannot be written.
         """
-        if self._inspect(name) is None:
-            raise ImageNotFound(
-                f"docker-daemon:{name}", "the Docker engine has no such image", "`docker images` lists those it has"
-            )
+        self._find(name)
         with archive.open("wb") as output:
             pieces = iter(self._client.get_image(name, chunk_size=_PIECE_SIZE))
             while piece := self._next(pieces):
@@ -137,6 +143,14 @@ class DockerEngine:
     def _next(self, pieces: Iterator[bytes]) -> bytes:
         with self._asking("saving the image"):
             return next(pieces, b"")
+
+    def _find(self, name: str) -> Mapping[str, object]:
+        found = self._inspect(name)
+        if found is None:
+            raise ImageNotFound(
+                f"docker-daemon:{name}", "the Docker engine has no such image", "`docker images` lists those it has"
+            )
+        return found
 
     def _inspect(self, name: str) -> Mapping[str, object] | None:
         from docker.errors import APIError

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.target import host_architecture
+from lifecycle.exporters import parse_output
 from lifecycle.exporters.layout import LayoutOutput
 from lifecycle.oci.config import ImageConfig
 from lifecycle.oci.descriptor import INDEX_TYPE
@@ -16,6 +17,7 @@ from lifecycle.oci.layout_writer import open_layout
 from pybuild.errors import ImageMoved, SettingsError, UsageError
 from pybuild.image_store import ImageStore
 from pybuild.in_place import find_place
+from tests.lifecycle.daemon.fake_engine import FakeEngine, Loaded
 from tests.lifecycle.oci.images import file_layer
 from tests.lifecycle.registry.fake_registry import FakeRegistry, client_for
 from tests.pybuild.recording_log import RecordingLog
@@ -52,26 +54,54 @@ def index_of(image: Image) -> bytes:
 def test_an_image_of_a_layout_has_the_names_that_lead_to_it(tmp_path: Path, images: ImageStore) -> None:
     layout = tmp_path / "layout"
     image = add(layout, image_with(tmp_path, "1"), "v1", "latest")
-    place = find_place(f"oci:{layout}", images)
+    place = find_place(f"oci:{layout}", images, {})
     assert (place.output, place.digest) == (LayoutOutput(directory=layout, tags=("latest", "v1")), image.digest)
     add(layout, image_with(tmp_path, "2"), "v2")
-    place = find_place(f"oci:{layout}:v1", images)
+    place = find_place(f"oci:{layout}:v1", images, {})
     assert (place.output, place.digest) == (LayoutOutput(directory=layout, tags=("v1",)), image.digest)
     with pytest.raises(ImageNotFound, match="several images"):
-        find_place(f"oci:{layout}", images)
+        find_place(f"oci:{layout}", images, {})
 
 
 def test_an_image_of_a_layout_that_was_replaced_is_noticed(tmp_path: Path, images: ImageStore) -> None:
     layout = tmp_path / "layout"
     before = add(layout, image_with(tmp_path, "1"), "v1", "v2")
-    place = find_place(f"oci:{layout}:v1", images)
+    place = find_place(f"oci:{layout}:v1", images, {})
     now = add(layout, image_with(tmp_path, "2"), "v2")
-    place.check(images)
+    place.check(images, {})
     add(layout, now, "v1")
     with pytest.raises(ImageMoved) as caught:
-        place.check(images)
+        place.check(images, {})
     assert caught.value.exit_code == 72
     assert caught.value.facts == (("before", str(before.digest)), ("now", str(now.digest)))
+
+
+def test_an_image_of_a_registry_is_known_without_its_layers(
+    tmp_path: Path, images: ImageStore, registry: FakeRegistry
+) -> None:
+    image = image_with(tmp_path, "1")
+    name = registry.add(image, "team/app:1")
+    place = find_place(f"docker://{name}", images, {})
+    assert place.digest == image.digest
+    assert not [path for path in registry.paths() if path.endswith(str(image.layers[0].descriptor.digest))]
+    registry.add(image_with(tmp_path, "2"), "team/app:1")
+    with pytest.raises(ImageMoved):
+        place.check(images, {})
+
+
+def test_an_image_of_a_docker_engine_is_known_by_its_id(images: ImageStore) -> None:
+    before, now = (f"sha256:{digit * 64}" for digit in "ab")
+    with FakeEngine() as engine:
+        engine.images[before] = Loaded([], ["docker.io/team/app:1"])
+        place = find_place("docker-daemon:team/app:1", images, engine.env)
+        assert (place.output, str(place.digest)) == (parse_output("docker-daemon:team/app:1"), before)
+        place.check(images, engine.env)
+        engine.images[before].names.clear()
+        engine.images[now] = Loaded([], ["docker.io/team/app:1"])
+        with pytest.raises(ImageMoved):
+            place.check(images, engine.env)
+        with pytest.raises(ImageNotFound, match="has no such image"):
+            find_place(f"docker-daemon:{'a' * 12}", images, engine.env)
 
 
 def test_one_image_does_not_take_the_place_of_several(
@@ -81,7 +111,7 @@ def test_one_image_does_not_take_the_place_of_several(
     registry.add(image, "team/app:amd64")
     name = registry.add_manifest(index_of(image), "team/app:1", media_type=INDEX_TYPE)
     with pytest.raises(SettingsError, match="several platforms"):
-        find_place(f"docker://{name}", images)
+        find_place(f"docker://{name}", images, {})
     layout = tmp_path / "layout"
     add(layout, image, "v1")
     index = json.loads((layout / "index.json").read_text())
@@ -90,7 +120,7 @@ def test_one_image_does_not_take_the_place_of_several(
     entry["platform"] = {"os": "linux", "architecture": host_architecture()}
     (layout / "index.json").write_text(json.dumps({**index, "manifests": [entry, other]}))
     with pytest.raises(SettingsError, match="several platforms"):
-        find_place(f"oci:{layout}:v1", images)
+        find_place(f"oci:{layout}:v1", images, {})
 
 
 @pytest.mark.parametrize(
@@ -108,4 +138,4 @@ def test_an_image_that_cannot_be_replaced_where_it_is_needs_an_output(
 ) -> None:
     add(tmp_path / "unnamed", image_with(tmp_path, "1"))
     with pytest.raises(UsageError, match=message):
-        find_place(location.format(unnamed=tmp_path / "unnamed"), images)
+        find_place(location.format(unnamed=tmp_path / "unnamed"), images, {})

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from lifecycle.cnb.target import host_architecture
 from lifecycle.errors import RebaseError, RebaseRefused
 from lifecycle.exporters import parse_output
-from lifecycle.oci.image import Image, make_image
+from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.layout_writer import open_layout
 from lifecycle.registry.errors import NoSuchImage
@@ -191,3 +193,69 @@ def test_an_image_that_somebody_replaces_meanwhile_is_left_to_them(scene: Scene,
     assert scene.at("app").digest == other.digest
     blobs = {path.name for path in (scene.layout / "blobs/sha256").iterdir()}
     assert scene.run_image("2").layers[-1].descriptor.digest.hex not in blobs, "nothing is left of it"
+
+
+def digests(layers: Iterable[Layer]) -> set[str]:
+    return {str(layer.descriptor.digest) for layer in layers}
+
+
+def transferred(registry: FakeRegistry) -> set[str]:
+    """Digests of layers that were fetched, or sent: `GET` and `PUT`."""
+    wanted = [request for request in registry.requests if request.startswith(("GET", "PUT")) and "/blobs/" in request]
+    return {found for request in wanted for found in re.findall("sha256:[0-9a-f]{64}", unquote(request))}
+
+
+def test_in_a_registry_only_what_is_new_travels(scene: Scene, registry: FakeRegistry) -> None:
+    now = scene.run_image("2")
+    scene.exporter.run_image_name = registry.add(now, "team/run:1")
+    app = scene.exporter.export(scene.exporter.world.add("x/a", build=LAYER)).image
+    name = registry.add(app, "team/app:1")
+    top = str(now.layers[-1].descriptor.digest)
+    registry.elsewhere = {"team/run": {top}}
+    registry.requests.clear()
+    report = scene.rebase(f"docker://{name}", insecure_registries=(registry.host,))
+    image = report.rebased.image
+    validate_manifest(registry, "team/app:1", image)
+    assert transferred(registry) & digests((*app.layers, *now.layers)) == set()
+    assert report.written[0].transfer.mounted == now.layers[-1].descriptor.size
+    assert report.outputs == (f"docker://{name}@{image.digest}",)
+
+
+def test_what_a_registry_does_not_take_from_itself_is_brought_to_it(scene: Scene, registry: FakeRegistry) -> None:
+    now = scene.run_image("2")
+    scene.exporter.run_image_name = registry.add(now, "team/run:1")
+    app = scene.exporter.export(scene.exporter.world.add("x/a", build=LAYER)).image
+    name = registry.add(app, "team/app:1")
+    top = str(now.layers[-1].descriptor.digest)
+    registry.elsewhere = {"team/run": {top}}
+    registry.hooks.append(lambda exchange: "mount=" in exchange.path and exchange.answer(202, Location="/nowhere"))
+    report = scene.rebase(f"docker://{name}", insecure_registries=(registry.host,))
+    assert registry.manifests["team/app:1"][0] == report.rebased.image.manifest_bytes
+    assert report.written[0].transfer.mounted == 0
+    assert any(request.startswith("PUT") and top in unquote(request) for request in registry.requests)
+
+
+def test_a_tag_that_somebody_has_moved_meanwhile_is_left_to_them(scene: Scene, registry: FakeRegistry) -> None:
+    now = scene.run_image("2")
+    scene.exporter.run_image_name = registry.add(now, "team/run:1")
+    app = scene.exporter.export(scene.exporter.world.add("x/a", build=LAYER)).image
+    name = registry.add(app, "team/app:1")
+    other = image_of(file_layer(scene.root / "made", {"a": "1"}))
+
+    def move_it(_: object) -> bool:
+        registry.add(other, "team/app:1")
+        return False
+
+    registry.before("run/manifests/1", move_it)
+    with pytest.raises(ImageMoved, match=re.escape(name)):
+        scene.rebase(f"docker://{name}", insecure_registries=(registry.host,))
+    assert registry.manifests["team/app:1"][0] == other.manifest_bytes
+
+
+def validate_manifest(registry: FakeRegistry, name: str, image: Image) -> None:
+    """What the registry serves under a name is `image`, and all of it is there."""
+    assert registry.manifests[name][0] == image.manifest_bytes
+    repository = name.partition(":")[0]
+    hidden = {digest for owner, found in registry.elsewhere.items() if owner != repository for digest in found}
+    assert digests(image.layers) <= set(registry.blobs) - hidden
+    assert registry.blobs[str(image.id)] == image.config_bytes

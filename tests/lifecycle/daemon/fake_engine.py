@@ -42,6 +42,10 @@ class FakeEngine(LoopbackServer):
         """What leads there."""
         return {"DOCKER_HOST": f"tcp://{self.host}"}
 
+    def identify(self, name: str) -> str | None:
+        """The id that `name` is, or is a name of."""
+        return next((one for one, image in self.images.items() if name == one or name in image.names), None)
+
     def load(self, archive: bytes) -> Answer:
         """Take an archive, or say in a good answer what is wrong with it, as engines do."""
         with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
@@ -75,8 +79,9 @@ def _handler(engine: FakeEngine) -> type[QuietHandler]:
                 self._answer(200, {"DriverStatus": engine.driver_status})
             elif path == "/images/json":
                 self._answer(200, [{"Id": identity} for identity in engine.images])
-            elif (image := engine.images.get(path.split("/")[2])) is not None:
-                self._answer(200, {"RootFS": {"Layers": image.diff_ids}, "RepoTags": image.names})
+            elif (identity := engine.identify(path.removeprefix("/images/").removesuffix("/json"))) is not None:
+                image = engine.images[identity]
+                self._answer(200, {"Id": identity, "RootFS": {"Layers": image.diff_ids}, "RepoTags": image.names})
             else:
                 self._answer(404, {"message": "No such image"})
 
