@@ -10,90 +10,42 @@ killed, the next one finds layers that are whole, or fewer of them. A tree that 
 
 from __future__ import annotations
 
-import re
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lifecycle.cache_contents import CacheContents, CachedLayer, KeptTree, TreeFacts, parse_contents, render_contents
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV
 from lifecycle.cnb.buildpack import BuildpackId
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.group import Group
-from lifecycle.cnb.jsontext import parse_json, render_json
-from lifecycle.cnb.labels import (
-    BuildpackRecord,
-    LayerRecord,
-    LifecycleMetadata,
-    parse_buildpack_records,
-    render_buildpack_records,
-)
+from lifecycle.cnb.jsontext import parse_json
+from lifecycle.cnb.labels import LayerRecord, LifecycleMetadata
 from lifecycle.cnb.layer import (
     LayerDirectory,
-    is_layer_name,
     is_real_directory,
     is_real_subdirectory,
     read_layers,
     remove_tree,
 )
-from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
+from lifecycle.cnb.toml import read_regular_file, write_atomically
 from lifecycle.fingerprint import fingerprint_tree
 from lifecycle.log import PhaseLog
 from lifecycle.progress import Progress, read_progress
 
-SCHEMA = 2
-_TREE_NAME = re.compile(r"[0-9a-f]{32}", re.ASCII)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TreeFacts:
-    """What is known of a tree. `archived` is the diff id of the layer that it is in a cache image, if it was made one."""
-
-    fingerprint: str
-    archived: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptTree:
-    """A tree in the cache, and what was known of it when it came there."""
-
-    name: str
-    facts: TreeFacts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachedLayer:
-    """A layer in the cache. `record.sha` is the diff id it had in the last image, `None` when it is in no image."""
+class FoundLayer:
+    """A layer that comes into the cache from somewhere else, with the directory that becomes its tree."""
 
     buildpack: BuildpackId
     version: str
     name: str
     record: LayerRecord
-    tree: KeptTree
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheContents:
-    """What metadata.json says. `sbom` is the tree with the bills of materials of cached layers."""
-
-    layers: tuple[CachedLayer, ...] = ()
-    sbom: KeptTree | None = None
-    exec_env: str = DEFAULT_EXEC_ENV
-
-    def layer(self, buildpack: BuildpackId, name: str) -> CachedLayer | None:
-        """Return one layer, whatever the version of its buildpack."""
-        return next((layer for layer in self.layers if layer.buildpack == buildpack and layer.name == name), None)
-
-    def facts(self, buildpack: BuildpackId, name: str) -> TreeFacts | None:
-        """Return what is known of the tree of one layer."""
-        layer = self.layer(buildpack, name)
-        return None if layer is None else layer.tree.facts
-
-    @property
-    def sbom_facts(self) -> TreeFacts | None:
-        """What is known of the tree with the bills of materials."""
-        return None if self.sbom is None else self.sbom.facts
+    path: Path
+    archived: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +56,11 @@ class Cache:
 
     def read(self, log: PhaseLog) -> CacheContents:
         """Return the layers whose trees are there. What cannot be used is said and left out: a cache is never an error."""
-        contents = self._read_metadata(log)
+        try:
+            contents = self._read_metadata()
+        except (ConfigurationError, UnicodeDecodeError) as err:
+            log.info(f"The cache is not used: {err}")
+            return CacheContents()
         usable = []
         for layer in contents.layers:
             problem = self._problem_of(layer.tree)
@@ -115,10 +71,34 @@ class Cache:
         has_sbom = contents.sbom is not None and self._problem_of(contents.sbom) is None
         return replace(contents, layers=tuple(usable), sbom=contents.sbom if has_sbom else None)
 
+    def recall(self) -> CacheContents:
+        """Return what metadata.json says, also of layers that are lent to a build; nothing where it cannot be used."""
+        try:
+            return self._read_metadata()
+        except (ConfigurationError, UnicodeDecodeError):
+            return CacheContents()
+
     @property
     def is_new(self) -> bool:
         """Whether no build has left anything here."""
         return not (self.directory / "metadata.json").exists()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the metadata can be used and every tree is there; nobody looks what is in them."""
+        try:
+            contents = self._read_metadata()
+        except (ConfigurationError, UnicodeDecodeError):
+            return False
+        return not self.is_new and all(is_real_directory(self.tree_path(layer.tree)) for layer in contents.layers)
+
+    @property
+    def saved_at(self) -> float:
+        """When anything was last put here, in seconds since 1970; 0 for never."""
+        try:
+            return (self.directory / "metadata.json").stat().st_mtime
+        except OSError:
+            return 0.0
 
     def tree_path(self, tree: KeptTree) -> Path:
         """Return where a tree lies when it is not lent to a build."""
@@ -133,15 +113,17 @@ class Cache:
         log: PhaseLog,
         exec_env: str = DEFAULT_EXEC_ENV,
         known: Mapping[Path, TreeFacts] | None = None,
+        cache_image: str | None = None,
     ) -> None:
         """Move every cache layer of a build that succeeded out of `layers_dir`; `image` is the label of its image.
 
-        `known` is what was found out since of trees in `layers_dir`. A cache that cannot be written is a warning.
+        `known` is what was found out since of trees in `layers_dir`, `cache_image` the digest of the image that was made of them.
+        A cache that cannot be written is a warning.
         """
         kept: list[CachedLayer] = []
         known = known or {}
+        before = self.recall()
         try:
-            before = self._read_metadata(log)
             (self.directory / "trees").mkdir(parents=True, exist_ok=True)
             for element in group.elements:
                 for layer in read_cache_layers(layers_dir / element.id.directory_name, log):
@@ -157,9 +139,34 @@ class Cache:
             if has_cache_sbom(layers_dir):
                 path = cache_sbom_path(layers_dir)
                 sbom = self._move_in(path, known.get(path) or describe_tree(path, before.sbom_facts))
-            self._commit(CacheContents(layers=tuple(kept), sbom=sbom, exec_env=exec_env))
+            self._commit(
+                CacheContents(layers=tuple(kept), sbom=sbom, exec_env=exec_env, image=cache_image or before.image)
+            )
         except OSError as err:
             log.warning(f"The cache could not be saved, the next build starts without it: {err}")
+
+    def take(
+        self, layers: Iterable[FoundLayer], *, sbom: tuple[Path, str] | None, exec_env: str, cache_image: str
+    ) -> None:
+        """Let `layers` take the place of everything that is here; their directories are moved. Raises `OSError`.
+
+        `sbom` is a directory, and the diff id that it has as the layer of a cache image.
+        """
+        (self.directory / "trees").mkdir(parents=True, exist_ok=True)
+        kept = []
+        for layer in layers:
+            facts = TreeFacts(fingerprint=fingerprint_tree(layer.path), archived=layer.archived)
+            tree = self._move_in(layer.path, facts)
+            kept.append(
+                CachedLayer(
+                    buildpack=layer.buildpack, version=layer.version, name=layer.name, record=layer.record, tree=tree
+                )
+            )
+        kept_sbom = None
+        if sbom is not None:
+            path, archived = sbom
+            kept_sbom = self._move_in(path, TreeFacts(fingerprint=fingerprint_tree(path), archived=archived))
+        self._commit(CacheContents(layers=tuple(kept), sbom=kept_sbom, exec_env=exec_env, image=cache_image))
 
     def take_back(self, *, layers_dir: Path, log: PhaseLog) -> None:
         """Move back what a build that failed leaves usable, so that its mistake is not paid for twice.
@@ -168,8 +175,8 @@ class Cache:
         kept as they declared them; layers that are in the image as well only when they say that nothing about them changed.
         Of the one that failed, only what it declared to outlive a failure. Everything else is dropped.
         """
+        before = self.recall()
         try:
-            before = self._read_metadata(log)
             progress = read_progress(layers_dir)
             (self.directory / "trees").mkdir(parents=True, exist_ok=True)
             kept = {(layer.buildpack, layer.name): layer for layer in self._untouched(before, progress, layers_dir)}
@@ -225,21 +232,15 @@ class Cache:
             return f"its files cannot be read: {err.strerror}"
         return None if is_same else "its files were changed since"
 
-    def _read_metadata(self, log: PhaseLog) -> CacheContents:
+    def _read_metadata(self) -> CacheContents:
         path = self.directory / "metadata.json"
         if not path.exists():
             return CacheContents()
-        try:
-            document = parse_json(read_regular_file(path, follow_links=False).decode(), source=str(path))
-            if document.optional_integer("schema") != SCHEMA:
-                raise document.error("is of another version of pybuild", key="schema")
-            return _parse_contents(document)
-        except (ConfigurationError, UnicodeDecodeError) as err:
-            log.info(f"The cache is not used: {err}")
-            return CacheContents()
+        document = parse_json(read_regular_file(path, follow_links=False).decode(), source=str(path))
+        return parse_contents(document)
 
     def _commit(self, contents: CacheContents) -> None:
-        write_atomically(self.directory / "metadata.json", _render_contents(contents).encode())
+        write_atomically(self.directory / "metadata.json", render_contents(contents).encode())
         trees = {layer.tree.name for layer in contents.layers} | ({contents.sbom.name} if contents.sbom else set())
         for path in (self.directory / "trees").iterdir():
             if path.name not in trees:
@@ -284,62 +285,3 @@ def read_cache_layers(own_layers: Path, log: PhaseLog) -> tuple[LayerDirectory, 
         log.info(f"Nothing of {own_layers.name} is cached: {err.summary}")
         return ()
     return tuple(layer for layer in layers if layer.file.types.cache and layer.is_present)
-
-
-def _render_contents(contents: CacheContents) -> str:
-    trees: dict[str, dict[str, object]] = {}
-    for layer in contents.layers:
-        trees.setdefault(layer.buildpack, {})[layer.name] = _render_tree(layer.tree)
-    return render_json(
-        {
-            "schema": SCHEMA,
-            "buildpacks": render_buildpack_records(_records_of(contents), data_key="data"),
-            "trees": trees,
-            "sbom": None if contents.sbom is None else _render_tree(contents.sbom),
-            "exec-env": contents.exec_env,
-        }
-    )
-
-
-def _records_of(contents: CacheContents) -> tuple[BuildpackRecord, ...]:
-    records: dict[BuildpackId, BuildpackRecord] = {}
-    for layer in contents.layers:
-        known = records.get(layer.buildpack) or BuildpackRecord(id=layer.buildpack, version=layer.version)
-        records[layer.buildpack] = replace(known, layers={**known.layers, layer.name: layer.record})
-    return tuple(records.values())
-
-
-def _render_tree(tree: KeptTree) -> dict[str, object]:
-    return {"tree": tree.name, "fingerprint": tree.facts.fingerprint, "archived": tree.facts.archived}
-
-
-def _parse_contents(document: Table) -> CacheContents:
-    trees = document.table("trees")
-    layers = tuple(
-        CachedLayer(
-            buildpack=buildpack.id,
-            version=buildpack.version,
-            name=name,
-            record=record,
-            tree=_parse_tree(trees.table(buildpack.id).table(name)),
-        )
-        for buildpack in parse_buildpack_records(document, data_key="data")
-        for name, record in buildpack.layers.items()
-        if is_layer_name(name)
-    )
-    return CacheContents(
-        layers=layers,
-        sbom=_parse_tree(document.table("sbom")) if "sbom" in document else None,
-        exec_env=document.optional_string("exec-env") or DEFAULT_EXEC_ENV,
-    )
-
-
-def _parse_tree(table: Table) -> KeptTree:
-    facts = TreeFacts(fingerprint=table.string("fingerprint"), archived=table.optional_string("archived"))
-    return KeptTree(name=table.parsed("tree", _parse_tree_name), facts=facts)
-
-
-def _parse_tree_name(text: str) -> str:
-    if _TREE_NAME.fullmatch(text) is None:
-        raise ValueError(f"`{text}` is not the name of a tree")
-    return text

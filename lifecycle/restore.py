@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lifecycle.cache import Cache, CacheContents, CachedLayer, move_tree
+from lifecycle.cache import Cache, move_tree
+from lifecycle.cache_contents import CacheContents, CachedLayer
 from lifecycle.cnb.api import BUILDPACK_APIS, DEFAULT_EXEC_ENV, PLATFORM_APIS, ApiVersion
 from lifecycle.cnb.buildpack import BuildpackId
 from lifecycle.cnb.group import Group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lifecycle.cache import Cache
@@ -21,6 +21,7 @@ from pybuild.clock import Clock
 from pybuild.environment import LAYERS, BuildEnvironment
 from pybuild.last_image import keep_last_image, last_image_blobs
 from pybuild.log import Log
+from pybuild.remote_cache import RemoteCache, SavedCache
 from pybuild.run_image import MadeImage
 from pybuild.shared_layers import SharedLayers
 from pybuild.source import Source
@@ -50,9 +51,15 @@ class Assembled:
 
 @contextlib.contextmanager
 def assemble(
-    ground: Ground, environment: BuildEnvironment, application: Application, clock: Clock
+    ground: Ground,
+    environment: BuildEnvironment,
+    application: Application,
+    clock: Clock,
+    *,
+    remote: RemoteCache | None = None,
 ) -> Iterator[Assembled]:
-    """Yield the image, still in the phase `export`; when the context ends without an error, the cache is what this build left.
+    """Yield the image, still in the phase `export`; when the context ends without an error, the cache is what this build left, here
+    and in `remote`.
 
     Raises:
         lifecycle.cnb.errors.CnbError: the build failed; the cache is as it was.
@@ -60,6 +67,8 @@ def assemble(
     log = clock.log
     cache = Cache(directory=application.cache)
     with clock.phase("restore"):
+        if remote is not None:
+            remote.restore(cache)
         previous = ground.analyzed.previous
         restore(
             RestoreRequest(layers_dir=environment.layers_dir, group=ground.group, previous=previous, cache=cache), log
@@ -71,7 +80,7 @@ def assemble(
         with clock.phase("build"):
             named = environment.run_build(log)
             locks = _share_archives(environment, ground.group)
-        with clock.phase("export"):
+        with clock.phase("export"), _exporting(remote, cache, ground, environment) as finish:
             exported = _export(ground, environment, application, shared, log)
             if named is not None and is_first:
                 first = ground.group.elements[0]
@@ -79,7 +88,15 @@ def assemble(
                 shared.share(named, buildpack, LAYERS, exported)
             shared.forget_unused()
             yield Assembled(exported=exported, locks=locks)
-        cache.save(layers_dir=environment.layers_dir, group=ground.group, image=exported.metadata, log=log)
+            saved = finish()
+        cache.save(
+            layers_dir=environment.layers_dir,
+            group=ground.group,
+            image=exported.metadata,
+            log=log,
+            known=saved.facts,
+            cache_image=saved.digest,
+        )
 
 
 @contextlib.contextmanager
@@ -98,6 +115,18 @@ def _kept(cache: Cache, environment: BuildEnvironment, log: Log) -> Iterator[Non
     except BaseException:
         cache.take_back(layers_dir=environment.layers_dir, log=log)
         raise
+
+
+def _exporting(
+    remote: RemoteCache | None, cache: Cache, ground: Ground, environment: BuildEnvironment
+) -> contextlib.AbstractContextManager[Callable[[], SavedCache]]:
+    if remote is None:
+        return contextlib.nullcontext(SavedCache)
+    return remote.exporting(cache, layers_dir=environment.layers_dir, group=ground.group, owner=_owner(environment))
+
+
+def _owner(environment: BuildEnvironment) -> Owner:
+    return Owner(user_id=environment.builder.user_id, group_id=environment.builder.group_id)
 
 
 def _share_archives(environment: BuildEnvironment, group: Group) -> Mapping[str, Mapping[str, str]]:
@@ -124,7 +153,7 @@ def _export(
         previous=ground.previous,
         find_shared=shared.find,
         blobs_dir=last_image_blobs(application),
-        owner=Owner(user_id=environment.builder.user_id, group_id=environment.builder.group_id),
+        owner=_owner(environment),
         labels={REBASABLE_LABEL: "false"} if ground.is_made_here else {},
     )
     exported = export(request, log)

@@ -15,6 +15,7 @@ from lifecycle.cnb.analyzed import Analyzed, write_analyzed
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.labels import LIFECYCLE_LABEL
 from lifecycle.cnb.metadata import write_project_metadata
+from lifecycle.cnb.reference import Reference
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output
 from lifecycle.oci.image import Image
@@ -27,8 +28,10 @@ from pybuild.delivery import Delivery
 from pybuild.environment import BuildEnvironment
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.host import read_host_settings
+from pybuild.image_store import open_client
 from pybuild.last_image import last_image_location, read_last_image
 from pybuild.log import Log
+from pybuild.remote_cache import RemoteCache
 from pybuild.report import BuildReport, choosing
 from pybuild.run_image import ImageSettings, Kitchen, MadeImage, builder_run_image
 from pybuild.source import Source, fetch_source, source_identity
@@ -54,6 +57,8 @@ class BuildRequest:
     timeout_s: float = 3600
     network: bool = True
     images: ImageSettings = field(default_factory=ImageSettings)
+    cache_image: Reference | None = None
+    """Where the cache of the application is as an image, beside the one in the store."""
 
 
 def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str], log: Log) -> BuildReport:
@@ -86,6 +91,8 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
                 host_env=host_env,
             ).make(group, previous, clock)
         if made is not None and made.recipe.whole_image:
+            if request.cache_image is not None:
+                log.notice("a Dockerfile alone leaves nothing for the cache image: no layer of it is a buildpack's")
             assembly = assemble_whole(made, application, clock)
         else:
             if made is not None:
@@ -98,7 +105,8 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
                 analyzed=analyzed,
                 previous=previous,
             )
-            assembly = assemble(ground, environment, application, clock)
+            remote = _open_remote_cache(request, application, host_env, clock)
+            assembly = assemble(ground, environment, application, clock, remote=remote)
         with assembly as assembled:
             image = assembled.exported.image
             for profile in _required_profiles(builder, group, made):
@@ -178,6 +186,16 @@ def _open(
             )
             environment.prepare(request.env)
             yield builder, application, environment
+
+
+def _open_remote_cache(
+    request: BuildRequest, application: Application, host_env: Mapping[str, str], clock: Clock
+) -> RemoteCache | None:
+    if request.cache_image is None:
+        return None
+    insecure = request.images.insecure_registries
+    client = open_client(host_env, Path.home(), insecure=insecure, deadline=clock.deadline)
+    return RemoteCache(request.cache_image, client, work=application.work / "cache-image", log=clock.log)
 
 
 def _fetch(request: BuildRequest, environment: BuildEnvironment, log: Log) -> Source:

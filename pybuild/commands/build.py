@@ -6,11 +6,15 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cnb.errors import InvalidValue
+from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
+from lifecycle.exporters.registry import RegistryOutput
 from pybuild.build import build_image
 from pybuild.commands.options import Selection, Session, selection_options, session_options
 from pybuild.commands.outputs import output_options, report_option, write_report
 from pybuild.commands.printing import print_result
+from pybuild.errors import UsageError
 from pybuild.report import render_report
 
 
@@ -19,6 +23,11 @@ from pybuild.report import render_report
 @click.option(
     "--refresh", is_flag=True, help="Resolve unpinned requirements anew instead of keeping the lock of the last build."
 )
+@click.option(
+    "--cache-image",
+    metavar="NAME",
+    help="Image in a registry with the cache of this application: taken where there is none here, or an older one, and written anew.",
+)
 @report_option
 @selection_options
 @session_options
@@ -26,6 +35,7 @@ def build(
     selection: Selection,
     session: Session,
     outputs: tuple[Output, ...],
+    cache_image: str | None,
     report: Path | None,
     *,
     refresh: bool,
@@ -34,10 +44,24 @@ def build(
 
     The result, one line for each output with the digest, goes to standard output. Without outputs the image stays in pybuild's store.
     """  # fmt: skip
-    request = selection.request(outputs=outputs, refresh=refresh)
+    request = selection.request(outputs=outputs, refresh=refresh, cache_image=_cache_image(cache_image, outputs))
     result = build_image(request, session.store, selection.host_env, session.log)
     write_report(report, result.to_json())
     for line in render_report(result):
         session.log.info(line)
     for output in result.outputs:
         print_result(output)
+
+
+def _cache_image(text: str | None, outputs: tuple[Output, ...]) -> Reference | None:
+    if text is None:
+        return None
+    try:
+        reference = Reference.parse(text).with_default_tag()
+    except InvalidValue as err:
+        raise UsageError(f"`--cache-image {text}`: {err.message}", err.hint) from err
+    if reference.digest is not None:
+        raise UsageError(f"`--cache-image {text}` has a digest, and what is written has another one", "name a tag")
+    if any(isinstance(output, RegistryOutput) and reference in output.references for output in outputs):
+        raise UsageError(f"`--cache-image {text}` is an output as well", "give the cache a name of its own")
+    return reference

@@ -54,7 +54,9 @@ class Selection:
     host_env: Mapping[str, str]
     """The machine's environment, with the options that stand for variables of it."""
 
-    def request(self, *, outputs: tuple[Output, ...] = (), refresh: bool = False) -> BuildRequest:
+    def request(
+        self, *, outputs: tuple[Output, ...] = (), refresh: bool = False, cache_image: Reference | None = None
+    ) -> BuildRequest:
         """The build of it; `refresh` resolves unpinned requirements anew."""
         return BuildRequest(
             repository=self.repository,
@@ -65,6 +67,7 @@ class Selection:
             timeout_s=self.timeout_s,
             network=self.network,
             images=self.images,
+            cache_image=cache_image,
         )
 
 

@@ -1,0 +1,211 @@
+"""The cache of an application as an image, for machines that have no cache of their own (platform.md, "Cache").
+
+Every cached layer is a layer of the image, at the path that it has in a build, as other lifecycles have it; the label
+`io.buildpacks.lifecycle.cache.metadata` says which is which, by diff ids. An image that another lifecycle or version has written is
+not taken: how far what is in it may be relied on is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from lifecycle.cache import Cache, FoundLayer, cache_sbom_path, describe_tree, has_cache_sbom, read_cache_layers
+from lifecycle.cache_contents import TreeFacts
+from lifecycle.cnb.api import DEFAULT_EXEC_ENV
+from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.group import Group
+from lifecycle.cnb.jsontext import parse_json, render_json
+from lifecycle.cnb.labels import BuildpackRecord, LayerRecord, parse_buildpack_records, render_buildpack_records
+from lifecycle.cnb.layer import is_layer_name, is_real_subdirectory
+from lifecycle.cnb.toml import Table
+from lifecycle.log import PhaseLog
+from lifecycle.oci.archive import Owner, TarWriter
+from lifecycle.oci.blob import write_layer_blob
+from lifecycle.oci.config import History, ImageConfig
+from lifecycle.oci.descriptor import Descriptor, Platform
+from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.oci.unpack import unpack_image
+
+CACHE_LABEL = "io.buildpacks.lifecycle.cache.metadata"
+# A table of the label that other lifecycles ignore: which version of this module made it.
+_OWN_KEY, _SCHEMA = "pybuild", 1
+_LAYERS_PATH = PurePosixPath("/layers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheImageRequest:
+    """What to make a cache image of, and where its new blobs go."""
+
+    layers_dir: Path
+    """A build's, after it succeeded; nothing writes to it."""
+    group: Group
+    cache: Cache
+    """What it was built with."""
+    known: Mapping[str, Descriptor]
+    """Blobs that need not be made again, by diff id: those of the cache image that there is."""
+    blobs_dir: Path
+    owner: Owner
+    platform: Platform
+    created: str
+    """RFC 3339."""
+    exec_env: str = DEFAULT_EXEC_ENV
+    check: Callable[[], None] = lambda: None
+    """Called again and again; ends the work by raising."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheImage:
+    """A cache image. The files of blobs that were known are not there; `facts` is what is known of the trees now."""
+
+    image: Image
+    facts: Mapping[Path, TreeFacts]
+
+
+def make_cache_image(request: CacheImageRequest, log: PhaseLog) -> CacheImage | None:
+    """Return the image of what a build leaves to be cached; `None` when that is nothing.
+
+    Layers whose trees are as they were, or turn out to be, have the blobs that they had.
+
+    Raises:
+        OciError: a tree cannot be archived.
+        OSError: files cannot be read or written.
+    """
+    before = request.cache.recall()
+    archive = _Archive(request)
+    records: list[BuildpackRecord] = []
+    for element in request.group.elements:
+        own = request.layers_dir / element.id.directory_name
+        path = _LAYERS_PATH / element.id.directory_name
+        layers = {
+            layer.name: LayerRecord(
+                sha=archive.add(
+                    layer.path,
+                    path / layer.name,
+                    before.facts(element.id, layer.name),
+                    f"Cache of layer `{layer.name}` of buildpack {element}",
+                ),
+                types=layer.file.types,
+                metadata=layer.file.metadata,
+            )
+            for layer in read_cache_layers(own, log)
+        }
+        if layers:
+            records.append(BuildpackRecord(id=element.id, version=element.version, layers=layers))
+    sbom = None
+    if has_cache_sbom(request.layers_dir):
+        path = _LAYERS_PATH / "sbom" / "cache"
+        sbom = archive.add(cache_sbom_path(request.layers_dir), path, before.sbom_facts, "Bills of materials")
+    if not archive.layers:
+        return None
+    label = {
+        "buildpacks": render_buildpack_records(tuple(records), data_key="data"),
+        "sbom": None if sbom is None else {"sha": sbom},
+        "exec-env": request.exec_env,
+        _OWN_KEY: {"schema": _SCHEMA},
+    }
+    config = ImageConfig(
+        architecture=request.platform.architecture,
+        os=request.platform.os,
+        variant=request.platform.variant,
+        created=request.created,
+        labels={CACHE_LABEL: render_json(label)},
+    )
+    return CacheImage(image=make_image(config, archive.layers), facts=archive.facts)
+
+
+def read_cache_label(config: ImageConfig, *, source: str) -> Table:
+    """Return what a cache image says of itself. Raises `ConfigurationError` where it is none that can be used here."""
+    text = config.labels.get(CACHE_LABEL)
+    if text is None:
+        raise ConfigurationError(source, "is not a cache")
+    label = parse_json(text, source=f"{source}: label {CACHE_LABEL}")
+    if label.table(_OWN_KEY).optional_integer("schema") != _SCHEMA:
+        raise ConfigurationError(source, "was made by another lifecycle, or by another version of this one")
+    return label
+
+
+def take_cache_image(image: Image, cache: Cache, scratch: Path, log: PhaseLog) -> None:
+    """Let what `image` holds take the place of everything in `cache`.
+
+    It is unpacked to `scratch`, which must be on the file system of the cache and not exist or be empty. What the image says to
+    have and has not, is left out and said.
+
+    Raises:
+        OciError: a layer is damaged, or cannot be unpacked.
+        ConfigurationError: it is not a cache that can be used here.
+        OSError: the disk is full.
+    """
+    label = read_cache_label(image.config, source=f"cache image {image.digest}")
+    records = parse_buildpack_records(label, data_key="data")
+    diff_ids = {str(layer.diff_id) for layer in image.layers}
+    sbom = label.table("sbom").optional_string("sha")
+    unpack_image(image, scratch)
+    has_sbom = sbom in diff_ids and is_real_subdirectory(scratch, "layers", "sbom", "cache")
+    cache.take(
+        _find_layers(records, diff_ids, scratch, log),
+        sbom=(scratch / "layers" / "sbom" / "cache", sbom) if sbom is not None and has_sbom else None,
+        exec_env=label.optional_string("exec-env") or DEFAULT_EXEC_ENV,
+        cache_image=str(image.digest),
+    )
+
+
+def _find_layers(
+    records: tuple[BuildpackRecord, ...], diff_ids: set[str], scratch: Path, log: PhaseLog
+) -> Iterator[FoundLayer]:
+    for record in records:
+        for name, layer in sorted(record.layers.items()):
+            way = ("layers", record.id.directory_name, name)
+            if not is_layer_name(name) or not layer.types.cache:
+                continue
+            # The diff id was verified, and for layers of the app image it is compared with that of its layer.
+            if layer.sha is not None and layer.sha in diff_ids and is_real_subdirectory(scratch, *way):
+                yield FoundLayer(
+                    buildpack=record.id,
+                    version=record.version,
+                    name=name,
+                    record=layer,
+                    path=scratch.joinpath(*way),
+                    archived=layer.sha,
+                )
+            else:
+                log.info(f"Cached layer `{record.id}:{name}` is not used: the cache image lacks it")
+
+
+class _Archive:
+    """The layers of a cache image while it is put together."""
+
+    def __init__(self, request: CacheImageRequest) -> None:
+        self._request = request
+        self.layers: list[Layer] = []
+        self.facts: dict[Path, TreeFacts] = {}
+
+    def add(self, tree: Path, path: PurePosixPath, before: TreeFacts | None, created_by: str) -> str:
+        """Add a layer that has `tree` at `path`; return its diff id."""
+        self._request.check()
+        facts = describe_tree(tree, before)
+        layer = self._known(facts.archived) or self._new(tree, path)
+        diff_id = str(layer.diff_id)
+        self.facts[tree] = replace(facts, archived=diff_id)
+        history = History(created=self._request.created, created_by=created_by)
+        self.layers.append(replace(layer, history=history))
+        return diff_id
+
+    def _new(self, tree: Path, path: PurePosixPath) -> Layer:
+        def fill(archive: TarWriter) -> None:
+            archive.parents(path, self._request.owner)
+            archive.tree(tree, path, self._request.owner)
+
+        blob = write_layer_blob(self._request.blobs_dir, fill, on_progress=lambda _: self._request.check())
+        # Trees that other times make look different may be the same; and another version of the compressor may have made the blob.
+        known = self._known(str(blob.diff_id))
+        return known or Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
+
+    def _known(self, diff_id: str | None) -> Layer | None:
+        descriptor = None if diff_id is None else self._request.known.get(diff_id)
+        if diff_id is None or descriptor is None:
+            return None
+        path = self._request.blobs_dir / descriptor.digest.hex
+        return Layer(descriptor=descriptor, diff_id=Digest.parse(diff_id), path=path)
