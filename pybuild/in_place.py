@@ -10,10 +10,9 @@ from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.daemon.engine import open_engine
 from lifecycle.exporters import Output, parse_output
-from lifecycle.exporters.daemon import PREFIX as DAEMON_PREFIX
 from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION
 from lifecycle.oci.layout import find_image, read_index
-from lifecycle.oci.location import REGISTRY_PREFIX, Location, Transport, parse_location
+from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX, Location, Transport, parse_location
 from pybuild.errors import ImageMoved, SettingsError, UsageError
 from pybuild.image_store import ImageStore, host_platform
 
