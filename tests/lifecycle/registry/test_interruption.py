@@ -1,4 +1,4 @@
-"""A process that pulls, ended from outside."""
+"""A process that pulls or pushes, ended from outside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lifecycle.oci.image import Image
-from tests.lifecycle.oci.images import file_layer, image_of
+from lifecycle.oci.layout_writer import open_layout
+from tests.lifecycle.oci.images import file_layer, image_of, member, tar_layer
 from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry
 
 _ROOT = Path(__file__).parents[3]
@@ -36,6 +37,22 @@ try:
     pull(client, resolved, blobs)
 except OSError as err:
     sys.exit(err.strerror)
+"""
+_PUSH = """
+import sys
+from pathlib import Path
+from lifecycle.cnb.reference import Reference
+from lifecycle.oci.layout import read_image
+from lifecycle.oci.location import parse_location
+from lifecycle.registry.client import RegistryClient
+from lifecycle.registry.credentials import Found
+from lifecycle.registry.push import put_image, upload_blobs
+from lifecycle.registry.settings import RegistrySettings
+name, directory = Reference.parse(sys.argv[1]), sys.argv[2]
+client = RegistryClient(settings=RegistrySettings(), find_login=lambda reference: Found())
+image = read_image(parse_location(f"oci:{directory}"))
+upload_blobs(client, name, image)
+put_image(client, [name], image)
 """
 _NO_LIMIT = 1 << 40
 
@@ -131,3 +148,40 @@ def test_a_disk_without_room_is_left_without_what_was_begun(image: Image, tmp_pa
     assert errors.strip() == "File too large"
     sizes = [path.stat().st_size for path in (tmp_path / "images").rglob("*") if path.is_file()]
     assert sum(sizes) < 10_000
+
+
+@pytest.mark.parametrize("at", ["HEAD", "PATCH", "manifest"])
+def test_ctrl_c_ends_a_push_at_once(tmp_path: Path, at: str) -> None:
+    image = image_of(tar_layer(tmp_path / "made", [(member("large"), os.urandom(600_000))]))
+    with open_layout(tmp_path / "layout") as layout:
+        layout.add(image)
+        layout.tag(image, ())
+    asked, released = threading.Event(), threading.Event()
+
+    def stall(exchange: Exchange) -> bool:
+        is_manifest = "/manifests/" in exchange.path
+        if exchange.command != ("PUT" if at == "manifest" else at) or is_manifest != (at == "manifest"):
+            return False
+        asked.set()
+        released.wait(30)
+        return exchange.cut()
+
+    with FakeRegistry() as registry:
+        registry.always("/v2/team/app/", stall)
+        command = [sys.executable, "-c", _PUSH, f"{registry.host}/team/app:1", str(tmp_path / "layout")]
+        process = subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True)
+        try:
+            assert asked.wait(30)
+            time.sleep(0.2)
+            since = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            released.set()
+        assert time.monotonic() - since < 5
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+        assert not registry.manifests
+        registry.hooks.clear()
+        subprocess.run(command, cwd=_ROOT, check=True, timeout=60)
+        assert registry.manifests["team/app:1"] == (image.manifest_bytes, image.descriptor.media_type)
