@@ -194,11 +194,15 @@ class _Archive:
         return diff_id
 
     def _new(self, tree: Path, path: PurePosixPath) -> Layer:
+        def take_all(_: bytes) -> bool:
+            self._request.check()
+            return True
+
         def fill(archive: TarWriter) -> None:
             archive.parents(path, self._request.owner)
-            archive.tree(tree, path, self._request.owner)
+            archive.tree(tree, path, self._request.owner, select=take_all)
 
-        blob = write_layer_blob(self._request.blobs_dir, fill, on_progress=lambda _: self._request.check())
+        blob = write_layer_blob(self._request.blobs_dir, fill)
         # Trees that other times make look different may be the same; and another version of the compressor may have made the blob.
         known = self._known(str(blob.diff_id))
         return known or Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
