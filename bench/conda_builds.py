@@ -1,4 +1,4 @@
-"""Times builds of a conda repository by pybuild, beside rattler's own solve and installation; prints a table.
+"""Times builds of a conda repository by pybuild, beside `docker build`, `buildah build` and rattler itself; prints tables.
 
 Run from the checkout, on a quiet machine: `.venv/bin/python -m bench.conda_builds --rounds 3`. See bench/README.md.
 """
@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-from bench.measure import Times, print_phases, render_table, seconds_of
-from bench.preparation import run_quietly
+from bench.measure import Figures, Round, print_result, run_quietly, run_rounds, seconds_of
+from bench.preparation import BASE, dockerfile_builders, load_base, remote_environment
+from bench.ways import Builder, Changes, measure_builder, measure_pybuild
 from lifecycle.cnb.layer import remove_tree
+from pybuild.host import read_host_settings
 from pybuild.store import store_directory
 from tests.integration.command import Pybuild, expect_success, ordinary_environment
 from tests.integration.conda_build import as_mirror, write_environment
@@ -26,6 +28,7 @@ from tests.integration.conda_channel import CONDA_FORGE, machine_channels, make_
 from tests.integration.conda_packages import CondaPackage, Content, python_package
 from tests.integration.conda_server import ChannelServer, without_proxies
 from tests.integration.package_index import PackageIndex, write_wheel
+from tests.integration.registry import Registry, start_registry
 from tests.integration.workplace import share_builder
 
 CASES = ("cold", "unchanged", "code changed", "pip line changed", "dependency added")
@@ -34,6 +37,17 @@ _PYBUILD, _RATTLER, _COMPILED = "pybuild", "rattler", "rattler and compileall"
 _PYTHON_PACKAGES, _MODULES = 40, 250
 _DATA_PACKAGES, _DATA_FILES = 20, 100
 _ADDED = "added"
+# The same in a Dockerfile, as people have it with mamba: rattler is in the base, its cache a mount, and pip installs what conda cannot.
+_IN_BASE = f"RUN pip install --no-cache-dir py-rattler=={version('py-rattler')}"
+_DOCKERFILE = f"""\
+FROM {BASE}
+WORKDIR /workspace
+COPY install.py conda.txt ./
+RUN --mount=type=cache,target=/root/.cache/rattler python install.py CHANNEL /opt/env /root/.cache/rattler $(cat conda.txt)
+COPY pip.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip /opt/env/bin/python -m pip install --cache-dir /root/.cache/pip INDEX -r pip.txt
+COPY . .
+"""
 # It ends without the interpreter's own end, which rattler's threads may not survive.
 _RATTLER_PROGRAM = """
 import asyncio, os, sys
@@ -66,35 +80,34 @@ class Bench:
     store: Path
     """The machine's store, with the builder made."""
     env: Mapping[str, str]
+    builders: Sequence[Builder]
+    registry: Registry
 
 
-def measure_round(bench: Bench, number: int) -> Times:
-    """Seconds of one round; the ways take turns so that a change of the machine's mood meets them all."""
+def measure_round(bench: Bench, number: int) -> Round:
+    """Figures of one round; the ways take turns so that a change of the machine's mood meets them all."""
     directory = bench.scratch / f"round-{number}"
     directory.mkdir()
-    times = {
-        _PYBUILD: measure_pybuild(bench, directory),
+    figures = {_PYBUILD: measure_own(bench, directory)}
+    for builder in bench.builders:
+        context = directory / builder.name
+        figures[builder.name] = measure_builder(builder, context, changes_in_files(bench, context), bench.registry)
+    figures |= {
         _RATTLER: measure_rattler(bench, directory, with_bytecode=False),
         _COMPILED: measure_rattler(bench, directory, with_bytecode=True),
     }
     remove_tree(directory)
-    return times
+    return figures
 
 
-def measure_pybuild(bench: Bench, directory: Path) -> dict[str, float]:
-    """Into an OCI image layout; the builder is there, the store knows nothing of the repository."""
+def measure_own(bench: Bench, directory: Path) -> dict[str, Figures]:
+    """The builder is there, the store knows nothing of the repository."""
     repository = write_environment(directory / "repository", bench.dependencies, pip=["alpha==1.0"])
     program = repository / "main.py"
     program.write_text("import alpha\n")
     cache_home = share_builder(bench.store, directory / "cache-home")
     pybuild = Pybuild(env={**bench.env, "XDG_CACHE_HOME": str(cache_home)}).with_env(**bench.index.settings())
-    report = directory / "report.json"
     settings = [word for name, value in as_mirror(bench.server).items() for word in ("--env", f"{name}={value}")]
-
-    def build() -> None:
-        output = f"oci:{directory / 'layout'}"
-        expect_success(pybuild("build", repository, "--output", output, "--report", report, *settings))
-
     more = [*bench.dependencies, _ADDED]
     changes: tuple[Callable[[], object], ...] = (
         lambda: None,
@@ -103,19 +116,38 @@ def measure_pybuild(bench: Bench, directory: Path) -> dict[str, float]:
         lambda: write_environment(repository, bench.dependencies, pip=["alpha==2.0"]),
         lambda: write_environment(repository, more, pip=["alpha==2.0"]),
     )
-    times = {}
-    for case, change in zip(CASES, changes, strict=True):
-        change()
-        times[case] = seconds_of(build)
-        print_phases(case, report)
+    figures = measure_pybuild(pybuild, repository, dict(zip(CASES, changes, strict=True)), bench.registry, settings)
     remove_tree(cache_home)
-    return times
+    return figures
 
 
-def measure_rattler(bench: Bench, directory: Path, *, with_bytecode: bool) -> dict[str, float]:
+def changes_in_files(bench: Bench, context: Path) -> Changes:
+    """What each case does to the context of the Dockerfile, which the first one makes."""
+
+    def begin() -> None:
+        context.mkdir()
+        index = f"--index-url={bench.index.url}"
+        channel = f"{bench.server.url}/{CONDA_FORGE}"
+        (context / "Dockerfile").write_text(_DOCKERFILE.replace("CHANNEL", channel).replace("INDEX", index))
+        (context / "install.py").write_text(_RATTLER_PROGRAM)
+        (context / "conda.txt").write_text(" ".join(bench.dependencies))
+        (context / "pip.txt").write_text("alpha==1.0\n")
+        (context / "main.py").write_text("import alpha\n")
+
+    changes: tuple[Callable[[], object], ...] = (
+        begin,
+        lambda: None,
+        lambda: (context / "main.py").write_text("import alpha  # changed\n"),
+        lambda: (context / "pip.txt").write_text("alpha==2.0\n"),
+        lambda: (context / "conda.txt").write_text(" ".join([*bench.dependencies, _ADDED])),
+    )
+    return dict(zip(CASES, changes, strict=True))
+
+
+def measure_rattler(bench: Bench, directory: Path, *, with_bytecode: bool) -> dict[str, Figures]:
     """Into a fresh directory: with an empty cache, with a full one, and with one dependency more."""
     prefix = directory / "prefix"
-    times = {}
+    figures = {}
     for case in ("cold", "unchanged", "dependency added"):
         specs = [*bench.dependencies, *([_ADDED] if case == "dependency added" else [])]
         command = [sys.executable, "-c", _RATTLER_PROGRAM, f"{bench.server.url}/{CONDA_FORGE}"]
@@ -127,10 +159,10 @@ def measure_rattler(bench: Bench, directory: Path, *, with_bytecode: bool) -> di
                 compiling = ["-m", "compileall", "-q", "-j", "0", str(prefix / "lib")]
                 run_quietly([str(prefix / "bin/python"), *compiling], bench.env)
 
-        times[case] = seconds_of(install)
+        figures[case] = Figures(seconds=seconds_of(install))
         remove_tree(prefix)
     remove_tree(directory / "rattler-cache")
-    return times
+    return figures
 
 
 def make_data_science_channel(directory: Path, machine: Path) -> tuple[str, ...]:
@@ -175,7 +207,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-docker", action="store_true", help="without docker and buildah, which need root")
     arguments = parser.parse_args()
+    settings = read_host_settings(os.environ, Path.home())
+    remote = remote_environment(settings)
     env = ordinary_environment(Path("/nowhere"))
     env = {name: value for name, value in env.items() if name not in without_proxies()}
     store = store_directory(os.environ, Path.home())
@@ -183,23 +218,30 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
     try:
         dependencies = make_data_science_channel(scratch / CONDA_FORGE, machine_channels(store) / CONDA_FORGE)
-        server = ChannelServer({CONDA_FORGE: scratch / CONDA_FORGE})
-        with server, PackageIndex(scratch / "index") as index:
-            for version in ("1.0", "2.0"):
-                write_wheel(index.directory, "alpha", version)
-            bench = Bench(server=server, index=index, dependencies=dependencies, scratch=scratch, store=store, env=env)
-            rounds = []
-            for number in range(1, arguments.rounds + 1):
-                print(f"round {number} of {arguments.rounds}, load {os.getloadavg()[0]:.1f}", flush=True)
-                rounds.append(measure_round(bench, number))
+        with (
+            ChannelServer({CONDA_FORGE: scratch / CONDA_FORGE}) as server,
+            PackageIndex(scratch / "index") as index,
+            dockerfile_builders(scratch, remote, wanted=not arguments.no_docker) as builders,
+            start_registry(scratch / "registry") as registry,
+        ):
+            empty = Pybuild(env={**remote, "XDG_CACHE_HOME": str(share_builder(store, scratch / "base-cache"))})
+            load_base(builders, empty, settings, remote, scratch, more=[_IN_BASE])
+            for number in ("1.0", "2.0"):
+                write_wheel(index.directory, "alpha", number)
+            bench = Bench(
+                server=server,
+                index=index,
+                dependencies=dependencies,
+                scratch=scratch,
+                store=store,
+                env=env,
+                builders=builders,
+                registry=registry,
+            )
+            rounds = run_rounds(arguments.rounds, lambda number: measure_round(bench, number))
     finally:
         remove_tree(scratch)
-    print(
-        f"\n{len(dependencies)} packages, {arguments.rounds} rounds, median (least–most), {os.cpu_count()} cores, "
-        f"{platform.platform()}\n"
-    )
-    print("A ratio is the time over pybuild's in the same row: above 1, pybuild is faster.\n")
-    print("\n".join(render_table(rounds, (_PYBUILD, _RATTLER, _COMPILED), CASES)))
+    print_result(f"{len(dependencies)} packages", rounds, CASES)
 
 
 if __name__ == "__main__":

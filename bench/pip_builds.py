@@ -1,4 +1,4 @@
-"""Times builds of a pip repository by pybuild, beside the installers alone and beside `docker build`; prints a table.
+"""Times builds of a pip repository by pybuild, beside `docker build`, `buildah build` and the installers alone; prints tables.
 
 Run as root from the checkout, on a quiet machine: `.venv/bin/python -m bench.pip_builds --rounds 3`. See bench/README.md.
 """
@@ -7,33 +7,32 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import uv
 
-from bench.measure import Times, print_phases, render_table, seconds_of
-from bench.preparation import BASE, load_base, optional_engine, remote_environment, run_quietly, unpacked_interpreter
+from bench.measure import Figures, Round, print_result, run_quietly, run_rounds, seconds_of
+from bench.preparation import BASE, dockerfile_builders, load_base, remote_environment, unpacked_interpreter
+from bench.ways import Builder, Changes, measure_builder, measure_pybuild
 from lifecycle.cnb.layer import remove_tree
 from pybuild.host import read_host_settings
 from pybuild.store import store_directory
 from tests.integration.command import FIXTURES, Pybuild, expect_success
-from tests.integration.engine import DockerEngine
+from tests.integration.registry import Registry, start_registry
 from tests.integration.workplace import share_builder
 
 CASES = ("cold", "unchanged", "code changed", "dependency added")
-_PYBUILD, _DOCKER, _UV, _PIP = "pybuild", "docker build", "uv pip install", "pip install"
+_PYBUILD, _UV, _PIP = "pybuild", "uv pip install", "pip install"
 _PIP_VERSION = "26.3"
-_IMAGE = "bench-image"
 _DOCKERFILE = f"""\
 FROM {BASE}
 WORKDIR /workspace
 COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
+RUN --mount=type=cache,target=/root/.cache/pip pip install --cache-dir /root/.cache/pip -r requirements.txt
 COPY . .
 """
 
@@ -52,92 +51,66 @@ class Bench:
     """The builder's own interpreter, so that every way installs for the same one."""
     env: Mapping[str, str]
     """Environment with the machine's remote indexes and nothing else of its package settings."""
-    engine: DockerEngine | None
+    builders: Sequence[Builder]
+    registry: Registry
 
     def copy(self, directory: Path) -> Path:
         """A fresh copy of the repository."""
         return Path(shutil.copytree(self.fixture, directory))
 
 
-def measure_round(bench: Bench, number: int) -> Times:
-    """Seconds of one round; the ways take turns so that a change of the machine's mood meets them all."""
+def measure_round(bench: Bench, number: int) -> Round:
+    """Figures of one round; the ways take turns so that a change of the machine's mood meets them all."""
     directory = bench.scratch / f"round-{number}"
     directory.mkdir()
-    times = {
-        _PYBUILD: measure_pybuild(bench, directory),
-        _UV: measure_uv(bench, directory),
-        _PIP: measure_pip(bench, directory),
-    }
-    if bench.engine is not None:
-        times[_DOCKER] = measure_docker(bench, bench.engine, directory)
+    figures = {_PYBUILD: measure_own(bench, directory)}
+    for builder in bench.builders:
+        repository = bench.copy(directory / builder.name)
+        (repository / "Dockerfile").write_text(_DOCKERFILE)
+        figures[builder.name] = measure_builder(builder, repository, changes_of(bench, repository), bench.registry)
+    figures |= {_UV: measure_uv(bench, directory), _PIP: measure_pip(bench, directory)}
     remove_tree(directory)
-    return times
+    return figures
 
 
-def measure_pybuild(bench: Bench, directory: Path) -> dict[str, float]:
-    """Into an OCI image layout; the builder is there, the store knows nothing of the repository."""
+def measure_own(bench: Bench, directory: Path) -> dict[str, Figures]:
+    """The builder is there, the store knows nothing of the repository."""
     repository = bench.copy(directory / "pybuild")
     cache_home = share_builder(bench.store, directory / "cache-home")
     pybuild = Pybuild(env={**bench.env, "XDG_CACHE_HOME": str(cache_home)})
-    report = directory / "report.json"
-
-    def build() -> None:
-        output = f"oci:{directory / 'layout'}"
-        expect_success(pybuild("build", repository, "--output", output, "--report", report))
-
-    times = _measure_changes(build, repository, bench.added, on_case=lambda case: print_phases(case, report))
+    figures = measure_pybuild(pybuild, repository, changes_of(bench, repository), bench.registry)
     remove_tree(cache_home)
-    return times
+    return figures
 
 
-def measure_docker(bench: Bench, engine: DockerEngine, directory: Path) -> dict[str, float]:
-    """By BuildKit into the engine's own store."""
-    repository = bench.copy(directory / "docker")
-    (repository / "Dockerfile").write_text(_DOCKERFILE)
-    engine("builder", "prune", "--all", "--force")
-
-    def build() -> None:
-        engine.run("build", "--quiet", "--network", "host", "--tag", _IMAGE, str(repository))
-
-    times = _measure_changes(build, repository, bench.added)
-    engine("image", "rm", "--force", _IMAGE)
-    return times
-
-
-def measure_uv(bench: Bench, directory: Path) -> dict[str, float]:
+def measure_uv(bench: Bench, directory: Path) -> dict[str, Figures]:
     """Into a fresh environment: with an empty cache, with a full one, and with one requirement more."""
     env = {**bench.env, "UV_CACHE_DIR": str(directory / "uv-cache")}
     return _measure_installs(bench, directory, [uv.find_uv_bin(), "pip", "install", "--quiet"], env)
 
 
-def measure_pip(bench: Bench, directory: Path) -> dict[str, float]:
+def measure_pip(bench: Bench, directory: Path) -> dict[str, Figures]:
     """As `measure_uv`, with pip's cache."""
     env = {**bench.env, "PIP_CACHE_DIR": str(directory / "pip-cache"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     return _measure_installs(bench, directory, [], env)
 
 
-def _measure_changes(
-    build: Callable[[], None], repository: Path, added: str, on_case: Callable[[str], None] | None = None
-) -> dict[str, float]:
-    """Seconds of `build` after each change of the repository, in the order of `CASES`."""
+def changes_of(bench: Bench, repository: Path) -> Changes:
+    """What each case does to a copy of the repository."""
     program, requirements = repository / "main.py", repository / "requirements.txt"
     changes: tuple[Callable[[], object], ...] = (
         lambda: None,
         lambda: None,
         lambda: program.write_text(program.read_text() + "# changed\n"),
-        lambda: requirements.write_text(f"{requirements.read_text().rstrip()}\n{added}\n"),
+        lambda: requirements.write_text(f"{requirements.read_text().rstrip()}\n{bench.added}\n"),
     )
-    times = {}
-    for case, change in zip(CASES, changes, strict=True):
-        change()
-        times[case] = seconds_of(build)
-        if on_case is not None:
-            on_case(case)
-    return times
+    return dict(zip(CASES, changes, strict=True))
 
 
-def _measure_installs(bench: Bench, directory: Path, uv_command: list[str], env: Mapping[str, str]) -> dict[str, float]:
-    times = {}
+def _measure_installs(
+    bench: Bench, directory: Path, uv_command: list[str], env: Mapping[str, str]
+) -> dict[str, Figures]:
+    figures = {}
     requirements = directory / "requirements.txt"
     for case in ("cold", "unchanged", "dependency added"):
         text = (bench.fixture / "requirements.txt").read_text().rstrip()
@@ -145,9 +118,10 @@ def _measure_installs(bench: Bench, directory: Path, uv_command: list[str], env:
         python = _fresh_environment(bench, directory / "environment", with_pip=not uv_command)
         command = uv_command or [str(python), "-m", "pip", "install", "--quiet"]
         target = ["--python", str(python)] if uv_command else []
-        times[case] = seconds_of(lambda: run_quietly([*command, *target, "--requirement", str(requirements)], env))  # noqa: B023
+        words = [*command, *target, "--requirement", str(requirements)]
+        figures[case] = Figures(seconds=seconds_of(lambda: run_quietly(words, env)))  # noqa: B023
         remove_tree(directory / "environment")
-    return times
+    return figures
 
 
 def _fresh_environment(bench: Bench, directory: Path, *, with_pip: bool) -> Path:
@@ -167,7 +141,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fixture", type=Path, default=FIXTURES / "pip_data_science")
     parser.add_argument("--added", default="tabulate==0.9.0", help="the requirement that is added")
-    parser.add_argument("--no-docker", action="store_true", help="without `docker build`, which needs root")
+    parser.add_argument("--no-docker", action="store_true", help="without docker and buildah, which need root")
     arguments = parser.parse_args()
     settings = read_host_settings(os.environ, Path.home())
     env = remote_environment(settings)
@@ -176,10 +150,13 @@ def main() -> None:
     expect_success(machine("builder", "create"))
     scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
     try:
-        with unpacked_interpreter(store, scratch) as python, optional_engine(wanted=not arguments.no_docker) as engine:
-            if engine is not None:
-                empty = share_builder(store, scratch / "base-cache")
-                load_base(engine, Pybuild(env={**env, "XDG_CACHE_HOME": str(empty)}), settings, env, scratch)
+        with (
+            unpacked_interpreter(store, scratch) as python,
+            dockerfile_builders(scratch, env, wanted=not arguments.no_docker) as builders,
+            start_registry(scratch / "registry") as registry,
+        ):
+            empty = share_builder(store, scratch / "base-cache")
+            load_base(builders, Pybuild(env={**env, "XDG_CACHE_HOME": str(empty)}), settings, env, scratch)
             bench = Bench(
                 fixture=arguments.fixture,
                 added=arguments.added,
@@ -187,19 +164,13 @@ def main() -> None:
                 store=store,
                 python=python,
                 env=env,
-                engine=engine,
+                builders=builders,
+                registry=registry,
             )
-            rounds = []
-            for number in range(1, arguments.rounds + 1):
-                print(f"round {number} of {arguments.rounds}, load {os.getloadavg()[0]:.1f}", flush=True)
-                rounds.append(measure_round(bench, number))
+            rounds = run_rounds(arguments.rounds, lambda number: measure_round(bench, number))
     finally:
         remove_tree(scratch)
-    print(
-        f"\n{arguments.fixture.name}, {arguments.rounds} rounds, median (least–most), {os.cpu_count()} cores, {platform.platform()}\n"
-    )
-    print("A ratio is the time over pybuild's in the same row: above 1, pybuild is faster.\n")
-    print("\n".join(render_table(rounds, (_PYBUILD, _DOCKER, _UV, _PIP), CASES)))
+    print_result(arguments.fixture.name, rounds, CASES)
 
 
 if __name__ == "__main__":

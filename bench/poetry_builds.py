@@ -1,4 +1,4 @@
-"""Times builds of a Poetry repository by pybuild, beside Poetry itself and beside `docker build`; prints a table.
+"""Times builds of a Poetry repository by pybuild, beside `docker build`, `buildah build` and Poetry itself; prints tables.
 
 Run as root from the checkout, on a quiet machine: `.venv/bin/python -m bench.poetry_builds --rounds 3`. See bench/README.md.
 """
@@ -7,38 +7,36 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure import Times, print_phases, render_table, seconds_of
-from bench.preparation import BASE, load_base, optional_engine, remote_environment
+from bench.measure import Figures, Round, print_result, run_rounds, seconds_of
+from bench.preparation import BASE, dockerfile_builders, load_base, remote_environment
+from bench.ways import Builder, Changes, measure_builder, measure_pybuild
 from lifecycle.cnb.layer import remove_tree
 from pybuild.host import read_host_settings
 from pybuild.store import store_directory
 from tests.integration.builds import Builds
 from tests.integration.command import FIXTURES, Pybuild, expect_success
-from tests.integration.engine import DockerEngine
 from tests.integration.poetry_build import image_python
 from tests.integration.real_poetry import MIRROR_PLUGIN, POETRY_VERSION, RealPoetry, real_poetry
+from tests.integration.registry import Registry, start_registry
 from tests.integration.workplace import share_builder
 
 CASES = ("cold", "unchanged", "code changed", "dependency added")
-_PYBUILD, _DOCKER, _POETRY = "pybuild", "docker build", "poetry install"
-_IMAGE = "bench-image"
+_PYBUILD, _POETRY = "pybuild", "poetry install"
 _INSTALL = ("install", "--only", "main", "--no-root")
-# The environment of the base is active, so Poetry installs into that. The plugin is there for indexes without JSON pages.
+# The environment of the base is active, so Poetry installs into that. The plugin is there for indexes without JSON pages. Poetry
+# is in the base, because it is in pybuild's builder.
+_IN_BASE = f"RUN pip install --no-cache-dir poetry=={POETRY_VERSION} {MIRROR_PLUGIN}"
 _DOCKERFILE = f"""\
-FROM {BASE} AS poetry
-RUN pip install --no-cache-dir poetry=={POETRY_VERSION} {MIRROR_PLUGIN}
-
-FROM poetry
+FROM {BASE}
 WORKDIR /workspace
 COPY pyproject.toml poetry.lock ./
-RUN poetry {" ".join(_INSTALL)} --no-interaction --no-cache
+RUN --mount=type=cache,target=/root/.cache/pypoetry POETRY_CACHE_DIR=/root/.cache/pypoetry poetry {" ".join(_INSTALL)} --no-interaction
 COPY . .
 """
 _EMPTY = """\
@@ -69,65 +67,49 @@ class Bench:
     """The builder's own interpreter, so that every way installs for the same one."""
     env: Mapping[str, str]
     """Environment with the machine's remote indexes and nothing else of its package settings."""
-    engine: DockerEngine | None
+    builders: Sequence[Builder]
+    registry: Registry
 
 
-def measure_round(bench: Bench, number: int) -> Times:
-    """Seconds of one round; the ways take turns so that a change of the machine's mood meets them all."""
+def measure_round(bench: Bench, number: int) -> Round:
+    """Figures of one round; the ways take turns so that a change of the machine's mood meets them all."""
     directory = bench.scratch / f"round-{number}"
     directory.mkdir()
-    times = {_PYBUILD: measure_pybuild(bench, directory), _POETRY: measure_poetry(bench, directory)}
-    if bench.engine is not None:
-        times[_DOCKER] = measure_docker(bench, bench.engine, directory)
+    figures = {_PYBUILD: measure_own(bench, directory)}
+    for builder in bench.builders:
+        repository = Path(shutil.copytree(bench.repository, directory / builder.name))
+        (repository / "Dockerfile").write_text(_DOCKERFILE)
+        figures[builder.name] = measure_builder(builder, repository, changes_of(bench, repository), bench.registry)
+    figures[_POETRY] = measure_poetry(bench, directory)
     remove_tree(directory)
-    return times
+    return figures
 
 
-def measure_pybuild(bench: Bench, directory: Path) -> dict[str, float]:
-    """Into an OCI image layout; the builder is there, the store knows nothing of the repository."""
+def measure_own(bench: Bench, directory: Path) -> dict[str, Figures]:
+    """The builder is there, the store knows nothing of the repository."""
     repository = Path(shutil.copytree(bench.repository, directory / "pybuild"))
     cache_home = share_builder(bench.store, directory / "cache-home")
-    builds = Builds(pybuild=Pybuild(env={**bench.env, "XDG_CACHE_HOME": str(cache_home)}), directory=directory)
-    report = directory / "report.json"
-    times = _measure_changes(
-        bench, lambda: builds.build(repository), repository, on_case=lambda case: print_phases(case, report)
-    )
+    pybuild = Pybuild(env={**bench.env, "XDG_CACHE_HOME": str(cache_home)})
+    figures = measure_pybuild(pybuild, repository, changes_of(bench, repository), bench.registry)
     remove_tree(cache_home)
-    return times
+    return figures
 
 
-def measure_docker(bench: Bench, engine: DockerEngine, directory: Path) -> dict[str, float]:
-    """By BuildKit into the engine's own store. The cold build installs Poetry, as that of everyone with this Dockerfile does."""
-    repository = Path(shutil.copytree(bench.repository, directory / "docker"))
-    (repository / "Dockerfile").write_text(_DOCKERFILE)
-    engine("builder", "prune", "--all", "--force")
-
-    def build(*options: str) -> None:
-        engine.run("build", "--quiet", "--network", "host", "--tag", _IMAGE, *options, str(repository))
-
-    own = seconds_of(lambda: build("--target", "poetry"))
-    print(f"  docker build, cold: {own:.1f} s of it for Poetry itself", flush=True)
-    times = _measure_changes(bench, build, repository)
-    engine("image", "rm", "--force", _IMAGE)
-    return {**times, "cold": times["cold"] + own}
-
-
-def measure_poetry(bench: Bench, directory: Path) -> dict[str, float]:
+def measure_poetry(bench: Bench, directory: Path) -> dict[str, Figures]:
     """Into a fresh environment, making which is not measured: with an empty cache, with a full one, and with one dependency more."""
     poetry = real_poetry(directory / "poetry", bench.env)
-    times = {}
+    figures = {}
     for case in ("cold", "unchanged", "dependency added"):
         repository = bench.changed if case == "dependency added" else bench.repository
         environment = poetry.new_environment(bench.python)
-        times[case] = seconds_of(lambda: poetry(repository, *_INSTALL, environment=environment))  # noqa: B023
+        seconds = seconds_of(lambda: poetry(repository, *_INSTALL, environment=environment))  # noqa: B023
+        figures[case] = Figures(seconds=seconds)
     remove_tree(directory / "poetry")
-    return times
+    return figures
 
 
-def _measure_changes(
-    bench: Bench, build: Callable[[], object], repository: Path, on_case: Callable[[str], None] | None = None
-) -> dict[str, float]:
-    """Seconds of `build` after each change of the repository, in the order of `CASES`."""
+def changes_of(bench: Bench, repository: Path) -> Changes:
+    """What each case does to a copy of the repository."""
     program = repository / "main.py"
 
     def add() -> None:
@@ -140,13 +122,7 @@ def _measure_changes(
         lambda: program.write_text(program.read_text() + "# changed\n"),
         add,
     )
-    times = {}
-    for case, change in zip(CASES, changes, strict=True):
-        change()
-        times[case] = seconds_of(build)
-        if on_case is not None:
-            on_case(case)
-    return times
+    return dict(zip(CASES, changes, strict=True))
 
 
 def prepare_repositories(
@@ -170,7 +146,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fixture", type=Path, default=FIXTURES / "poetry_renku")
     parser.add_argument("--added", default='tabulate = "0.9.0"', help="the line that is added to the dependencies")
-    parser.add_argument("--no-docker", action="store_true", help="without `docker build`, which needs root")
+    parser.add_argument("--no-docker", action="store_true", help="without docker and buildah, which need root")
     arguments = parser.parse_args()
     settings = read_host_settings(os.environ, Path.home())
     env = remote_environment(settings)
@@ -178,7 +154,10 @@ def main() -> None:
     expect_success(Pybuild(env={**env, "XDG_CACHE_HOME": str(store.parent)})("builder", "create"))
     scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
     try:
-        with optional_engine(wanted=not arguments.no_docker) as engine:
+        with (
+            dockerfile_builders(scratch, env, wanted=not arguments.no_docker) as builders,
+            start_registry(scratch / "registry") as registry,
+        ):
             empty = Pybuild(env={**env, "XDG_CACHE_HOME": str(share_builder(store, scratch / "base-cache"))})
             builds = Builds(pybuild=empty, directory=scratch)
             (scratch / "probe").mkdir()
@@ -186,9 +165,16 @@ def main() -> None:
             builds.build(scratch / "probe")
             python = image_python(builds, store)
             poetry = real_poetry(scratch / "poetry", env)
-            if engine is not None:
-                project = ("pyproject.toml", _EMPTY)
-                load_base(engine, empty, settings, {**env, **poetry.index_settings}, scratch, empty_project=project)
+            project = ("pyproject.toml", _EMPTY)
+            load_base(
+                builders,
+                empty,
+                settings,
+                {**env, **poetry.index_settings},
+                scratch,
+                empty_project=project,
+                more=[_IN_BASE],
+            )
             repository, changed = prepare_repositories(arguments.fixture, arguments.added, poetry, python, scratch)
             bench = Bench(
                 repository=repository,
@@ -197,19 +183,13 @@ def main() -> None:
                 store=store,
                 python=python,
                 env=env,
-                engine=engine,
+                builders=builders,
+                registry=registry,
             )
-            rounds = []
-            for number in range(1, arguments.rounds + 1):
-                print(f"round {number} of {arguments.rounds}, load {os.getloadavg()[0]:.1f}", flush=True)
-                rounds.append(measure_round(bench, number))
+            rounds = run_rounds(arguments.rounds, lambda number: measure_round(bench, number))
     finally:
         remove_tree(scratch)
-    print(
-        f"\n{arguments.fixture.name}, {arguments.rounds} rounds, median (least–most), {os.cpu_count()} cores, {platform.platform()}\n"
-    )
-    print("A ratio is the time over pybuild's in the same row: above 1, pybuild is faster.\n")
-    print("\n".join(render_table(rounds, (_PYBUILD, _DOCKER, _POETRY), CASES)))
+    print_result(arguments.fixture.name, rounds, CASES)
 
 
 if __name__ == "__main__":

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.measure import run_quietly
+from bench.ways import Buildah, Builder, Docker
 from pybuild.host import HostSettings
 from tests.integration.command import Pybuild, expect_success, ordinary_environment
-from tests.integration.engine import DockerEngine, docker_engine
+from tests.integration.engine import docker_engine, unmount_below
 
 BASE = "bench-base"
-"""Name of the base image in the engine."""
-
-
-def run_quietly(command: Sequence[str], env: Mapping[str, str]) -> None:
-    """Run a program that must succeed."""
-    result = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}")
+"""Name of the base image, whoever builds on it."""
 
 
 def remote_environment(settings: HostSettings) -> dict[str, str]:
@@ -58,28 +51,33 @@ def unpacked_interpreter(store: Path, scratch: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def optional_engine(*, wanted: bool) -> Iterator[DockerEngine | None]:
-    """A Docker engine, or none."""
+def dockerfile_builders(scratch: Path, env: Mapping[str, str], *, wanted: bool) -> Iterator[tuple[Builder, ...]]:
+    """What executes Dockerfiles, or nothing."""
     if not wanted:
-        yield None
+        yield ()
         return
     with docker_engine() as engine:
-        yield engine
+        buildah = Buildah.make(scratch / "buildah", env)
+        try:
+            yield (Docker(engine=engine), buildah)
+        finally:
+            unmount_below(buildah.directory)
 
 
 def load_base(
-    engine: DockerEngine,
+    builders: Sequence[Builder],
     pybuild: Pybuild,
     settings: HostSettings,
     env: Mapping[str, str],
     scratch: Path,
     *,
     empty_project: tuple[str, str] = ("requirements.txt", ""),
+    more: Sequence[str] = (),
 ) -> None:
-    """Give the engine what `FROM python:3.10` would be: our run image with the interpreter and pip, without packages.
+    """Give every builder what `FROM python:3.10` would be: our run image with the interpreter and pip, without packages.
 
-    It is built from the one file of `empty_project`. The machine's certificates and indexes are put on top, for BuildKit has no
-    other way to learn of them.
+    It is built from the one file of `empty_project`. The machine's certificates and indexes are put on top, for a Dockerfile has no
+    other way to learn of them, and `more` instructions.
     """
     repository = scratch / "empty"
     repository.mkdir()
@@ -87,16 +85,17 @@ def load_base(
     (repository / name).write_text(text)
     archive = scratch / "base.tar"
     expect_success(pybuild("build", repository, "--output", f"docker-archive:{archive}", "--tag", "bench-empty"))
-    engine.load(archive)
     context = scratch / "base"
     context.mkdir()
     kept = ("PIP_", "POETRY_")
     variables = {name: value for name, value in env.items() if name.startswith(kept) and name != "PIP_CERT"}
     variables |= settings.proxies
-    lines = ["FROM bench-empty", *(f'ENV {name}="{value}"' for name, value in variables.items())]
+    lines = ["FROM bench-empty", "USER root", *(f'ENV {name}="{value}"' for name, value in variables.items())]
     if settings.ca_bundle is not None:
         shutil.copyfile(settings.ca_bundle, context / "ca.crt")
         target = "/etc/ssl/certs/ca-certificates.crt"
         lines += [f"COPY ca.crt {target}", f"ENV PIP_CERT={target} REQUESTS_CA_BUNDLE={target}"]
-    (context / "Dockerfile").write_text("\n".join(lines) + "\n")
-    engine("build", "--quiet", "--tag", BASE, str(context))
+    (context / "Dockerfile").write_text("\n".join([*lines, *more]) + "\n")
+    for builder in builders:
+        builder.load(archive)
+        builder.build(context, tag=BASE)
