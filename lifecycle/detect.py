@@ -5,7 +5,7 @@ Reads the order and the buildpacks; runs their `bin/detect`, those of one group 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
@@ -73,12 +73,25 @@ def detect(request: DetectRequest, log: PhaseLog) -> Detection:
     """
     order = request.system.surround(request.order)
     catalogue = read_catalogue(order, request.buildpacks_dir)
+    groups: Iterable[tuple[_Placed, ...]] = (
+        placed for group in order.groups for placed in _expand(group, (), request, catalogue)
+    )
+    known: dict[str, Answer] = {}
+    if request.looks_further:
+        # All will be asked, so none need wait for another.
+        groups = tuple(groups)
+        known = _ask([one for placed in groups for one in placed], known, request)
     answers: dict[str, Answer] = {}
     trials: list[GroupTrial] = []
     chosen: Group | None = None
     plan = ResolvedPlan()
-    for placed in (placed for group in order.groups for placed in _expand(group, (), request, catalogue)):
-        answers |= _ask(placed, answers, request, log, is_settled=chosen is not None)
+    for placed in groups:
+        known |= _ask(placed, known, request)
+        for name, answer in ((str(one.descriptor), known.get(str(one.descriptor))) for one in placed):
+            if answer is not None and name not in answers:
+                answers[name] = answer
+                is_grave = answer.outcome is Outcome.ERRORED and chosen is None
+                _show(name, answer, log.info if is_grave else log.detail)
         resolution = _resolve(placed, answers)
         trials.append(_describe(placed, answers, resolution))
         if chosen is None and resolution.chosen is not None:
@@ -139,26 +152,17 @@ def _find_restriction(member: GroupMember, descriptor: Descriptor, request: Dete
     return next((allowed for allowed in (member.exec_env, own) if not fits_exec_env(allowed, exec_env)), None)
 
 
-def _ask(
-    placed: tuple[_Placed, ...],
-    answers: Mapping[str, Answer],
-    request: DetectRequest,
-    log: PhaseLog,
-    *,
-    is_settled: bool,
-) -> Mapping[str, Answer]:
-    """Return the answers of those that were not asked before, by `id@version`."""
-    asked = [one.descriptor for one in placed if one.standing is _Standing.ASKED and str(one.descriptor) not in answers]
-    if not asked:
+def _ask(placed: Sequence[_Placed], known: Mapping[str, Answer], request: DetectRequest) -> dict[str, Answer]:
+    """Return the answers of those that were not asked before, by `id@version`; they are asked side by side."""
+    asked = {str(one.descriptor): one.descriptor for one in placed if one.standing is _Standing.ASKED}
+    missing = {name: descriptor for name, descriptor in asked.items() if name not in known}
+    if not missing:
         return {}
-    with ThreadPoolExecutor(max_workers=len(asked)) as pool:
-        found = list(
-            pool.map(lambda descriptor: run_detect_program(descriptor, request.surroundings, request.env), asked)
+    with ThreadPoolExecutor(max_workers=len(missing)) as pool:
+        found = pool.map(
+            lambda descriptor: run_detect_program(descriptor, request.surroundings, request.env), missing.values()
         )
-    new = {str(descriptor): answer for descriptor, answer in zip(asked, found, strict=True)}
-    for name, answer in new.items():
-        _show(name, answer, log.info if answer.outcome is Outcome.ERRORED and not is_settled else log.detail)
-    return new
+        return dict(zip(missing, found, strict=True))
 
 
 def _resolve(placed: tuple[_Placed, ...], answers: Mapping[str, Answer]) -> Resolution:
