@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,12 +25,15 @@ from lifecycle.registry.errors import (
     CertificateRefused,
     LoginNeeded,
     LoginRefused,
+    RedirectRefused,
 )
 from lifecycle.registry.push import Uploaded, check_access, put_image, upload_blobs
+from lifecycle.registry.settings import RegistrySettings
 from pybuild.image_store import open_client
 from tests.integration.registry import Registry, is_registry_installed, start_registry
 from tests.integration.token_server import TokenServer
 from tests.lifecycle.oci.images import file_layer, image_of, member, tar_layer
+from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry, Hook, client_for
 from tests.loopback import Certificates, make_certificates
 
 pytestmark = [
@@ -219,3 +223,49 @@ def memory() -> int:
     """Bytes that this process has had at most at one time."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+@pytest.fixture
+def lying(certificates: Certificates) -> Iterator[FakeRegistry]:
+    """A registry with TLS that does what a test says."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    with FakeRegistry(tls=context) as registry:
+        yield registry
+
+
+def test_an_upload_over_tls_that_breaks(lying: FakeRegistry, image: Image, certificates: Certificates) -> None:
+    def cut(exchange: Exchange) -> bool:
+        lying.uploads[exchange.path.partition("?")[0].rpartition("/")[2]] += b"".join(exchange.pieces(500_000))
+        return exchange.cut()
+
+    parts: list[str] = []
+
+    def note(exchange: Exchange) -> bool:
+        parts.extend(exchange.headers.get_all("Content-Range", []))
+        return False
+
+    lying.always("/blobs/uploads/", note)
+    lying.before("/blobs/uploads/", cut, cut, method="PATCH")
+    client = client_for(settings=RegistrySettings(ca_bundle=certificates.authority))
+    done = upload_blobs(client, Reference.parse(f"{lying.host}/team/app:1"), image)
+    assert (done.uploaded.blobs, done.retries) == (3, 2)
+    size = image.layers[0].descriptor.size
+    assert parts == [f"500000-{size - 1}", f"1000000-{size - 1}"]
+    assert lying.blobs[str(image.layers[0].descriptor.digest)] == image.layers[0].path.read_bytes()
+
+
+def test_an_upload_that_should_go_on_without_tls(
+    lying: FakeRegistry, home: Path, image: Image, certificates: Certificates
+) -> None:
+    with FakeRegistry() as plain:
+        lying.before("/blobs/uploads/", *[_send_to(plain)] * 3, method="POST")
+        with pytest.raises(RedirectRefused, match="is not asked over TLS") as refused:
+            put(home, f"{lying.host}/team/app:1", image, env={"SSL_CERT_FILE": str(certificates.authority)})
+        assert refused.value.exit_code == 62
+        assert "secret" not in render_error(refused.value)
+        assert plain.requests == []
+
+
+def _send_to(other: FakeRegistry) -> Hook:
+    return lambda exchange: exchange.answer(202, Location=f"{other.url}/v2/team/app/blobs/uploads/x?key=secret")
