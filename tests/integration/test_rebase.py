@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lifecycle.oci.layout import read_image
 from pybuild.builder import default_definition_path
-from tests.integration.command import Pybuild, expect_success
+from tests.integration.command import Pybuild, expect_error, expect_success
 from tests.integration.derived_images import derive_image
-from tests.integration.image_check import check_with_tools, validate_image
+from tests.integration.engine import DockerEngine
+from tests.integration.image_check import check_with_tools, run_tool, validate_image
 from tests.integration.image_files import differences, read_layout
+from tests.integration.registry import is_registry_installed, start_registry
 
 pytestmark = pytest.mark.integration
 
@@ -91,15 +95,62 @@ def test_a_rebased_image_is_the_one_that_a_build_on_the_new_run_image_gives(
     assert differences(image, built) == []
     check_with_tools(f"oci:{layout}:new", tmp_path / "unpacked")
     seen = 'cat /etc/patched; printf "%s %s\n" "$PATCHED" "$PATH"; python main.py'
-    ways = ([], ["--entrypoint", "bash"])
-    said = [
-        expect_success(
-            own_store("run", *way, f"oci:{layout}:new", "--", *(["bash"] if not way else []), "-c", seen)
-        ).stdout
-        for way in ways
-    ]
-    for output in said:
+    # Through the launcher, and past it.
+    for way in ((f"oci:{layout}:new", "--", "bash"), ("--entrypoint", "bash", f"oci:{layout}:new", "--")):
+        output = expect_success(own_store("run", *way, "-c", seen)).stdout
         patched, environment, answer = output.splitlines()
         assert (patched, answer) == ("yes", "alpha 1.0")
         assert environment.startswith("yes ")
         assert environment.endswith(":/opt/patched")
+
+
+@pytest.mark.skipif(not is_registry_installed(), reason="needs docker-registry, htpasswd, openssl and skopeo")
+def test_in_a_registry_an_image_is_rebased_without_its_layers(
+    offline_pybuild: Pybuild, new_pybuild: Callable[[str], Pybuild], repository: Path, tmp_path: Path
+) -> None:
+    base = patched_base(offline_pybuild, tmp_path / "patched")
+    with start_registry(tmp_path / "registry") as registry:
+        name = f"{registry.host}/team/app"
+        options = ["--insecure-registry", registry.host]
+        expect_success(offline_pybuild("build", repository, *options, "--output", f"docker://{name}:1"))
+        run_image = registry.push(base, "base/run:2")
+        before = inspected(f"{name}:1")
+        seen = len(registry.log)
+        report = tmp_path / "report.json"
+        # Another machine has none of the layers.
+        elsewhere = new_pybuild("elsewhere")
+        refused = elsewhere("rebase", f"docker://{name}:1", *options, "--run-image", f"docker://{run_image}")
+        expect_error(refused, 72, f"`{run_image}`", "--force")
+        assert inspected(f"{name}:1") == before
+        forced: list[str | Path] = ["--run-image", f"docker://{run_image}", "--force", "--report", report]
+        rebased = expect_success(elsewhere("rebase", f"docker://{name}:1", *options, *forced))
+        after = inspected(f"{name}:1")
+        assert rebased.stdout == f"docker://{name}:1@{after['Digest']}\n"
+        moved = json.loads(report.read_text())["transfers"][0]
+        assert moved["sent"] < 100_000
+        assert moved["mounted"] > 0
+        asked = registry.log[seen:]
+        assert not [layer for layer in before["Layers"] if f"GET /v2/team/app/blobs/{layer}" in asked]
+        assert set(after["Layers"]) - set(before["Layers"])
+        assert registry.digests("team/app") == sorted([before["Digest"], after["Digest"]])
+        ran = expect_success(elsewhere("run", *options, f"docker://{name}:1", "--", "cat", "/etc/patched"))
+        assert ran.stdout == "yes\n"
+
+
+@pytest.mark.engine
+def test_an_image_of_a_docker_engine_is_replaced_there(
+    offline_pybuild: Pybuild, engine: DockerEngine, repository: Path, tmp_path: Path
+) -> None:
+    pybuild = offline_pybuild.with_env(DOCKER_HOST=f"unix://{engine.socket}")
+    expect_success(pybuild("build", repository, "--tag", "rebased/app:1"))
+    before = engine("image", "inspect", "--format", "{{.Id}}", "rebased/app:1")
+    base = patched_base(pybuild, tmp_path / "patched")
+    expect_success(pybuild("rebase", "docker-daemon:rebased/app:1", "--run-image", base, "--force"))
+    assert engine("image", "inspect", "--format", "{{.Id}}", "rebased/app:1") != before
+    command = ["run", "--rm", "--network", "none", "rebased/app:1", "bash", "-c"]
+    assert engine(*command, "cat /etc/patched; python main.py") == "yes\nalpha 1.0\n"
+
+
+def inspected(name: str) -> Any:
+    """What skopeo says of an image in a registry without TLS."""
+    return json.loads(run_tool("skopeo", "inspect", "--no-tags", "--tls-verify=false", f"docker://{name}"))
