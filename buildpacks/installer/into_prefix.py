@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from buildpacks.installer.cache_limit import limit_caches
 from buildpacks.installer.commands import ToolRun
 from buildpacks.installer.fingerprint import make_fingerprint
 from buildpacks.installer.inputs import LockInputs, make_inputs
@@ -76,6 +77,7 @@ class WantedInPrefix:
         install_lock(self.run, self.tools, self._python(prefix), lock, has_pip=has_pip)
         remove_leftovers(projects, before)
         clean(prefix, lock, self.tools.pip)
+        limit_caches(self.run, self.tools, prefix)
         return changes_of_projects(self.run.context, before, list_files(projects))
 
     def _python(self, prefix: Path) -> Python:

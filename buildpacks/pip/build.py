@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from buildpacks.installer.bytecode import compile_environment
+from buildpacks.installer.cache_limit import limit_caches
 from buildpacks.installer.commands import ToolRun
 from buildpacks.installer.errors import naming_full_disk
 from buildpacks.installer.fingerprint import describe_python, differences, make_fingerprint
@@ -60,4 +61,5 @@ def _install(run: ToolRun, tools: Tools, python: Python, lock: Lock) -> None:
     inside = make_environment(run, tools, python, venv)
     install_lock(run, tools, inside, lock)
     clean(venv, lock, tools.pip)
+    limit_caches(run, tools, venv)
     compile_environment(context, venv, store=run.cache_dir / "bytecode", python=inside)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from buildpacks.installer.bytecode import compile_environment
+from buildpacks.installer.cache_limit import limit_caches
 from buildpacks.installer.commands import ToolRun
 from buildpacks.installer.diagnosis import CONTRADICTION, UNEXPLAINED
 from buildpacks.installer.errors import InstallationFailed
@@ -46,6 +47,7 @@ def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, ven
         _run_install(work, answer, venv, "--only-root", *extras, doing="install the project")
     remove_secrets(venv, work.project)
     clean(venv, packages.lock, tools.pip)
+    limit_caches(run, tools, venv)
     if answer.lock is not None:
         write_atomically(venv / LOCK, answer.lock.encode())
     compile_environment(work.context, venv, store=work.cache_dir / "bytecode", python=inside)
