@@ -61,6 +61,8 @@ class AppLayers:
     log: PhaseLog
     all: list[Layer] = field(init=False)
     exported: list[ExportedLayer] = field(init=False)
+    made: dict[str, Layer] = field(init=False, default_factory=dict)
+    """Layers by the keys of the trees that they were made of."""
     _environments: dict[Digest, LayerEnvironment] = field(init=False, default_factory=dict)
     _known: Mapping[Digest, Layer] = field(init=False)
 
@@ -97,9 +99,9 @@ class AppLayers:
         layer = self._known.get(Digest.parse(sha))
         return layer if layer is not None and layer.path.exists() else None
 
-    def take_all(self, layers: Mapping[Origin, Layer]) -> None:
+    def take_all(self, layers: Mapping[Origin, Layer]) -> list[Layer]:
         """Take layers of other images, whose blobs are on disk, all but the last one being parts of the last one."""
-        self._append([_Done(origin=origin, layer=layer, is_reused=True) for origin, layer in layers.items()])
+        return self._append([_Done(origin=origin, layer=layer, is_reused=True) for origin, layer in layers.items()])
 
     def set_environment(self, layer: Layer, environment: LayerEnvironment) -> None:
         """Keep what a launch layer does to the environment."""

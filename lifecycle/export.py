@@ -49,6 +49,7 @@ from lifecycle.oci.archive import ROOT, Owner, TarWriter
 from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.oci.tree import Tree, scan_tree
 from lifecycle.parts import MAX_LAYERS, MAX_PARTS, divide_layer
+from lifecycle.recognition import describe_tree, find_made
 from lifecycle.slices import assign_slices
 
 _IMAGE_USER = Owner(user_id=1000, group_id=1000)
@@ -84,6 +85,8 @@ class ExportRequest:
     """The image whose label is `analyzed.previous`."""
     find_shared: Callable[[str], SharedLayer | None] = lambda _: None
     """The layer of that key (`lifecycle.cnb.shared`), asked where neither a directory nor the previous image has it."""
+    find_made: Callable[[str], Layer | None] = lambda _: None
+    """The layer that was made of a tree with that key (`lifecycle.recognition`), asked for trees that come from the cache."""
     blobs_dir: Path
     """Gets a file for each new layer, named by the hexadecimal part of its digest, as in `blobs/sha256` of a layout."""
     owner: Owner = _IMAGE_USER
@@ -101,11 +104,15 @@ class ExportRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedImage:
-    """The app image, its layers (base first), and what its lifecycle label says."""
+    """The app image, its layers (base first), and what its lifecycle label says.
+
+    `made` are the layers made of trees that go into the cache, by the keys of the trees (`lifecycle.recognition`).
+    """
 
     image: Image
     layers: tuple[ExportedLayer, ...]
     metadata: LifecycleMetadata
+    made: Mapping[str, Layer] = field(default_factory=dict)
 
 
 def export(request: ExportRequest, log: PhaseLog) -> ExportedImage:
@@ -161,7 +168,7 @@ def export(request: ExportRequest, log: PhaseLog) -> ExportedImage:
         created=created,
     )
     image = make_image(image_config, layers.all)
-    return ExportedImage(image=image, layers=tuple(layers.exported), metadata=metadata)
+    return ExportedImage(image=image, layers=tuple(layers.exported), metadata=metadata, made=layers.made)
 
 
 def _export_buildpack(element: GroupElement, request: ExportRequest, layers: AppLayers) -> BuildpackRecord:
@@ -184,9 +191,7 @@ def _export_launch_layer(
     exported: Mapping[str, Layer]
     if layer.is_present:
         facts = read_layer_environment(layer.path, buildpack=element.id, name=layer.name, path=path)
-        trees = _divide(layer, request)
-        fills = {_origin(element, name): _tree_filler(tree, path, request.owner) for name, tree in trees.items()}
-        exported = dict(zip(trees, layers.add_all(fills), strict=True))
+        exported = _export_directory(element, layer, path, request, layers)
     elif (shared := _find_shared(element, layer, path, request)) is not None:
         facts = parse_layer_environment(shared.environment, buildpack=element.id, name=layer.name, path=path)
         exported = {**shared.parts, layer.name: shared.layer}
@@ -201,6 +206,24 @@ def _export_launch_layer(
     metadata = with_parts(without_parts(layer.file.metadata), parts)
     whole = LayerRecord(sha=str(exported[layer.name].diff_id), types=types, metadata=metadata)
     return {**{part: LayerRecord(sha=str(exported[part].diff_id), types=types) for part in parts}, layer.name: whole}
+
+
+def _export_directory(
+    element: GroupElement, layer: LayerDirectory, path: PurePosixPath, request: ExportRequest, layers: AppLayers
+) -> Mapping[str, Layer]:
+    """The layer that its directory is, after its parts, by name."""
+    trees = _divide(layer, request)
+    fills = {name: _tree_filler(tree, path, request.owner) for name, tree in trees.items()}
+    if not layer.file.types.cache:
+        made = layers.add_all({_origin(element, name): fill for name, fill in fills.items()})
+        return dict(zip(trees, made, strict=True))
+    # The tree comes back with each build.
+    origin, fill = _origin(element, layer.name), fills[layer.name]
+    keys = describe_tree(trees[layer.name], path, request.owner)
+    known = find_made(keys, request.find_made, fill)
+    exported = layers.add(origin, fill) if known is None else layers.take_all({origin: known})[0]
+    layers.made |= dict.fromkeys((keys.listing, keys.stamp), exported)
+    return {layer.name: exported}
 
 
 def _origin(element: GroupElement, layer: str) -> Origin:

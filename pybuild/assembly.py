@@ -21,6 +21,7 @@ from pybuild.clock import Clock
 from pybuild.environment import LAYERS, BuildEnvironment
 from pybuild.last_image import keep_last_image, last_image_blobs
 from pybuild.log import Log
+from pybuild.made_layers import MadeLayers
 from pybuild.remote_cache import RemoteCache, SavedCache
 from pybuild.run_image import MadeImage
 from pybuild.shared_layers import SharedLayers
@@ -141,6 +142,7 @@ def _share_archives(environment: BuildEnvironment, group: Group) -> Mapping[str,
 def _export(
     ground: Ground, environment: BuildEnvironment, application: Application, shared: SharedLayers, log: Log
 ) -> ExportedImage:
+    made = MadeLayers(directory=environment.made_layers)
     request = ExportRequest(
         layers_dir=environment.layers_dir,
         app_dir=environment.app_dir,
@@ -152,10 +154,13 @@ def _export(
         run_image_mirrors=() if ground.is_made_here else environment.builder.run_image_mirrors,
         previous=ground.previous,
         find_shared=shared.find,
+        find_made=made.find,
         blobs_dir=last_image_blobs(application),
         owner=_owner(environment),
         labels={REBASABLE_LABEL: "false"} if ground.is_made_here else {},
     )
     exported = export(request, log)
     keep_last_image(application, exported.image)
+    made.keep(exported.made)
+    made.forget_unused()
     return exported

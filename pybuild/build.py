@@ -181,6 +181,7 @@ def _open(
                 work=application.work,
                 archives=store / "archives",
                 shared_layers=store / "layers",
+                made_layers=store / "made",
                 network=request.network,
                 deadline=clock.deadline,
             )

@@ -53,6 +53,8 @@ class BuildEnvironment:
     """Empty at first; on the file system of the application's cache, so that layers can be moved."""
     archives: Path
     shared_layers: Path
+    made_layers: Path
+    """Of interpreters; no build sees it."""
     """What the applications of this machine share, for the build to read."""
     network: bool
     deadline: float

@@ -22,6 +22,7 @@ from pybuild.usage import PARTS, bytes_on_disk, files_of, kept_applications, rea
 # Where a part holds more than one kind of thing.
 _ENTRIES = {
     "layers": ("*", "blobs/*"),
+    "made": ("*", "blobs/*"),
     "images": ("names/*", "blobs/*/*", "archive-*"),
 }
 _KEPT_NAMES = frozenset({"blobs", "names", "lock", "scratch.lock"})

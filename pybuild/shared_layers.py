@@ -10,14 +10,10 @@ made from.
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.buildpack import Descriptor as Buildpack
-from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import ConfigurationError, InvalidValue
 from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.parts import parts_of, without_parts
@@ -25,14 +21,12 @@ from lifecycle.cnb.shared import NamedKey, layer_key, shared_layers_of
 from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
 from lifecycle.export import ExportedImage, SharedLayer
 from lifecycle.launch_facts import LAUNCH_FACTS_LABEL
-from lifecycle.oci.descriptor import parse_descriptor
 from lifecycle.oci.errors import OciError
-from lifecycle.oci.image import Layer
 from pybuild.builder.kept import mark_used
+from pybuild.made_layers import forget_unused, keep_blob, parse_layer, render_layer
 
 SHARED_LAYERS_IN_BUILD = PurePosixPath("/platform/layers")
 _FORMAT = 2
-_KEPT_S = 60 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +34,10 @@ class SharedLayers:
     """The directory of shared layers; it need not exist."""
 
     directory: Path
+
+    @property
+    def _blobs(self) -> Path:
+        return self.directory / "blobs"
 
     def find(self, key: str) -> SharedLayer | None:
         """Return a layer that is whole, or `None`."""
@@ -67,7 +65,7 @@ class SharedLayers:
         parts = {part: by_sha[one.sha] for part, one in records.items() if one is not None and one.sha is not None}
         shared = SharedLayer(layer=by_sha[record.sha], parts=parts, environment=facts.table(record.sha))
         for layer in (shared.layer, *shared.parts.values()):
-            self._keep(layer)
+            keep_blob(layer, self._blobs)
         write_atomically(self.directory / named.key, _render(shared).encode())
 
     def forget_damaged(self) -> None:
@@ -78,9 +76,7 @@ class SharedLayers:
 
     def forget_unused(self) -> None:
         """Remove what no build has made or taken for long."""
-        for path in (*self.directory.glob("*"), *self.directory.glob("blobs/*")):
-            if path.is_file() and time.time() - path.stat().st_mtime > _KEPT_S:
-                path.unlink(missing_ok=True)
+        forget_unused(self.directory)
 
     def _read(self, key: str) -> SharedLayer | None:
         try:
@@ -89,46 +85,24 @@ class SharedLayers:
         except (ConfigurationError, InvalidValue, OciError, UnicodeDecodeError):
             return None
 
-    def _keep(self, layer: Layer) -> None:
-        blob = self._blob(layer.descriptor.digest)
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        if not blob.exists():
-            # Blobs are never edited, so the layout of the application and the store can have the same file.
-            os.link(layer.path, blob)
-
-    def _blob(self, digest: Digest) -> Path:
-        return self.directory / "blobs" / digest.hex
-
     def _parse(self, document: Table) -> SharedLayer | None:
         if document.optional_integer("format") != _FORMAT:
             return None
         parts = document.table("parts")
-        layer = self._parse_layer(document.table("layer"))
-        found = {name: self._parse_layer(parts.table(name)) for name in parts.values}
+        layer = parse_layer(document.table("layer"), self._blobs)
+        found = {name: parse_layer(parts.table(name), self._blobs) for name in parts.values}
         whole = {name: part for name, part in found.items() if part is not None}
         if layer is None or len(whole) != len(found):
             return None
         return SharedLayer(layer=layer, parts=whole, environment=document.table("environment"))
-
-    def _parse_layer(self, table: Table) -> Layer | None:
-        """The layer, if its blob is whole."""
-        descriptor = parse_descriptor(table.table("descriptor"))
-        blob = self._blob(descriptor.digest)
-        if not blob.is_file() or blob.stat().st_size != descriptor.size:
-            return None
-        return Layer(descriptor=descriptor, diff_id=Digest.parse(table.string("diffID")), path=blob)
 
 
 def _render(shared: SharedLayer) -> str:
     return render_json(
         {
             "format": _FORMAT,
-            "layer": _render_layer(shared.layer),
-            "parts": {name: _render_layer(part) for name, part in shared.parts.items()},
+            "layer": render_layer(shared.layer),
+            "parts": {name: render_layer(part) for name, part in shared.parts.items()},
             "environment": shared.environment.values,
         }
     )
-
-
-def _render_layer(layer: Layer) -> Mapping[str, object]:
-    return {"descriptor": layer.descriptor.render(), "diffID": str(layer.diff_id)}

@@ -21,6 +21,7 @@ PARTS: Mapping[str, str] = {
     "builders": "builders made of these",
     "archives": "conda packages",
     "layers": "environments that applications share",
+    "made": "layers of interpreters",
     "images": "images that Dockerfiles took",
     "run": "images unpacked to run or check them",
     "checks": "which images meet which profiles",
