@@ -56,7 +56,8 @@ def test_a_base_from_a_private_registry(runs: DockerfileRuns, private: Registry,
         "RUN echo made >/made; env >/seen; cat /proc/*/environ /proc/*/cmdline >>/seen 2>/dev/null; "
         "find / -name config.json -o -name auth.json 2>/dev/null >>/seen; true\n"
     )
-    own.build(f"FROM {name}\n{look}", "--report", report)
+    target = f"docker://{private.host}/team/made:1"
+    own.build(f"FROM {name}\n{look}", "--report", report, "--output", target)
     assert own.text("made") == "made\n"
     secrets = (ALICE[1], base64.b64encode(":".join(ALICE).encode()).decode())
     assert own.holding(*secrets) == []
@@ -64,6 +65,9 @@ def test_a_base_from_a_private_registry(runs: DockerfileRuns, private: Registry,
     assert not any(secret in text for secret in secrets)
     [digest] = private.digests("team/small")
     assert digest in text
+    # The layers of the base are in that registry, and are not sent there.
+    (transfer,) = (one for one in json.loads(text)["transfers"] if one["output"].startswith(target))
+    assert transfer["mounted"] > 100_000 > transfer["sent"] > 0
     # An image that is there is not fetched again; only the tag is asked for.
     before = private.log.count("GET /v2/team/small/")
     finished = own.build(f"FROM {name}\n{look}")

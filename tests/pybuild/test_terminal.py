@@ -40,6 +40,17 @@ def test_verbosity(verbosity: Verbosity, expected: list[str]) -> None:
     assert stream.getvalue().splitlines() == expected
 
 
+def test_a_transfer_shows_how_far_it_is() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    log = TerminalLog(console=console, verbosity=Verbosity.NORMAL, live=True)
+    with log.phase("EXPORT"), log.progress("Pushing x", 2_000_000) as add:
+        add(400_000)
+        add(900_000)
+        with console.capture() as captured:
+            console.print(log)
+    assert "EXPORT 0 s · Pushing x 1.3 of 2.0 MB 0 s" in captured.get()
+
+
 def test_markup_in_a_line_is_text() -> None:
     stream = io.StringIO()
     log_into(stream, Verbosity.NORMAL).info("numpy[extra] :smile: [bold]")
