@@ -316,6 +316,16 @@ class RedirectRefused(RegistryError):
         """Which registry, where to, and why not."""
         return f"`{self.image}`: the registry {self.registry} redirects to `{self.target}`, which {self.reason}"
 
+    @property
+    def hint(self) -> str | None:
+        """Why a registry may send from TLS to where there is none."""
+        if not (self.is_push and self.target.startswith("http://")):
+            return None
+        return (
+            "behind a proxy, a registry has to be told that it is reached over TLS (`X-Forwarded-Proto`), "
+            "or to name places without a host (of Distribution: `http.relativeurls`)"
+        )
+
 
 @dataclass(eq=False, kw_only=True)
 class PlatformMissing(RegistryError):

@@ -91,7 +91,7 @@ class Upload:
         self._failures = 0
         self._place = ""
         """Where the upload goes on that has begun."""
-        self._arrived = 0
+        self._arrived = self._furthest = 0
         self._least_part = _SMALL
         self._is_whole = False
 
@@ -194,9 +194,9 @@ class Upload:
         arrived = int(match[1]) + 1 if match is not None and match[1] != "0" else 0
         if arrived > self._size:
             return False
-        if arrived - self._arrived >= _PROGRESS:
+        if arrived - self._furthest >= _PROGRESS:
             # An upload that comes forward is not given up.
-            self._failures = 1
+            self._furthest, self._failures = arrived, 1
         self._place, self._arrived = place_of(response) or place, arrived
         return True
 

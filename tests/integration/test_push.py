@@ -264,6 +264,7 @@ def test_an_upload_that_should_go_on_without_tls(
             put(home, f"{lying.host}/team/app:1", image, env={"SSL_CERT_FILE": str(certificates.authority)})
         assert refused.value.exit_code == 62
         assert "secret" not in render_error(refused.value)
+        assert "X-Forwarded-Proto" in str(refused.value.hint)
         assert plain.requests == []
 
 

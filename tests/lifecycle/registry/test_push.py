@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,8 @@ from tests.lifecycle.registry.fake_registry import (
 HEAD, POST, PATCH = ("HEAD", "/blobs/"), ("POST", "/blobs/uploads/"), ("PATCH", "/blobs/uploads/")
 PUT, MANIFEST = ("PUT", "/blobs/uploads/"), ("PUT", "/manifests/")
 KINDS = [HEAD, POST, PATCH, PUT, MANIFEST]
+# Nobody has certificates here, so those of the machine need not be read each time.
+PLAIN = RegistrySettings(insecure=frozenset({"127.0.0.1"}))
 
 
 @pytest.fixture
@@ -85,7 +89,7 @@ def push(
     image: Image,
     *names: str,
     login: Login | None = None,
-    settings: RegistrySettings | None = None,
+    settings: RegistrySettings = PLAIN,
     waits: Waits | None = None,
     deadline: float = float("inf"),
     mount_from: tuple[str, ...] = (),
@@ -306,6 +310,19 @@ def test_an_upload_that_comes_forward_is_not_given_up(registry: FakeRegistry, tm
     assert_is_there(registry, single)
 
 
+def test_a_registry_that_forgets_and_remembers_is_given_up(registry: FakeRegistry, single: Image) -> None:
+    said = itertools.cycle(["0-99999", "0-0"])
+
+    def status_of(exchange: Exchange) -> bool:
+        return exchange.command == "GET" and exchange.answer(204, Range=next(said))
+
+    registry.always("/blobs/uploads/", status_of)
+    registry.always("/blobs/uploads/", lambda exchange: exchange.command == "PATCH" and exchange.cut())
+    registry.always("/blobs/uploads/", lambda exchange: exchange.headers.get("Content-Range") and exchange.cut())
+    with pytest.raises(RegistryUnreachable):
+        push(registry, single)
+
+
 def test_an_upload_that_does_not_is(registry: FakeRegistry, single: Image) -> None:
     registry.always("/blobs/uploads/", lambda exchange: exchange.command == "PATCH" and cut_after(1)(exchange))
     with pytest.raises(RegistryUnreachable) as caught:
@@ -390,6 +407,22 @@ def test_an_upload_that_goes_on_nowhere(registry: FakeRegistry, single: Image, p
     assert caught.value.exit_code == 62
 
 
+def test_a_refusal_counts_that_comes_before_all_was_sent(registry: FakeRegistry, tmp_path: Path) -> None:
+    """More than a connection holds: the rest of it finds nobody who takes it."""
+    image = image_of(tar_layer(tmp_path, [(member("large"), os.urandom(20_000_000))]))
+
+    def refuse(exchange: Exchange) -> bool:
+        exchange.wfile.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        exchange.close_connection = True
+        return True
+
+    registry.before("/blobs/uploads/", refuse, method="PATCH")
+    waits = Waits()
+    with pytest.raises(TooMuch, match="the layer is larger than what the registry"):
+        push(registry, image, waits=waits)
+    assert waits.seconds == []
+
+
 def test_credentials_stay_with_the_registry(registry: FakeRegistry, single: Image) -> None:
     registry.login = ALICE_PAIR
     with FakeRegistry() as storage:
@@ -403,7 +436,7 @@ def test_credentials_stay_with_the_registry(registry: FakeRegistry, single: Imag
             return exchange.answer(202, Location=f"{storage.url}/v2/team/app/blobs/uploads/{name}?key=1")
 
         registry.always("/blobs/uploads/", begin)
-        client = client_for(login=ALICE)
+        client = client_for(login=ALICE, settings=PLAIN)
         reference = Reference.parse(f"{registry.host}/team/app:1")
         assert upload_blobs(client, reference, single).uploaded.blobs == 2
         assert storage.blobs[digest_of(single)] == single.layers[0].path.read_bytes()
@@ -435,7 +468,7 @@ def test_a_token_that_expires_on_the_way_is_renewed_once(
         exchange.registry.tokens.clear()
         return False
 
-    client = client_for(login=ALICE)
+    client = client_for(login=ALICE, settings=PLAIN)
     reference = Reference.parse(f"{registry.host}/team/app:1")
     check_access(client, reference)
     registry.before(path, expire, method=method)
@@ -550,7 +583,7 @@ def test_a_registry_that_falls_silent(registry: FakeRegistry, single: Image, at:
         return exchange.cut()
 
     registry.before("/blobs/uploads/", stall, method=at)
-    settings = RegistrySettings(patience=IMPATIENT)
+    settings = replace(PLAIN, patience=IMPATIENT)
     assert push(registry, single, settings=settings).retries == 1
     assert_is_there(registry, single)
 
@@ -567,12 +600,12 @@ def test_the_time_of_the_build_ends_an_upload(registry: FakeRegistry, single: Im
 def test_whether_a_repository_may_be_written_is_known_before(registry: FakeRegistry) -> None:
     registry.login = ALICE_PAIR
     reference = Reference.parse(f"{registry.host}/team/app:1")
-    check_access(client_for(login=ALICE), reference)
+    check_access(client_for(login=ALICE, settings=PLAIN), reference)
     assert registry.uploads == {}
     with pytest.raises(LoginNeeded) as needed:
-        check_access(client_for(), reference)
+        check_access(client_for(settings=PLAIN), reference)
     registry.always("/blobs/uploads/", status(403, b'{"errors":[{"code":"DENIED"}]}'))
     with pytest.raises(AccessDenied) as denied:
-        check_access(client_for(login=ALICE), reference)
+        check_access(client_for(login=ALICE, settings=PLAIN), reference)
     assert needed.value.exit_code == denied.value.exit_code == 62
     assert "may write to" in str(denied.value.hint)
