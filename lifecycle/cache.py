@@ -50,9 +50,14 @@ class FoundLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """The directory of an application's cache; it need not exist. One process at a time may use it."""
+    """The directory of an application's cache; it need not exist. One process at a time may use it.
+
+    `target` is what the build is for, such as `linux/amd64 (debian 12)`. What was made for another one is not used: packages may have
+    been built against the libraries of its build image, which a later edition of the same distribution has as well.
+    """
 
     directory: Path
+    target: str
 
     def read(self, log: PhaseLog) -> CacheContents:
         """Return the layers whose trees are there. What cannot be used is said and left out: a cache is never an error."""
@@ -140,7 +145,13 @@ class Cache:
                 path = cache_sbom_path(layers_dir)
                 sbom = self._move_in(path, known.get(path) or describe_tree(path, before.sbom_facts))
             self._commit(
-                CacheContents(layers=tuple(kept), sbom=sbom, exec_env=exec_env, image=cache_image or before.image)
+                CacheContents(
+                    layers=tuple(kept),
+                    sbom=sbom,
+                    exec_env=exec_env,
+                    image=cache_image or before.image,
+                    target=self.target,
+                )
             )
         except OSError as err:
             log.warning(f"The cache could not be saved, the next build starts without it: {err}")
@@ -166,7 +177,9 @@ class Cache:
         if sbom is not None:
             path, archived = sbom
             kept_sbom = self._move_in(path, TreeFacts(fingerprint=fingerprint_tree(path), archived=archived))
-        self._commit(CacheContents(layers=tuple(kept), sbom=kept_sbom, exec_env=exec_env, image=cache_image))
+        self._commit(
+            CacheContents(layers=tuple(kept), sbom=kept_sbom, exec_env=exec_env, image=cache_image, target=self.target)
+        )
 
     def take_back(self, *, layers_dir: Path, log: PhaseLog) -> None:
         """Move back what a build that failed leaves usable, so that its mistake is not paid for twice.
@@ -185,7 +198,7 @@ class Cache:
                     if layer.file.outlives_failure or buildpack != progress.running:
                         declared = self._take_back_declared(buildpack, version, layer, before)
                         kept |= {(buildpack, layer.name): declared} if declared else {}
-            self._commit(replace(before, layers=tuple(kept.values())))
+            self._commit(replace(before, layers=tuple(kept.values()), target=self.target))
         except (OSError, ConfigurationError) as err:
             log.warning(f"The cache could not be kept, the next build starts without it: {err}")
 
@@ -237,7 +250,10 @@ class Cache:
         if not path.exists():
             return CacheContents()
         document = parse_json(read_regular_file(path, follow_links=False).decode(), source=str(path))
-        return parse_contents(document)
+        contents = parse_contents(document)
+        if contents.target != self.target:
+            raise document.error(f"is `{contents.target}`, and this build is for `{self.target}`", key="target")
+        return contents
 
     def _commit(self, contents: CacheContents) -> None:
         write_atomically(self.directory / "metadata.json", render_contents(contents).encode())

@@ -52,6 +52,8 @@ class CacheContents:
     exec_env: str = DEFAULT_EXEC_ENV
     image: str | None = None
     """Digest of the last cache image that was made of this cache, or that it was taken from."""
+    target: str = ""
+    """What the builds were for that made this."""
 
     def layer(self, buildpack: BuildpackId, name: str) -> CachedLayer | None:
         """Return one layer, whatever the version of its buildpack."""
@@ -80,6 +82,7 @@ def render_contents(contents: CacheContents) -> str:
             "trees": trees,
             "sbom": None if contents.sbom is None else _render_tree(contents.sbom),
             "exec-env": contents.exec_env,
+            "target": contents.target,
             "image": contents.image,
         }
     )
@@ -119,6 +122,7 @@ def parse_contents(document: Table) -> CacheContents:
         sbom=_parse_tree(document.table("sbom")) if "sbom" in document else None,
         exec_env=document.optional_string("exec-env") or DEFAULT_EXEC_ENV,
         image=document.optional_string("image"),
+        target=document.string("target"),
     )
 
 

@@ -104,7 +104,7 @@ def make_cache_image(request: CacheImageRequest, log: PhaseLog) -> CacheImage | 
         "buildpacks": render_buildpack_records(tuple(records), data_key="data"),
         "sbom": None if sbom is None else {"sha": sbom},
         "exec-env": request.exec_env,
-        _OWN_KEY: {"schema": _SCHEMA},
+        _OWN_KEY: {"schema": _SCHEMA, "target": request.cache.target},
     }
     config = ImageConfig(
         architecture=request.platform.architecture,
@@ -116,14 +116,18 @@ def make_cache_image(request: CacheImageRequest, log: PhaseLog) -> CacheImage | 
     return CacheImage(image=make_image(config, archive.layers), facts=archive.facts)
 
 
-def read_cache_label(config: ImageConfig, *, source: str) -> Table:
-    """Return what a cache image says of itself. Raises `ConfigurationError` where it is none that can be used here."""
+def read_cache_label(config: ImageConfig, cache: Cache, *, source: str) -> Table:
+    """Return what a cache image says of itself. Raises `ConfigurationError` where it is none that can be put into `cache`."""
     text = config.labels.get(CACHE_LABEL)
     if text is None:
         raise ConfigurationError(source, "is not a cache")
     label = parse_json(text, source=f"{source}: label {CACHE_LABEL}")
-    if label.table(_OWN_KEY).optional_integer("schema") != _SCHEMA:
+    own = label.table(_OWN_KEY)
+    if own.optional_integer("schema") != _SCHEMA:
         raise ConfigurationError(source, "was made by another lifecycle, or by another version of this one")
+    target = own.optional_string("target")
+    if target != cache.target:
+        raise ConfigurationError(source, f"was made for `{target}`, and this build is for `{cache.target}`")
     return label
 
 
@@ -138,7 +142,7 @@ def take_cache_image(image: Image, cache: Cache, scratch: Path, log: PhaseLog) -
         ConfigurationError: it is not a cache that can be used here.
         OSError: the disk is full.
     """
-    label = read_cache_label(image.config, source=f"cache image {image.digest}")
+    label = read_cache_label(image.config, cache, source=f"cache image {image.digest}")
     records = parse_buildpack_records(label, data_key="data")
     diff_ids = {str(layer.diff_id) for layer in image.layers}
     sbom = label.table("sbom").optional_string("sha")

@@ -66,7 +66,7 @@ def assemble(
         lifecycle.cnb.errors.CnbError: the build failed; the cache is as it was.
     """
     log = clock.log
-    cache = Cache(directory=application.cache)
+    cache = Cache(directory=application.cache, target=str(environment.builder.target))
     with clock.phase("restore"):
         if remote is not None:
             remote.restore(cache)

@@ -82,7 +82,7 @@ class RemoteCache:
         if cache.is_whole and (is_known or cache.saved_at >= _seconds(found.config.created)):
             self._log.detail(f"The cache here is as new as {self._reference}")
             return
-        read_cache_label(found.config, source="the image")
+        read_cache_label(found.config, cache, source="the image")
         with self._log.step(f"Taking the cache from {self._reference} ({found.size / 1e6:.1f} MB)"):
             image = pull(self._client, found, blobs)
             take_cache_image(image, cache, self._work / "taken" / "trees", self._log)

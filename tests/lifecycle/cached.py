@@ -29,12 +29,15 @@ TYPES = {
 }
 
 
+TARGET = "linux/amd64 (debian 12)"
+
+
 class Machine:
     """An application's cache and previous image; `built` does what a build and an export would."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.cache = Cache(directory=root / "cache")
+        self.cache = Cache(directory=root / "cache", target=TARGET)
         self.image = LifecycleMetadata()
         self.log = RecordingLog()
 

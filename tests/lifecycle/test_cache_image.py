@@ -19,7 +19,7 @@ from lifecycle.oci.archive import ROOT
 from lifecycle.oci.descriptor import Descriptor, Platform
 from lifecycle.oci.errors import UnpackFailed
 from lifecycle.oci.image import Image, make_image
-from tests.lifecycle.cached import GROUP, OTHER, PIP, TYPES, Machine, found
+from tests.lifecycle.cached import GROUP, OTHER, PIP, TARGET, TYPES, Machine, found
 from tests.lifecycle.oci.images import content_of, image_of, member, names_in, tar_layer, validate_image
 
 pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
@@ -185,6 +185,7 @@ UNUSABLE: dict[str, Callable[[Image], Image]] = {
     "a bit flipped": flip_a_bit,
     "another lifecycle": relabel(lambda label: label.pop("pybuild")),
     "another version": relabel(lambda label: label.update(pybuild={"schema": 99})),
+    "another target": relabel(lambda label: label["pybuild"].update(target="linux/amd64 (debian 11)")),
     "no label": lambda image: image_of(*image.layers),
     "a label that is none": lambda image: image_of(*image.layers, labels={CACHE_LABEL: "[" * 10**6}),
     "another form": relabel(lambda label: label.update(buildpacks=7)),
@@ -231,7 +232,7 @@ def test_hostile_image_gives_only_what_is_in_its_place(fresh: Machine, tmp_path:
     label = {
         "buildpacks": [{"key": PIP.id, "version": "1", "layers": dict.fromkeys(names, record)}],
         "sbom": {"sha": sha},
-        "pybuild": {"schema": 1},
+        "pybuild": {"schema": 1, "target": TARGET},
     }
     take(fresh, image_of(layer, labels={CACHE_LABEL: json.dumps(label)}))
     assert [one.name for one in fresh.cache.read(fresh.log).layers] == ["bc"]

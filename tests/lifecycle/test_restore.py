@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.cache import Cache
 from lifecycle.cnb.api import ApiVersion
 from lifecycle.cnb.group import Group, GroupElement
 from lifecycle.cnb.labels import BuildpackRecord, LayerRecord, LifecycleMetadata
@@ -125,6 +126,19 @@ def test_bills_of_materials_that_were_changed_since_do_not_come_back(machine: Ma
     restored = machine.restore()
     assert found(restored) == {"c": "td"}
     assert list((restored / "example_pip").glob("*.json")) == []
+
+
+def test_cache_that_was_made_for_another_target_is_not_used(built: Machine) -> None:
+    built.cache = Cache(directory=built.cache.directory, target="linux/amd64 (debian 11)")
+    layers = built.restore()
+    assert found(layers) == {"l": "t"}
+    assert any(
+        "is `linux/amd64 (debian 12)`, and this build is for `linux/amd64 (debian 11)`" in line
+        for line in built.log.lines
+    )
+    built.write_layers(layers, "c")
+    built.save(layers)
+    assert found(built.restore()) == {"c": "td"}
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
