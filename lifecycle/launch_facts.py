@@ -16,6 +16,7 @@ from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.labels import BuildpackRecord
+from lifecycle.cnb.parts import parts_of
 from lifecycle.oci.descriptor import GZIP_LAYER_TYPE, parse_string_map
 from lifecycle.oci.image import Layer
 from lifecycle.oci.tar import MemberKind, Readable, TarReader
@@ -52,17 +53,21 @@ def recall_environments(
 ) -> tuple[LayerEnvironment, ...]:
     """Return what the launch layers of an image do to the environment, in the order of the image.
 
-    Raises `ConfigurationError`.
+    Raises `ConfigurationError`: the label is not one, or says nothing of a layer.
     """
     facts = parse_json(labels.get(LAUNCH_FACTS_LABEL, "{}"), source=f"label {LAUNCH_FACTS_LABEL}")
-    return tuple(
-        parse_layer_environment(
-            facts.table(layer.sha), buildpack=record.id, name=name, path=layers_dir / record.id.directory_name / name
-        )
-        for record in buildpacks
-        for name, layer in sorted(record.layers.items())
-        if layer.sha is not None and layer.sha in facts
-    )
+    found = []
+    for record in buildpacks:
+        # What is said of a layer holds for all its parts together.
+        parts = {part for layer in record.layers.values() for part in parts_of(layer.metadata)}
+        for name, layer in sorted(record.layers.items()):
+            if name in parts:
+                continue
+            if layer.sha is None or layer.sha not in facts:
+                raise facts.error(f"says nothing of the layer `{record.id}:{name}`")
+            path = layers_dir / record.id.directory_name / name
+            found.append(parse_layer_environment(facts.table(layer.sha), buildpack=record.id, name=name, path=path))
+    return tuple(found)
 
 
 def recall_environment(

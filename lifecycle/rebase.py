@@ -35,6 +35,7 @@ from lifecycle.launcher import Launch, launcher_filler
 from lifecycle.oci.blob import write_layer_blob
 from lifecycle.oci.config import ImageConfig
 from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.registry.manifest import LAYER_LIMIT
 
 # platform.md, "Rebase": these are the run image's, always
 _BASE_LABELS = ("io.buildpacks.base.", "io.buildpacks.stack.")
@@ -105,7 +106,7 @@ def rebase(request: RebaseRequest) -> RebasedImage:
     """Return the image on its new run image.
 
     Raises:
-        RebaseError: nobody can tell what of the image is its run image.
+        RebaseError: nobody can tell what of the image is its run image, or there would be too many layers.
         RebaseRefused: the run image may not fit, and nobody forces it.
         OSError: the launcher cannot be written.
     """
@@ -134,6 +135,11 @@ def rebase(request: RebaseRequest) -> RebasedImage:
         other=_on_platform(image.config.other, run_image.config.other),
     )
     layers = (*run_image.layers, *application.layers)
+    if len(layers) > LAYER_LIMIT:
+        raise RebaseError(
+            message=f"on this run image it would have {len(layers)} layers, and engines take {LAYER_LIMIT} at most",
+            advice="build the application anew: that makes fewer layers of it",
+        )
     rebased = make_image(config, layers, annotations=image.manifest.annotations)
     is_same = (rebased.config, rebased.manifest.layers) == (image.config, image.manifest.layers)
     return RebasedImage(image=image if is_same else rebased, metadata=metadata, overridden=problems)

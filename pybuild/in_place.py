@@ -11,6 +11,7 @@ from lifecycle.cnb.reference import Reference
 from lifecycle.daemon.engine import open_engine
 from lifecycle.exporters import Output, parse_output
 from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION
+from lifecycle.oci.image import Image
 from lifecycle.oci.layout import find_image, read_index
 from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX, Location, Transport, parse_location
 from pybuild.errors import ImageMoved, SettingsError, UsageError
@@ -25,10 +26,10 @@ class Place:
     output: Output
     digest: Digest
 
-    def check(self, images: ImageStore, env: Mapping[str, str]) -> None:
-        """Raise `ImageMoved` where somebody has put another image there."""
+    def check(self, replacement: Image, images: ImageStore, env: Mapping[str, str]) -> None:
+        """Raise `ImageMoved` where somebody has put another image there than `replacement`, which is to be put there."""
         now = find_place(self.location, images, env)
-        if now.digest != self.digest:
+        if now.digest not in (self.digest, replacement.digest, replacement.id):
             raise ImageMoved(location=self.location, before=self.digest, now=now.digest)
 
 

@@ -170,7 +170,7 @@ class _Way:
 
         def check() -> None:
             if place is not None:
-                place.check(self.images, self.delivery.env)
+                place.check(image, self.images, self.delivery.env)
 
         try:
             origins = [f"{REGISTRY_PREFIX}{reference}" for reference in self._remote]

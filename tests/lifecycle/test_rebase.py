@@ -318,3 +318,34 @@ def test_an_image_without_its_launcher_is_not_given_one(
     image = make_image(image.config, [layer for layer in image.layers if str(layer.diff_id) != launcher])
     with pytest.raises(RebaseError, match="names a launcher that the image does not have"):
         rebased(exporter, image, patched(exporter, ("PATH=/new",)))
+
+
+def with_layer(image: Image, name: str, parts: list[str]) -> Image:
+    """The image with a launch layer of `x/a` more in its label, and these parts of the layer `venv`."""
+    document = json.loads(image.config.labels[LIFECYCLE_LABEL])
+    layers = document["buildpacks"][0]["layers"]
+    layers[name] = {**layers["venv"], "sha": f"sha256:{'0' * 64}"}
+    layers["venv"]["data"] = {"pybuild-parts": parts}
+    return with_labels(image, {LIFECYCLE_LABEL: json.dumps(document)})
+
+
+def test_what_is_known_of_a_layer_holds_for_its_parts(exporter: Exporter, buildpacks: tuple[GroupElement, ...]) -> None:
+    image = exporter.export(*buildpacks).image
+    run_image = patched(exporter, ("PATH=/new",))
+    whole = rebased(exporter, image, run_image).image
+    divided = rebased(exporter, with_layer(image, "venv.package-x", ["venv.package-x"]), run_image).image
+    assert divided.config.env == whole.config.env
+    assert divided.layers == whole.layers
+    with pytest.raises(RebaseError, match=r"says nothing of the layer `x/a:venv\.package-x`"):
+        rebased(exporter, with_layer(image, "venv.package-x", []), run_image)
+
+
+def test_an_image_of_more_layers_than_engines_take_is_not_made(
+    exporter: Exporter, buildpacks: tuple[GroupElement, ...]
+) -> None:
+    image = exporter.export(*buildpacks).image
+    base = exporter.run_image
+    large = make_image(base.config, base.layers * 122)
+    assert len(rebased(exporter, image, make_image(base.config, base.layers * 121)).image.layers) == 127
+    with pytest.raises(RebaseError, match="it would have 128 layers"):
+        rebased(exporter, image, large)

@@ -67,13 +67,16 @@ def test_an_image_of_a_layout_that_was_replaced_is_noticed(tmp_path: Path, image
     layout = tmp_path / "layout"
     before = add(layout, image_with(tmp_path, "1"), "v1", "v2")
     place = find_place(f"oci:{layout}:v1", images, {})
-    now = add(layout, image_with(tmp_path, "2"), "v2")
-    place.check(images, {})
+    now, replacement = add(layout, image_with(tmp_path, "2"), "v2"), image_with(tmp_path, "3")
+    place.check(replacement, images, {})
     add(layout, now, "v1")
     with pytest.raises(ImageMoved) as caught:
-        place.check(images, {})
+        place.check(replacement, images, {})
     assert caught.value.exit_code == 72
     assert caught.value.facts == (("before", str(before.digest)), ("now", str(now.digest)))
+    # Somebody who did the same has done no harm.
+    add(layout, replacement, "v1")
+    place.check(replacement, images, {})
 
 
 def test_an_image_of_a_registry_is_known_without_its_layers(
@@ -86,20 +89,21 @@ def test_an_image_of_a_registry_is_known_without_its_layers(
     assert not [path for path in registry.paths() if path.endswith(str(image.layers[0].descriptor.digest))]
     registry.add(image_with(tmp_path, "2"), "team/app:1")
     with pytest.raises(ImageMoved):
-        place.check(images, {})
+        place.check(image_with(tmp_path, "3"), images, {})
 
 
-def test_an_image_of_a_docker_engine_is_known_by_its_id(images: ImageStore) -> None:
+def test_an_image_of_a_docker_engine_is_known_by_its_id(tmp_path: Path, images: ImageStore) -> None:
+    replacement = image_with(tmp_path, "3")
     before, now = (f"sha256:{digit * 64}" for digit in "ab")
     with FakeEngine() as engine:
         engine.images[before] = Loaded([], ["docker.io/team/app:1"])
         place = find_place("docker-daemon:team/app:1", images, engine.env)
         assert (place.output, str(place.digest)) == (parse_output("docker-daemon:team/app:1"), before)
-        place.check(images, engine.env)
+        place.check(replacement, images, engine.env)
         engine.images[before].names.clear()
         engine.images[now] = Loaded([], ["docker.io/team/app:1"])
         with pytest.raises(ImageMoved):
-            place.check(images, engine.env)
+            place.check(replacement, images, engine.env)
         with pytest.raises(ImageNotFound, match="has no such image"):
             find_place(f"docker-daemon:{'a' * 12}", images, engine.env)
 

@@ -24,7 +24,7 @@ from pybuild.errors import ImageMoved
 from pybuild.rebase import RebaseReport, RebaseRequest, rebase_image
 from tests.lifecycle.exporting import LAYER, Exporter, make_exporter
 from tests.lifecycle.oci.images import file_layer, image_of, validate_image
-from tests.lifecycle.registry.fake_registry import FakeRegistry
+from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry
 from tests.lifecycle.world import RecordingLog as PhaseLog
 from tests.lifecycle.world import World
 from tests.pybuild.recording_log import RecordingLog
@@ -228,7 +228,7 @@ def test_what_a_registry_does_not_take_from_itself_is_brought_to_it(scene: Scene
     name = registry.add(app, "team/app:1")
     top = str(now.layers[-1].descriptor.digest)
     registry.elsewhere = {"team/run": {top}}
-    registry.hooks.append(lambda exchange: "mount=" in exchange.path and exchange.answer(202, Location="/nowhere"))
+    registry.hooks.append(without_mounts)
     report = scene.rebase(f"docker://{name}", insecure_registries=(registry.host,))
     assert registry.manifests["team/app:1"][0] == report.rebased.image.manifest_bytes
     assert report.written[0].transfer.mounted == 0
@@ -250,6 +250,13 @@ def test_a_tag_that_somebody_has_moved_meanwhile_is_left_to_them(scene: Scene, r
     with pytest.raises(ImageMoved, match=re.escape(name)):
         scene.rebase(f"docker://{name}", insecure_registries=(registry.host,))
     assert registry.manifests["team/app:1"][0] == other.manifest_bytes
+
+
+def without_mounts(exchange: Exchange) -> bool:
+    """As registries answer that do not take blobs from other repositories: with an upload that has begun."""
+    if "mount=" in exchange.path:
+        exchange.path = exchange.path.partition("?")[0]
+    return False
 
 
 def validate_manifest(registry: FakeRegistry, name: str, image: Image) -> None:
