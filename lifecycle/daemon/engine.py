@@ -44,8 +44,17 @@ def open_engine(env: Mapping[str, str], *, deadline: float = float("inf")) -> It
     try:
         options = kwargs_from_env(environment=env)
         if "base_url" not in options:
-            options = {**ContextAPI.kwargs_from_context(environment=env), **options}
+            name = env.get("DOCKER_CONTEXT") or None
+            if ContextAPI.get_context(name) is None:
+                # The library would go on with the engine of this machine.
+                address = f"the context `{name or 'current'}`"
+                raise LookupError("there is no such context")
+            options = {**ContextAPI.kwargs_from_context(name, environment=env), **options}
         address = options.get("base_url", address)
+        if address.startswith("ssh:"):
+            raise LookupError(
+                "pybuild does not speak ssh; `ssh -L SOCKET:/var/run/docker.sock HOST` brings the engine here"
+            )
         client = APIClient(**options, timeout=timeout_s)
     except Exception as err:  # of a damaged context the library says no more than that
         cause = _cause(err)

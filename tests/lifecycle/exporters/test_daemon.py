@@ -147,6 +147,20 @@ def test_an_engine_that_does_not_answer_is_known_before_the_work() -> None:
     assert caught.value.exit_code == 4
 
 
+@pytest.mark.parametrize(
+    ("env", "address", "reason"),
+    [
+        ({"DOCKER_CONTEXT": "no-such-context"}, "the context `no-such-context`", "there is no such context"),
+        ({"DOCKER_HOST": "ssh://me@nowhere"}, "ssh://me@nowhere", "ssh -L"),
+    ],
+)
+def test_no_other_engine_than_the_one_that_was_named_is_taken(env: dict[str, str], address: str, reason: str) -> None:
+    with pytest.raises(EngineUnusable) as caught, open_engine(env):
+        pytest.fail("an engine was found")
+    assert caught.value.address == address
+    assert reason in caught.value.reason
+
+
 def test_an_image_that_the_engine_lacks_cannot_be_saved(engine: FakeEngine, tmp_path: Path) -> None:
     with open_engine(engine.env) as opened, pytest.raises(ImageNotFound):
         opened.save("missing", tmp_path / "archive")
