@@ -10,8 +10,10 @@ from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.environment import LayerEnvironment
 from lifecycle.log import PhaseLog
 from lifecycle.oci.archive import TarWriter
-from lifecycle.oci.blob import Blob, write_layer_blobs
+from lifecycle.oci.blob import Blob, compress_layer_blob, write_layer_blobs
+from lifecycle.oci.compression import Compression, DamagedLayer, open_layer
 from lifecycle.oci.config import History
+from lifecycle.oci.errors import BrokenImage
 from lifecycle.oci.image import Image, Layer
 
 
@@ -59,6 +61,7 @@ class AppLayers:
     created: str
     """The time that the history says."""
     log: PhaseLog
+    compression: Compression
     all: list[Layer] = field(init=False)
     exported: list[ExportedLayer] = field(init=False)
     made: dict[str, Layer] = field(init=False, default_factory=dict)
@@ -90,6 +93,7 @@ class AppLayers:
         blobs = write_layer_blobs(
             self.blobs_dir,
             fills.values(),
+            compression=self.compression,
             on_skip=lambda path: self.log.warning(f"{path} is left out: it is neither file, directory nor link"),
         )
         return self._append([self._compare(origin, blob) for origin, blob in zip(fills, blobs, strict=True)])
@@ -110,19 +114,37 @@ class AppLayers:
     def _compare(self, origin: Origin, blob: Blob) -> _Done:
         # Another version of the compressor may have made it: the blob that registries have already is the better one.
         known = self._known.get(blob.diff_id)
+        if known is not None and known.descriptor.media_type != blob.descriptor.media_type:
+            known = None
         layer = known or Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
         return _Done(origin=origin, layer=layer, is_reused=known is not None, seconds=blob.seconds)
 
+    def _in_form(self, layer: Layer) -> Layer:
+        """The layer, compressed as it was asked for: which layers were there before must not decide about the image."""
+        media_type = layer.descriptor.media_type
+        if media_type == self.compression.media_type:
+            return layer
+        try:
+            with layer.path.open("rb") as stream:
+                blob = compress_layer_blob(self.blobs_dir, open_layer(stream, media_type), compression=self.compression)
+        except DamagedLayer as err:
+            raise BrokenImage(str(layer.path), f"is a damaged compressed file: {err}") from err
+        if blob.diff_id != layer.diff_id:
+            raise BrokenImage(str(layer.path), f"has the diff id {blob.diff_id}, not {layer.diff_id}")
+        return replace(layer, descriptor=blob.descriptor, path=blob.path)
+
     def _append(self, done: Sequence[_Done]) -> list[Layer]:
         name = done[-1].origin.name
-        layers = []
+        layers, new = [], 0
         for one in done:
-            layer = replace(one.layer, history=History(created=self.created, created_by=one.origin.created_by))
+            formed = self._in_form(one.layer)
+            layer = replace(formed, history=History(created=self.created, created_by=one.origin.created_by))
             layers.append(layer)
-            described = _describe(one.origin.name, layer, is_reused=one.is_reused, seconds=one.seconds)
+            is_reused = one.is_reused and formed is one.layer
+            described = _describe(one.origin.name, layer, is_reused=is_reused, seconds=one.seconds)
             self.exported.append(described if one is done[-1] else replace(described, part_of=name))
+            new += not is_reused
         self.all += layers
-        new = sum(not one.is_reused for one in done)
         parts = f" in {len(done)} parts" if len(done) > 1 else ""
         if new:
             self.log.info(f"Adding layer `{name}`{parts}{f', {new} of them new' if parts else ''}")

@@ -46,6 +46,7 @@ from lifecycle.launch_facts import (
 from lifecycle.launcher import LAUNCHER_PATH, PROCESS_DIR, Launch, launcher_filler
 from lifecycle.log import PhaseLog
 from lifecycle.oci.archive import ROOT, Owner, TarWriter
+from lifecycle.oci.compression import Compression
 from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.oci.tree import Tree, scan_tree
 from lifecycle.parts import MAX_LAYERS, MAX_PARTS, divide_layer
@@ -89,6 +90,8 @@ class ExportRequest:
     """The layer that was made of a tree with that key (`lifecycle.recognition`), asked for trees that come from the cache."""
     blobs_dir: Path
     """Gets a file for each new layer, named by the hexadecimal part of its digest, as in `blobs/sha256` of a layout."""
+    compression: Compression = Compression.GZIP
+    """Of all layers above the run image's."""
     owner: Owner = _IMAGE_USER
     """Of the layers and the application."""
     process_type: str | None = None
@@ -131,6 +134,7 @@ def export(request: ExportRequest, log: PhaseLog) -> ExportedImage:
         blobs_dir=request.blobs_dir,
         created=created,
         log=log,
+        compression=request.compression,
     )
     records = tuple(_export_buildpack(element, request, layers) for element in request.group.elements)
     sbom = _export_sbom(request, layers)

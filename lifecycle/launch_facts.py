@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from isal import igzip
-
 from lifecycle.cnb.environment import LayerEnvironment, parse_layer_environment
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.labels import BuildpackRecord
 from lifecycle.cnb.parts import parts_of
-from lifecycle.oci.descriptor import GZIP_LAYER_TYPE, parse_string_map
+from lifecycle.oci.compression import open_layer
+from lifecycle.oci.descriptor import parse_string_map
 from lifecycle.oci.image import Layer
-from lifecycle.oci.tar import MemberKind, Readable, TarReader
+from lifecycle.oci.tar import MemberKind, TarReader
 
 LAUNCH_FACTS_LABEL = "io.pybuild.launch.environment"
 LAUNCH_BASE_LABEL = "io.pybuild.launch.base"
@@ -93,10 +92,7 @@ def _read_from_blob(layer: Layer, *, buildpack: BuildpackId, name: str, path: Pu
     directories: set[str] = set()
     root = str(path).strip("/") + "/"
     with layer.path.open("rb") as raw:
-        stream: Readable = raw
-        if layer.descriptor.media_type == GZIP_LAYER_TYPE:
-            stream = igzip.IGzipFile(fileobj=raw, mode="rb")  # type: ignore[no-untyped-call]
-        reader = TarReader(stream, source=f"layer `{name}` of the previous image")
+        reader = TarReader(open_layer(raw, layer.descriptor.media_type), source=f"layer `{name}` of the previous image")
         for member in reader:
             place = member.name.decode("utf-8", "surrogateescape").removeprefix(".").strip("/")
             relative = place.removeprefix(root) if place.startswith(root) else ""

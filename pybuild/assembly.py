@@ -14,6 +14,7 @@ from lifecycle.cnb.locks import read_locks
 from lifecycle.cnb.metadata import read_build_metadata
 from lifecycle.export import ExportedImage, ExportRequest, export
 from lifecycle.oci.archive import Owner
+from lifecycle.oci.compression import Compression
 from lifecycle.oci.image import Image
 from lifecycle.restore import RestoreRequest, restore
 from pybuild.archives import keep_archives, share_archives
@@ -57,10 +58,11 @@ def assemble(
     application: Application,
     clock: Clock,
     *,
+    compression: Compression = Compression.GZIP,
     remote: RemoteCache | None = None,
 ) -> Iterator[Assembled]:
     """Yield the image, still in the phase `export`; when the context ends without an error, the cache is what this build left, here
-    and in `remote`.
+    and in `remote`. `compression` is that of the layers that buildpacks make.
 
     Raises:
         lifecycle.cnb.errors.CnbError: the build failed; the cache is as it was.
@@ -82,7 +84,7 @@ def assemble(
             named = environment.run_build(log)
             locks = _share_archives(environment, ground.group)
         with clock.phase("export"), _exporting(remote, cache, ground, environment) as finish:
-            exported = _export(ground, environment, application, shared, log)
+            exported = _export(ground, environment, application, shared, log, compression=compression)
             if named is not None and is_first:
                 first = ground.group.elements[0]
                 buildpack = environment.builder.buildpack(first.id, first.version)
@@ -140,7 +142,13 @@ def _share_archives(environment: BuildEnvironment, group: Group) -> Mapping[str,
 
 
 def _export(
-    ground: Ground, environment: BuildEnvironment, application: Application, shared: SharedLayers, log: Log
+    ground: Ground,
+    environment: BuildEnvironment,
+    application: Application,
+    shared: SharedLayers,
+    log: Log,
+    *,
+    compression: Compression,
 ) -> ExportedImage:
     made = MadeLayers(directory=environment.made_layers)
     request = ExportRequest(
@@ -156,6 +164,7 @@ def _export(
         find_shared=shared.find,
         find_made=made.find,
         blobs_dir=last_image_blobs(application),
+        compression=compression,
         owner=_owner(environment),
         labels={REBASABLE_LABEL: "false"} if ground.is_made_here else {},
     )

@@ -18,6 +18,7 @@ from lifecycle.cnb.metadata import write_project_metadata
 from lifecycle.cnb.reference import Reference
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output
+from lifecycle.oci.compression import Compression
 from lifecycle.oci.image import Image
 from pybuild.assembly import Ground, assemble, assemble_whole
 from pybuild.builder import Builder, ensure_builder, read_definition
@@ -57,6 +58,8 @@ class BuildRequest:
     timeout_s: float = 3600
     network: bool = True
     images: ImageSettings = field(default_factory=ImageSettings)
+    compression: Compression = Compression.GZIP
+    """Of the layers that buildpacks make."""
     cache_image: Reference | None = None
     """Where the cache of the application is as an image, beside the one in the store."""
 
@@ -106,7 +109,7 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
                 previous=previous,
             )
             remote = _open_remote_cache(request, application, host_env, clock)
-            assembly = assemble(ground, environment, application, clock, remote=remote)
+            assembly = assemble(ground, environment, application, clock, compression=request.compression, remote=remote)
         with assembly as assembled:
             image = assembled.exported.image
             for profile in _required_profiles(builder, group, made):

@@ -20,7 +20,8 @@ from lifecycle.exporters.place import check_place, writing_to
 from lifecycle.exporters.transfer import Commit, Progress, Transfer, size_of_blobs
 from lifecycle.oci.alone import is_at, open_alone
 from lifecycle.oci.archive import ROOT, TarWriter
-from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
+from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, ZSTD_LAYER_TYPE, Descriptor
+from lifecycle.oci.errors import UnsupportedImage
 from lifecycle.oci.image import Image, Layer
 from lifecycle.oci.layout import BLOBS_DIR, INDEX_FILE, LAYOUT_FILE
 from lifecycle.oci.layout_writer import LAYOUT_CONTENT, index_entries, render_index
@@ -28,6 +29,7 @@ from lifecycle.oci.location import Location, Transport
 from lifecycle.oci.verify import verify_stream
 
 DEFAULT_TAG = "latest"
+ZSTD_REFUSED = "Docker reads it from version 23 on, and not everything else that reads such archives does"
 _CONTAINERD_NAME = "io.containerd.image.name"
 
 
@@ -104,6 +106,14 @@ def write_archive(
     omitted: Collection[Digest] = (),
 ) -> None:
     """Write all of an archive but its end. `omitted`: blobs of layers that its reader has. Raises `OciError`, `OSError`."""
+    if transport is Transport.DOCKER_ARCHIVE and any(
+        layer.descriptor.media_type == ZSTD_LAYER_TYPE for layer in image.layers
+    ):
+        raise UnsupportedImage(
+            f"image {image.digest}",
+            f"has layers compressed with zstd: {ZSTD_REFUSED}",
+            "build it with gzip, or write it to `oci:`, `oci-archive:` or a registry",
+        )
     writer.file(PurePosixPath(LAYOUT_FILE), LAYOUT_CONTENT, ROOT)
     writer.file(PurePosixPath(INDEX_FILE), render_index(_entries(image, transport, names)), ROOT)
     if transport is Transport.DOCKER_ARCHIVE:

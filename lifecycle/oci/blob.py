@@ -1,7 +1,8 @@
-"""Writes the blobs of layers in one pass: tar, diff id, gzip, digest. One thread walks through the files of one layer after the other,
-since the interpreter runs only one at a time; hashing and compressing, which release its lock, happen behind it on all cores.
+"""Writes the blobs of layers in one pass: tar, diff id, compression, digest.
 
-gzip carries no name and no time. A compressed blob depends on the version of isal and on the processor family; a diff id does not.
+One thread walks through the files of one layer after the other, since the interpreter runs only one at a time; hashing and
+compressing, which release its lock, happen behind it on all cores. A compressed blob depends on the version of its library, and with
+gzip on the processor family; a diff id does not.
 """
 
 from __future__ import annotations
@@ -17,16 +18,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from isal import isal_zlib
-
 from lifecycle.cnb.digest import Digest
 from lifecycle.oci.archive import PIECE_SIZE, TarWriter
-from lifecycle.oci.descriptor import GZIP_LAYER_TYPE, Descriptor
+from lifecycle.oci.compression import Compression, make_compressor
+from lifecycle.oci.descriptor import Descriptor
 from lifecycle.oci.tar import Readable
 
-_LEVEL = 2
-# Window bits of the gzip format, https://docs.python.org/3/library/zlib.html#zlib.compressobj
-_GZIP = 31
 # Pieces of 1 MiB that may wait for a thread, of all layers together: the bound of the memory that is used
 _PIECES = 96
 
@@ -50,7 +47,11 @@ def write_layer_blob(
 
 
 def write_layer_blobs(
-    blobs_dir: Path, fills: Iterable[Callable[[TarWriter], None]], *, on_skip: Callable[[Path], None] | None = None
+    blobs_dir: Path,
+    fills: Iterable[Callable[[TarWriter], None]],
+    *,
+    compression: Compression = Compression.GZIP,
+    on_skip: Callable[[Path], None] | None = None,
 ) -> list[Blob]:
     """Return the blobs whose tars `fills` write, each in `blobs_dir` under the hexadecimal part of its digest.
 
@@ -64,7 +65,7 @@ def write_layer_blobs(
             if len(under_way) > len(os.sched_getaffinity(0)):
                 blobs.append(under_way[0].take())
                 under_way.popleft()
-            pipeline = _Pipeline(blobs_dir, room)
+            pipeline = _Pipeline(blobs_dir, room, compression)
             under_way.append(pipeline)
             writer = TarWriter(pipeline.put, on_skip=on_skip)
             fill(writer)
@@ -79,9 +80,9 @@ def write_layer_blobs(
     return blobs
 
 
-def compress_layer_blob(blobs_dir: Path, stream: Readable) -> Blob:
+def compress_layer_blob(blobs_dir: Path, stream: Readable, *, compression: Compression = Compression.GZIP) -> Blob:
     """Return the blob of the uncompressed tar in `stream`. Raises `OSError`."""
-    pipeline = _Pipeline(blobs_dir, threading.Semaphore(_PIECES))
+    pipeline = _Pipeline(blobs_dir, threading.Semaphore(_PIECES), compression)
     try:
         while piece := stream.read(PIECE_SIZE):
             pipeline.put(memoryview(piece))
@@ -97,7 +98,7 @@ class _Pipeline:
     `room` has a place for each piece that is not through.
     """
 
-    def __init__(self, blobs_dir: Path, room: threading.Semaphore) -> None:
+    def __init__(self, blobs_dir: Path, room: threading.Semaphore, compression: Compression) -> None:
         blobs_dir.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=blobs_dir)
         self._output = os.fdopen(descriptor, "wb", buffering=0)
@@ -108,7 +109,8 @@ class _Pipeline:
         self._diff_hash = hashlib.sha256()
         self._blob_hash = hashlib.sha256()
         self._failure: BaseException | None = None
-        self._compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
+        self._media_type = compression.media_type
+        self._compressor = make_compressor(compression)
         self._hashing = _Worker(self._diff_hash.update, self._fail)
         self._compressing = _Worker(self._compress, self._fail, at_end=self._finish)
 
@@ -142,7 +144,7 @@ class _Pipeline:
         self._temporary.replace(path)
         self._output.close()
         return Blob(
-            descriptor=Descriptor(media_type=GZIP_LAYER_TYPE, digest=digest, size=size),
+            descriptor=Descriptor(media_type=self._media_type, digest=digest, size=size),
             diff_id=Digest("sha256", self._diff_hash.hexdigest()),
             path=path,
             uncompressed_size=self._size,

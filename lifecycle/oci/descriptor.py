@@ -15,6 +15,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 GZIP_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+ZSTD_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+zstd"
 
 # https://distribution.github.io/distribution/spec/manifest-v2-2/: the same things by their older names
 DOCKER_INDEX_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -25,6 +26,7 @@ OCI_TYPES: Mapping[str, str] = {
     "application/vnd.docker.container.image.v1+json": CONFIG_TYPE,
     "application/vnd.docker.image.rootfs.diff.tar": LAYER_TYPE,
     "application/vnd.docker.image.rootfs.diff.tar.gzip": GZIP_LAYER_TYPE,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": ZSTD_LAYER_TYPE,
 }
 
 REF_NAME_ANNOTATION = "org.opencontainers.image.ref.name"

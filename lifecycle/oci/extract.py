@@ -16,14 +16,11 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from gzip import BadGzipFile
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
-
-from isal import igzip
-from isal.igzip_lib import IsalError
+from typing import TypeVar
 
 from lifecycle.cnb.errors import CnbError
+from lifecycle.oci.compression import DamagedLayer, open_layer
 from lifecycle.oci.errors import BrokenImage
 from lifecycle.oci.permissions import Owners
 from lifecycle.oci.tar import Member, MemberKind, Readable, TarReader
@@ -43,16 +40,17 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Something in the way, then a missing parent: no member needs more.
 _ATTEMPTS = 3
 _Result = TypeVar("_Result")
-# isal's type stub calls the class an instance.
-_Damaged = cast("type[Exception]", IsalError)
 
 
 def main() -> None:
     """Unpack what stdin asks for into the directory of the second argument; the answer is JSON on stdout."""
     request = json.load(sys.stdin)
     with contextlib.ExitStack() as stack:
-        # Before the root changes, since the blobs lie outside of it.
-        streams = [stack.enter_context(Path(layer["path"]).open("rb")) for layer in request["layers"]]
+        # Before the root changes, since the blobs lie outside of it, and so do the modules that read them.
+        streams = [
+            open_layer(stack.enter_context(Path(layer["path"]).open("rb")), layer["media_type"])
+            for layer in request["layers"]
+        ]
         os.chroot(sys.argv[2])
         os.chdir("/")
         os.umask(0)
@@ -100,11 +98,8 @@ def _read(path: bytes) -> str:
         return ""
 
 
-def unpack_layer(extraction: Extraction, stream: BinaryIO, layer: dict[str, str], *, source: str) -> None:
+def unpack_layer(extraction: Extraction, content: Readable, layer: dict[str, str], *, source: str) -> None:
     """Unpack one layer into the root directory, and check that it is what it was said to be."""
-    content: Readable = stream
-    if layer["gzip"]:
-        content = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
     hashed = _Hashed(content, layer["algorithm"])
     extraction.begin_layer()
     reader = TarReader(hashed, source=source)
@@ -112,8 +107,8 @@ def unpack_layer(extraction: Extraction, stream: BinaryIO, layer: dict[str, str]
         for member in reader:
             extraction.extract(member, reader, source)
         diff_id = hashed.finish()
-    except (EOFError, BadGzipFile, _Damaged) as err:
-        raise BrokenImage(source, f"is a damaged gzip file: {err}") from err
+    except DamagedLayer as err:
+        raise BrokenImage(source, f"is a damaged compressed file: {err}") from err
     if diff_id != layer["diff_id"]:
         raise BrokenImage(source, f"has the diff id {diff_id}, not {layer['diff_id']}")
 

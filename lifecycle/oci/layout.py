@@ -17,6 +17,7 @@ from lifecycle.oci.descriptor import (
     LAYER_TYPE,
     MANIFEST_TYPE,
     REF_NAME_ANNOTATION,
+    ZSTD_LAYER_TYPE,
     Descriptor,
     parse_descriptor,
 )
@@ -32,7 +33,7 @@ from lifecycle.oci.verify import open_regular, read_document, verify_content, ve
 LAYOUT_FILE, INDEX_FILE, BLOBS_DIR = "oci-layout", "index.json", "blobs"
 # Indexes may hold indexes; nobody needs more than images of several platforms under one name.
 _INDEX_DEPTH = 4
-_LAYER_TYPES = frozenset({LAYER_TYPE, GZIP_LAYER_TYPE})
+_LAYER_TYPES = frozenset({LAYER_TYPE, GZIP_LAYER_TYPE, ZSTD_LAYER_TYPE})
 _BLOB_NAME = re.compile(rb"blobs/(?:sha256/[0-9a-f]{64}|sha512/[0-9a-f]{128})")
 
 
@@ -114,7 +115,9 @@ def _read_layout(directory: Path, place: Location) -> Image:
     paths = [blob_path(directory, layer.digest) for layer in manifest.layers]
     for layer, path in zip(manifest.layers, paths, strict=True):
         if layer.media_type not in _LAYER_TYPES:
-            raise UnsupportedImage(str(place), f"has a layer of the type `{layer.media_type}`; gzip is read here")
+            raise UnsupportedImage(
+                str(place), f"has a layer of the type `{layer.media_type}`; gzip and zstd are read here"
+            )
         verify_file(path, layer, subject=f"layer in {place}")
     return assemble_image(
         manifest=manifest,

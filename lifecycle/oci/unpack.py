@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lifecycle.oci.descriptor import GZIP_LAYER_TYPE
 from lifecycle.oci.errors import BrokenImage, UnpackFailed, UnpackToolMissing
 from lifecycle.oci.image import Image
 from lifecycle.oci.user import ImageUser
@@ -94,7 +93,7 @@ def _unpack(image: Image, directory: Path, *, user: str | None) -> dict[str, Any
             "layers": [
                 {
                     "path": str(layer.path.resolve()),
-                    "gzip": layer.descriptor.media_type == GZIP_LAYER_TYPE,
+                    "media_type": layer.descriptor.media_type,
                     "diff_id": layer.diff_id.hex,
                     "algorithm": layer.diff_id.algorithm,
                 }

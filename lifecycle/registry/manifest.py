@@ -16,6 +16,7 @@ from lifecycle.oci.descriptor import (
     LAYER_TYPE,
     MANIFEST_TYPE,
     OCI_TYPES,
+    ZSTD_LAYER_TYPE,
     Descriptor,
     Platform,
     parse_descriptor,
@@ -27,8 +28,7 @@ from lifecycle.oci.manifest import Manifest, parse_manifest
 ACCEPTED_TYPES = (MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_INDEX_TYPE)
 # Engines refuse images with more (https://github.com/moby/moby/blob/v28.0.0/layer/layer.go).
 LAYER_LIMIT = 127
-_LAYER_TYPES = frozenset({LAYER_TYPE, GZIP_LAYER_TYPE})
-_ZSTD_TYPE = f"{LAYER_TYPE}+zstd"
+_LAYER_TYPES = frozenset({LAYER_TYPE, GZIP_LAYER_TYPE, ZSTD_LAYER_TYPE})
 # What registries without a type for it call a JSON document
 _GENERIC_TYPES = frozenset({"", "application/json", "application/octet-stream", "text/plain"})
 
@@ -115,12 +115,6 @@ def parse_image_manifest(content: bytes, *, source: str) -> Manifest:
             source, f"has {len(manifest.layers)} layers; engines take {LAYER_LIMIT} at most", "use an image with fewer"
         )
     for layer in manifest.layers:
-        if layer.media_type == _ZSTD_TYPE:
-            raise UnsupportedImage(
-                source,
-                "has layers compressed with zstd, which are not read here",
-                "push it once more with gzip: skopeo copy --dest-compress-format gzip docker://NAME docker://NAME-gzip",
-            )
         if "nondistributable" in layer.media_type or ".foreign." in layer.media_type:
             # CVE-2020-15157: their bytes are elsewhere, and who is asked there is up to the image.
             raise UnsupportedImage(source, "has layers that are not in its registry (foreign layers)")

@@ -9,7 +9,11 @@ import click
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
+from lifecycle.exporters.archive import ZSTD_REFUSED, ArchiveOutput
+from lifecycle.exporters.daemon import DaemonOutput
 from lifecycle.exporters.registry import RegistryOutput
+from lifecycle.oci.compression import Compression
+from lifecycle.oci.location import Transport
 from pybuild.build import build_image
 from pybuild.commands.options import Selection, Session, selection_options, session_options
 from pybuild.commands.outputs import output_options, report_option, write_report
@@ -28,6 +32,13 @@ from pybuild.report import render_report
     metavar="NAME",
     help="Image in a registry with the cache of this application: taken where there is none here, or an older one, and written anew.",
 )
+@click.option(
+    "--compression",
+    type=click.Choice([one.value for one in Compression]),
+    default=Compression.GZIP.value,
+    show_default=True,
+    help="Of the layers that buildpacks make. zstd is a quarter smaller; Docker reads it from version 23 on.",
+)
 @report_option
 @selection_options
 @session_options
@@ -36,6 +47,7 @@ def build(
     session: Session,
     outputs: tuple[Output, ...],
     cache_image: str | None,
+    compression: str,
     report: Path | None,
     *,
     refresh: bool,
@@ -44,13 +56,33 @@ def build(
 
     The result, one line for each output with the digest, goes to standard output. Without outputs the image stays in pybuild's store.
     """  # fmt: skip
-    request = selection.request(outputs=outputs, refresh=refresh, cache_image=_cache_image(cache_image, outputs))
+    request = selection.request(
+        outputs=outputs,
+        refresh=refresh,
+        cache_image=_cache_image(cache_image, outputs),
+        compression=_compression(compression, outputs),
+    )
     result = build_image(request, session.store, selection.host_env, session.log)
     write_report(report, result.to_json())
     for line in render_report(result):
         session.log.info(line)
     for output in result.outputs:
         print_result(output)
+
+
+def _compression(name: str, outputs: tuple[Output, ...]) -> Compression:
+    compression = Compression(name)
+    refusing = [output.location for output in outputs if _is_for_docker(output)]
+    if compression is Compression.ZSTD and refusing:
+        raise UsageError(
+            f"`--compression zstd` is not for `{refusing[0]}`: {ZSTD_REFUSED}", "leave it out, it is gzip then"
+        )
+    return compression
+
+
+def _is_for_docker(output: Output) -> bool:
+    is_archive = isinstance(output, ArchiveOutput) and output.transport is Transport.DOCKER_ARCHIVE
+    return is_archive or isinstance(output, DaemonOutput)
 
 
 def _cache_image(text: str | None, outputs: tuple[Output, ...]) -> Reference | None:

@@ -15,6 +15,7 @@ import click
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
+from lifecycle.oci.compression import Compression
 from pybuild.build import BuildRequest
 from pybuild.builder import default_definition_path
 from pybuild.errors import UsageError
@@ -55,7 +56,12 @@ class Selection:
     """The machine's environment, with the options that stand for variables of it."""
 
     def request(
-        self, *, outputs: tuple[Output, ...] = (), refresh: bool = False, cache_image: Reference | None = None
+        self,
+        *,
+        outputs: tuple[Output, ...] = (),
+        refresh: bool = False,
+        cache_image: Reference | None = None,
+        compression: Compression = Compression.GZIP,
     ) -> BuildRequest:
         """The build of it; `refresh` resolves unpinned requirements anew."""
         return BuildRequest(
@@ -68,6 +74,7 @@ class Selection:
             network=self.network,
             images=self.images,
             cache_image=cache_image,
+            compression=compression,
         )
 
 

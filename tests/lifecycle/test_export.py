@@ -19,6 +19,7 @@ from lifecycle.cnb.toml import parse_toml
 from lifecycle.errors import ExportError
 from lifecycle.export import ExportedImage
 from lifecycle.launch_facts import LAUNCH_FACTS_LABEL
+from lifecycle.oci.compression import Compression
 from lifecycle.oci.errors import ArchiveError
 from lifecycle.oci.image import Layer, make_image
 from lifecycle.slices import assign_slices
@@ -324,6 +325,32 @@ def test_a_layer_of_packages_that_is_cached_stays_whole(exporter: Exporter) -> N
     build = make_environment(exporter, LARGE).replace("launch = true", "launch = true\\ncache = true")
     exported = exporter.export(exporter.world.add("x/a", build=build))
     assert list(parts_in(exported)) == ["x/a:venv"]
+
+
+@pytest.mark.parametrize("first", list(Compression))
+def test_the_compression_of_earlier_builds_does_not_matter(exporter: Exporter, first: Compression) -> None:
+    world = exporter.world
+    made = exporter.export(world.add("x/a", build=LAYER + PROCESSES), compression=first)
+    reused = world.add("x/a", build=REUSED + PROCESSES, version="2.0.0")
+    for compression in Compression:
+        again = exporter.export(reused, compression=compression)
+        base, *own = again.image.layers
+        assert {layer.descriptor.media_type for layer in own} == {compression.media_type}
+        assert base == exporter.run_image.layers[0]
+        assert own[0].diff_id == made.image.layers[1].diff_id
+        assert again.image.config.env == made.image.config.env
+        same = exporter.export(reused, compression=compression)
+        assert same.image.manifest_bytes == again.image.manifest_bytes
+        assert all(layer.is_reused for layer in same.layers)
+
+
+def test_the_environment_of_a_layer_compressed_with_zstd_is_read_from_it(exporter: Exporter) -> None:
+    world = exporter.world
+    first = exporter.export(world.add("x/a", build=LAYER + PROCESSES), compression=Compression.ZSTD)
+    labels = {name: text for name, text in first.image.config.labels.items() if name != LAUNCH_FACTS_LABEL}
+    exporter.previous = make_image(replace(first.image.config, labels=labels), first.image.layers)
+    second = exporter.export(world.add("x/a", build=REUSED + PROCESSES, version="2.0.0"))
+    assert second.image.config.env == first.image.config.env
 
 
 def slices(*parts: Sequence[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
+from pybuild.commands.build import build
 from pybuild.commands.outputs import read_outputs
 from pybuild.errors import UsageError
 
@@ -56,3 +58,11 @@ def test_what_makes_no_sense_is_told(texts: tuple[str, ...], tags: tuple[str, ..
     with pytest.raises(UsageError) as caught:
         read_outputs(texts, tags, publish=publish)
     assert words in f"{caught.value.summary} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("output", ["docker-archive:image.tar", "docker-daemon:app"])
+def test_a_compression_that_an_output_cannot_have_is_told_before_the_build(output: str) -> None:
+    done = CliRunner().invoke(build, [".", "--compression", "zstd", "--output", "oci:dir", "--output", output])
+    assert isinstance(done.exception, UsageError)
+    assert "--compression zstd" in done.exception.summary
+    assert output.partition(":")[0] in done.exception.summary

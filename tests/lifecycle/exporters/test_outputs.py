@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import tarfile
@@ -9,11 +10,13 @@ import pytest
 
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.exporters import parse_output
-from lifecycle.oci.errors import OciError
+from lifecycle.oci.blob import compress_layer_blob
+from lifecycle.oci.compression import Compression
+from lifecycle.oci.errors import OciError, UnsupportedImage
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
 from tests.lifecycle.exporters.writing import check, write_to
-from tests.lifecycle.oci.images import file_layer, image_of
+from tests.lifecycle.oci.images import content_of_blob, file_layer, image_of, layer_of
 
 
 @pytest.fixture
@@ -52,6 +55,28 @@ def test_a_docker_archive_has_what_old_engines_read(tmp_path: Path, image: Image
     assert manifest[0]["RepoTags"] == ["docker.io/library/name:latest", "ghcr.io/a/b:c"]
     assert {manifest[0]["Config"], *manifest[0]["Layers"], "oci-layout", "index.json"} <= set(names)
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+def test_layers_compressed_with_zstd_go_where_they_are_read(tmp_path: Path, image: Image, kind: str) -> None:
+    compressed = zstd_image(tmp_path, image)
+    write_to(compressed, f"{kind}:{tmp_path}/out")
+    found = read_image(f"{kind}:{tmp_path}/out", scratch=scratch(tmp_path, "scratch"))
+    assert found.manifest_bytes == compressed.manifest_bytes
+
+
+def test_a_docker_archive_has_no_layers_compressed_with_zstd(tmp_path: Path, image: Image) -> None:
+    with pytest.raises(UnsupportedImage, match="Docker reads it from version 23"):
+        write_to(zstd_image(tmp_path, image), f"docker-archive:{tmp_path}/x.tar")
+    assert not list(tmp_path.glob("*x.tar*"))
+
+
+def zstd_image(tmp_path: Path, image: Image) -> Image:
+    layers = []
+    for layer in image.layers:
+        with io.BytesIO(content_of_blob(layer)) as stream:
+            layers.append(layer_of(compress_layer_blob(tmp_path / "made", stream, compression=Compression.ZSTD)))
+    return image_of(*layers)
 
 
 def test_a_layer_that_occurs_twice_is_stored_once(tmp_path: Path) -> None:

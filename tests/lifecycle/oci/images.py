@@ -10,6 +10,8 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import zstandard
+
 from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.blob import Blob, compress_layer_blob, write_layer_blob
 from lifecycle.oci.config import History, ImageConfig
@@ -59,13 +61,21 @@ def image_of(
     return make_image(config, layers)
 
 
+def content_of_blob(layer: Layer) -> bytes:
+    """The tar, by other libraries than the product's where there are any."""
+    content = layer.path.read_bytes()
+    if layer.descriptor.media_type.endswith("+zstd"):
+        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    return gzip.decompress(content)
+
+
 def names_in(layer: Layer) -> list[str]:
-    with tarfile.open(layer.path, "r:gz") as archive:
+    with tarfile.open(fileobj=io.BytesIO(content_of_blob(layer))) as archive:
         return [info.name + "/" * info.isdir() for info in archive]
 
 
 def content_of(layer: Layer, name: str) -> bytes:
-    with tarfile.open(layer.path, "r:gz") as archive:
+    with tarfile.open(fileobj=io.BytesIO(content_of_blob(layer))) as archive:
         stream = archive.extractfile(name)
         assert stream is not None
         return stream.read()
@@ -84,7 +94,7 @@ def validate_image(image: Image) -> None:
         blob = layer.path.read_bytes()
         assert entry["size"] == len(blob)
         assert entry["digest"] == f"sha256:{hashlib.sha256(blob).hexdigest()}"
-        plain = gzip.decompress(blob)
+        plain = content_of_blob(layer)
         assert str(layer.diff_id) == f"sha256:{hashlib.sha256(plain).hexdigest()}"
         _validate_archive(plain)
 

@@ -15,9 +15,11 @@ import pytest
 
 from lifecycle.cnb.digest import Digest
 from lifecycle.oci.blob import compress_layer_blob
+from lifecycle.oci.compression import Compression
 from lifecycle.oci.errors import UnpackFailed
+from lifecycle.oci.image import Layer
 from lifecycle.oci.unpack import unpack_image
-from tests.lifecycle.oci.images import file_layer, image_of, layer_of, member, tar_layer
+from tests.lifecycle.oci.images import content_of_blob, file_layer, image_of, layer_of, member, tar_layer
 
 DIRECTORY, SYMLINK, HARD_LINK = tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 
@@ -162,9 +164,26 @@ def test_a_layer_that_is_not_what_its_diff_id_says_is_refused(blobs: Path, root:
         unpack_image(image_of(layer), root)
 
 
+def zstd_layer(blobs: Path, layer: Layer) -> Layer:
+    with io.BytesIO(content_of_blob(layer)) as stream:
+        blob = compress_layer_blob(blobs, stream, compression=Compression.ZSTD)
+    assert blob.path.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
+    return layer_of(blob)
+
+
+def test_a_layer_compressed_with_zstd_is_unpacked(blobs: Path, root: Path) -> None:
+    unpack_image(
+        image_of(file_layer(blobs, {"b": "1"}), zstd_layer(blobs, file_layer(blobs, {"a": "1" * 100_000}))), root
+    )
+    assert (root / "a").read_text() == "1" * 100_000
+    assert (root / "b").read_text() == "1"
+
+
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "no gzip"])
-def test_a_damaged_blob_is_one_error(blobs: Path, root: Path, damage: str) -> None:
+@pytest.mark.parametrize("is_zstd", [False, True])
+def test_a_damaged_blob_is_one_error(blobs: Path, root: Path, damage: str, is_zstd: bool) -> None:
     layer = file_layer(blobs, {"a": "1" * 100_000, "b": "2"})
+    layer = zstd_layer(blobs, layer) if is_zstd else layer
     content = bytearray(layer.path.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 0xFF

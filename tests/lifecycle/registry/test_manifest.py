@@ -78,7 +78,6 @@ def layer(media_type: str, **others: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("media_type", "error"),
     [
-        ("application/vnd.oci.image.layer.v1.tar+zstd", "zstd"),
         ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "foreign layers"),
         ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "foreign layers"),
         ("application/vnd.cncf.helm.chart.content.v1.tar+gzip", "no image to run"),
