@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,8 @@ from lifecycle.oci.errors import ImageNotFound
 if TYPE_CHECKING:
     from docker import APIClient
 
-# An engine that unpacks a large layer says nothing for a while.
-_PATIENCE_S = 600
+# To say what it is, an engine needs no time; one that unpacks a large layer says nothing for a while.
+_ANSWER_S, _PATIENCE_S = 30, 600
 # That of Docker's own command, where nothing else is said
 _DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 _PIECE_SIZE = 1 << 20
@@ -33,13 +34,14 @@ def open_engine(env: Mapping[str, str], *, deadline: float = float("inf")) -> It
 
     Raises:
         EngineUnusable: there is none, or this user may not use it.
+        CommandTimeout: the deadline came before its answer.
     """
     # Loading it takes a third of a second, which is for those who need it.
     from docker import APIClient
     from docker.context import ContextAPI
     from docker.utils import kwargs_from_env
 
-    timeout_s = int(max(1, min(_PATIENCE_S, deadline - time.monotonic())))
+    timeout_s = math.ceil(max(1, min(_PATIENCE_S, deadline - time.monotonic())))
     address = env.get("DOCKER_HOST") or _DEFAULT_ADDRESS
     try:
         options = kwargs_from_env(environment=env)
@@ -55,10 +57,12 @@ def open_engine(env: Mapping[str, str], *, deadline: float = float("inf")) -> It
             raise LookupError(
                 "pybuild does not speak ssh; `ssh -L SOCKET:/var/run/docker.sock HOST` brings the engine here"
             )
-        client = APIClient(**options, timeout=timeout_s)
+        client = APIClient(**options, timeout=min(_ANSWER_S, timeout_s))
     except Exception as err:  # of a damaged context the library says no more than that
+        _check_time(deadline)
         cause = _cause(err)
         raise EngineUnusable(address=address, reason=_say(cause), is_denied=isinstance(cause, PermissionError)) from err
+    client.timeout = timeout_s
     try:
         yield DockerEngine(client, address, deadline)
     finally:
@@ -183,12 +187,8 @@ class DockerEngine:
 
     def _before_deadline(self, pieces: Feed) -> Iterator[bytes]:
         for piece in pieces:
-            self._check_time()
+            _check_time(self._deadline)
             yield piece
-
-    def _check_time(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise CommandTimeout(argv=("docker",), elapsed_s=0, output="")
 
     @contextlib.contextmanager
     def _asking(self, doing: str) -> Iterator[None]:
@@ -203,8 +203,13 @@ class DockerEngine:
             reason = str(err.explanation or err)
             raise EngineFailed(address=self.address, doing=doing, reason=reason) from err
         except (DockerException, StreamParseError, RequestException, HTTPError) as err:
-            self._check_time()
+            _check_time(self._deadline)
             raise EngineFailed(address=self.address, doing=doing, reason=_say(_cause(err))) from err
+
+
+def _check_time(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise CommandTimeout(argv=("docker",), elapsed_s=0, output="")
 
 
 def _common(wanted: Sequence[str], there: Sequence[str]) -> int:
@@ -224,7 +229,8 @@ def _cause(err: BaseException) -> BaseException:
         seen.append(found)
         inner = [one for one in found.args if isinstance(one, BaseException)]
         found = inner[0] if inner else found.__cause__ or found.__context__
-    return next((one for one in reversed(seen) if isinstance(one, OSError) and one.strerror), err)
+    said = [one for one in seen if isinstance(one, OSError)]
+    return next((one for one in reversed(said) if one.strerror or isinstance(one, TimeoutError)), err)
 
 
 def _say(err: BaseException) -> str:
