@@ -119,12 +119,14 @@ def write_outputs(
     """
     distinct = _distinct(outputs)
     with contextlib.ExitStack() as stack:
-        commits = []
+        prepared = []
         for output, exporter in zip(distinct, _open_all(distinct, connections), strict=True):
             with show(output) as on_progress:
-                commits.append(stack.enter_context(exporter.prepare(image, on_progress)))
+                prepared.append((output, stack.enter_context(exporter.prepare(image, on_progress))))
         before_commit()
-        transfers = {output.place: commit() for output, commit in zip(distinct, commits, strict=True)}
+        # To rename a file goes wrong least, so it is done when nothing else can.
+        prepared.sort(key=lambda one: isinstance(one[0], (LayoutOutput, ArchiveOutput)))
+        transfers = {output.place: commit() for output, commit in prepared}
     return tuple(Written(location=_describe(output, image), transfer=transfers[output.place]) for output in outputs)
 
 

@@ -78,6 +78,15 @@ def test_no_tag_moves_when_another_output_fails(
     assert not (tmp_path / "layout").exists()
 
 
+def test_a_manifest_that_the_registry_refuses_leaves_files_as_they_were(
+    registry: FakeRegistry, image: Image, tmp_path: Path
+) -> None:
+    registry.always("/manifests/", refuse)
+    with pytest.raises(AccessDenied):
+        write_to(image, f"oci:{tmp_path}/layout", f"docker://{registry.host}/team/app:1", f"oci-archive:{tmp_path}/x")
+    assert {path.name for path in tmp_path.iterdir()} == {"made"}
+
+
 def test_whoever_may_not_write_is_told_before_the_work(registry: FakeRegistry) -> None:
     registry.login = ALICE_PAIR
     with pytest.raises(LoginNeeded) as caught:
