@@ -44,6 +44,10 @@ class Transfer:
         with self._blobs.partial(layer.digest, while_waiting=self._check) as partial:
             if partial is None:
                 return
+            if self._blobs.has(layer):
+                # Another process has brought it since this one looked.
+                partial.discard()
+                return
             partial.resume(layer.size)
             was_resumed = partial.size > 0
             try:

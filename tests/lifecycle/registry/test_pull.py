@@ -27,6 +27,7 @@ from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.errors import NoSuchImage, PlatformMissing, RegistryUnreachable, UnexpectedAnswer
 from lifecycle.registry.pull import pull, resolve
 from lifecycle.registry.settings import RegistrySettings
+from lifecycle.registry.transfer import Transfer
 from tests.lifecycle.oci.images import content_of, file_layer, image_of, validate_image
 from tests.lifecycle.registry.fake_registry import IMPATIENT, Exchange, FakeRegistry, Hook, Waits, client_for
 
@@ -457,6 +458,20 @@ def test_several_processes_fetch_once(registry: FakeRegistry, image: Image, blob
         assert worker.exitcode == 0
     layer = str(image.layers[1].descriptor.digest)
     assert len([path for path in registry.paths() if layer in path]) == 1
+    assert leftovers(blobs) == []
+
+
+def test_what_another_has_brought_meanwhile_is_not_fetched(
+    registry: FakeRegistry, image: Image, blobs: BlobStore
+) -> None:
+    reference = Reference.parse(registry.add(image))
+    fetch(str(reference), blobs)
+    registry.requests.clear()
+    client = client_for()
+    layers = list(image.manifest.layers)
+    # As one that looked for them before they were there.
+    Transfer(client, client.repository(reference), blobs, str(reference), None).run(layers)
+    assert registry.requests == []
     assert leftovers(blobs) == []
 
 
