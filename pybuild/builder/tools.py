@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import uv
@@ -16,12 +17,16 @@ from pybuild.builder.errors import ToolUnavailable
 from pybuild.builder.kept import make_directory
 
 _UV_VERSION = re.compile(r"uv (\S+)")
+# uv asks `sysconfig`, which in older Pythons gives a second thread what the first has not finished
+# (https://github.com/python/cpython/issues/92452).
+_one_at_a_time = threading.Lock()
 
 
 def find_uv() -> Path:
     """Path of the uv program. Raises `ToolUnavailable`."""
     try:
-        return Path(uv.find_uv_bin())
+        with _one_at_a_time:
+            return Path(uv.find_uv_bin())
     except FileNotFoundError as err:
         raise ToolUnavailable(
             "the program of the Python package `uv` is missing", advice="reinstall it: pip install --force-reinstall uv"
