@@ -115,7 +115,7 @@ def read_any_image(
     """
     if location.startswith(REGISTRY_PREFIX):
         return images.pull(Reference.parse(location.removeprefix(REGISTRY_PREFIX)), platform or host_platform()).image
-    return read_image(location, scratch=scratch)
+    return read_image(location, scratch=scratch, platform=platform)
 
 
 class ImageStore:

@@ -19,6 +19,7 @@ from lifecycle.oci.descriptor import (
     REF_NAME_ANNOTATION,
     ZSTD_LAYER_TYPE,
     Descriptor,
+    Platform,
     parse_descriptor,
 )
 from lifecycle.oci.docker_archive import read_docker_archive
@@ -37,23 +38,24 @@ _LAYER_TYPES = frozenset({LAYER_TYPE, GZIP_LAYER_TYPE, ZSTD_LAYER_TYPE})
 _BLOB_NAME = re.compile(rb"blobs/(?:sha256/[0-9a-f]{64}|sha512/[0-9a-f]{128})")
 
 
-def read_image(location: Location | str, *, scratch: Path | None = None) -> Image:
+def read_image(location: Location | str, *, scratch: Path | None = None, platform: Platform | None = None) -> Image:
     """Return the image at `location`, a text such as `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker-archive:FILE[:NAME]`.
 
     Layer blobs stay where they are; those of archives are put into `scratch`, which archives therefore need, and which must
-    live as long as the image. Of several platforms this machine's is taken.
+    live as long as the image. Of several platforms `platform` is taken, this machine's where that is not said.
 
     Raises:
         OciError, ConfigurationError, InvalidValue: there is no such image, it is damaged, or of a kind that is not read here.
     """
     place = parse_location(location) if isinstance(location, str) else location
+    wanted = platform or _host_platform()
     if place.transport is Transport.OCI:
-        return _read_layout(place.path, place)
+        return _read_layout(place.path, place, wanted)
     if scratch is None:
         raise ValueError(f"{place} is an archive: reading it needs a scratch directory")
     if place.transport is Transport.OCI_ARCHIVE:
         _unpack_archive(place.path, scratch)
-        return _read_layout(scratch, place)
+        return _read_layout(scratch, place, wanted)
     return read_docker_archive(place.path, place.name, scratch)
 
 
@@ -72,7 +74,7 @@ def read_index(directory: Path) -> tuple[Descriptor, ...]:
 
 def find_image(place: Location) -> Descriptor:
     """Return the entry of `index.json` that `place`, in a layout, leads to. Raises as `read_image` does."""
-    return _choose(read_index(place.path), place)
+    return _choose(read_index(place.path), place, _host_platform())
 
 
 def blob_path(directory: Path, digest: Digest) -> Path:
@@ -99,13 +101,14 @@ def referenced_digests(directory: Path, entries: Sequence[Descriptor]) -> frozen
     return frozenset(found)
 
 
-def _read_layout(directory: Path, place: Location) -> Image:
-    entry = _choose(read_index(directory), place)
+def _read_layout(directory: Path, place: Location, wanted: Platform) -> Image:
+    entry = _choose(read_index(directory), place, wanted)
     for _ in range(_INDEX_DEPTH):
         if entry.media_type != INDEX_TYPE:
             break
         index = parse_document(_read_blob(directory, entry), source=str(entry.digest))
-        entry = _choose_platform(tuple(parse_descriptor(table) for table in index.tables("manifests")), place)
+        entries = tuple(parse_descriptor(table) for table in index.tables("manifests"))
+        entry = _choose_platform(entries, place, wanted)
     if entry.media_type != MANIFEST_TYPE:
         raise UnsupportedImage(str(place), f"leads to `{entry.media_type}`, which is not an image")
     manifest_bytes = _read_blob(directory, entry)
@@ -129,14 +132,14 @@ def _read_layout(directory: Path, place: Location) -> Image:
     )
 
 
-def _choose(entries: Sequence[Descriptor], place: Location) -> Descriptor:
+def _choose(entries: Sequence[Descriptor], place: Location, wanted: Platform) -> Descriptor:
     names = {entry.annotations.get(REF_NAME_ANNOTATION) for entry in entries}
     if place.name is not None:
         found = [entry for entry in entries if entry.annotations.get(REF_NAME_ANNOTATION) == place.name]
         if not found:
             known = ", ".join(f"`{name}`" for name in sorted(name for name in names if name)) or "none with a name"
             raise ImageNotFound(str(place), f"has no image of that name; there are: {known}")
-        return _choose_platform(found, place)
+        return _choose_platform(found, place, wanted)
     # The same image under several names is one image.
     distinct = {entry.digest: entry for entry in entries}
     if not distinct:
@@ -144,17 +147,23 @@ def _choose(entries: Sequence[Descriptor], place: Location) -> Descriptor:
     if len(distinct) > 1 and len(names) > 1:
         known = ", ".join(f"`{name}`" for name in sorted(name for name in names if name))
         raise ImageNotFound(str(place), f"has several images: {known}", "add a colon and the name of the one to take")
-    return _choose_platform(tuple(distinct.values()), place)
+    return _choose_platform(tuple(distinct.values()), place, wanted)
 
 
-def _choose_platform(entries: Sequence[Descriptor], place: Location) -> Descriptor:
+def _choose_platform(entries: Sequence[Descriptor], place: Location, wanted: Platform) -> Descriptor:
     if len(entries) == 1:
         return entries[0]
-    wanted = ("linux", host_architecture())
     for entry in entries:
-        if entry.platform is not None and (entry.platform.os, entry.platform.architecture) == wanted:
+        if entry.platform is not None and (entry.platform.os, entry.platform.architecture) == (
+            wanted.os,
+            wanted.architecture,
+        ):
             return entry
-    raise ImageNotFound(str(place), f"has no image for {'/'.join(wanted)}")
+    raise ImageNotFound(str(place), f"has no image for {wanted.os}/{wanted.architecture}")
+
+
+def _host_platform() -> Platform:
+    return Platform(os="linux", architecture=host_architecture())
 
 
 def _read_blob(directory: Path, descriptor: Descriptor) -> bytes:

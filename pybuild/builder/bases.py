@@ -20,15 +20,18 @@ from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.blob import compress_layer_blob
 from lifecycle.oci.config import History, ImageConfig
+from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.layout_writer import open_layout
 from lifecycle.oci.location import REGISTRY_PREFIX, Location, Transport, parse_location
 from lifecycle.oci.unpack import unpack_image
+from lifecycle.registry.manifest import name_of
 from pybuild.builder.crew import Crew
 from pybuild.builder.debian import Assembly, assemble_base
 from pybuild.builder.definition import Base, ImageBase, PackageBase, User
 from pybuild.builder.errors import AssemblyFailed, ImageUnusable
+from pybuild.builder.foreign_base import assemble_foreign_base
 from pybuild.builder.kept import content_key, make_directory
 from pybuild.builder.rootfs import add_mount_points, add_user, parse_packages, read_inside, unpack_archive
 from pybuild.builder.value import DebianPackage, KeptBase
@@ -52,11 +55,13 @@ class WantedBase:
     user: User
     image_name: str
     is_run: bool
+    architecture: str
 
     @property
     def title(self) -> str:
         """What the log calls it."""
-        return "run base" if self.is_run else "build base"
+        title = "run base" if self.is_run else "build base"
+        return title if self.architecture == host_architecture() else f"{title} for linux/{self.architecture}"
 
     def directory(self, store: Path) -> Path:
         """Where the store has it, made or not."""
@@ -65,7 +70,7 @@ class WantedBase:
         else:
             source = [self.base.location, _fingerprint(self.base.location)]
         user = [self.user.name, self.user.id, self.user.group_id]
-        return store / "bases" / content_key(_FORMAT, host_architecture(), self.is_run, source, user)
+        return store / "bases" / content_key(_FORMAT, self.architecture, self.is_run, source, user)
 
 
 def read_base(directory: Path) -> KeptBase | None:
@@ -139,7 +144,8 @@ def _make_from_packages(
 ) -> KeptBase:
     """The base that is now in `directory`."""
     archive = directory / "base.tar"
-    assemble_base(Assembly(base=base, user=wanted.user, is_slim=wanted.is_run), archive, crew, on_stage)
+    assembly = Assembly(base=base, user=wanted.user, is_slim=wanted.is_run, architecture=wanted.architecture)
+    (assemble_foreign_base if assembly.is_foreign else assemble_base)(assembly, archive, crew, on_stage)
     if wanted.is_run:
         on_stage("compressing the layer")
         with tarfile.open(archive) as reader:
@@ -175,11 +181,12 @@ def _make_from_image(
     """The base that is now in `directory`."""
     on_stage(f"reading {base.location}")
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
-        image = read_any_image(base.location, images=images, scratch=Path(scratch))
+        platform = Platform(os="linux", architecture=wanted.architecture)
+        image = read_any_image(base.location, images=images, scratch=Path(scratch), platform=platform)
         target = (image.config.os, image.config.architecture)
-        if target != ("linux", host_architecture()):
+        if target != (platform.os, platform.architecture):
             raise ImageUnusable(
-                f"the {wanted.title} `{base.location}` is for {'/'.join(target)}, this machine is linux/{host_architecture()}"
+                f"the {wanted.title} `{base.location}` is for {'/'.join(target)}, and not for {name_of(platform)}"
             )
         on_stage("unpacking the image")
         rootfs = directory / "rootfs"
@@ -210,7 +217,7 @@ def _write_layout(directory: Path, image: Image) -> None:
 def _package_config(wanted: WantedBase, release: str) -> ImageConfig:
     labels = {"io.buildpacks.base.id": wanted.image_name, **_distribution_labels(release)}
     return ImageConfig(
-        architecture=host_architecture(),
+        architecture=wanted.architecture,
         os="linux",
         created=_CREATED,
         user=f"{wanted.user.id}:{wanted.user.group_id}",

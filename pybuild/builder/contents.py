@@ -10,7 +10,6 @@ from lifecycle.cnb.buildpack import Descriptor, read_descriptor
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.order import GroupMember, Order, System
-from lifecycle.cnb.target import host_architecture
 from pybuild.builder.definition import Definition, RequestedMember
 
 
@@ -23,13 +22,13 @@ class Contents:
     system: System
 
 
-def read_contents(definition: Definition) -> Contents:
-    """What `definition` names.
+def read_contents(definition: Definition, architecture: str) -> Contents:
+    """What `definition` names, for images of `architecture`.
 
     Raises:
         ConfigurationError: a buildpack is not what was asked for, or the order names one that is not there.
     """
-    _check_targets(definition)
+    _check_targets(definition, architecture)
     descriptors: list[Descriptor] = []
     for wanted in definition.buildpacks:
         found = read_descriptor(wanted.directory)
@@ -71,9 +70,7 @@ def _resolve(member: RequestedMember, descriptors: Sequence[Descriptor], definit
     return GroupMember(id=BuildpackId(member.id), version=version, optional=member.optional)
 
 
-def _check_targets(definition: Definition) -> None:
-    if definition.targets and host_architecture() not in {target.arch for target in definition.targets}:
+def _check_targets(definition: Definition, architecture: str) -> None:
+    if definition.targets and architecture not in {target.arch for target in definition.targets}:
         shown = ", ".join(f"linux/{target.arch}" for target in definition.targets)
-        raise ConfigurationError(
-            definition.path, f"`targets` has {shown}; this machine makes builders for linux/{host_architecture()}"
-        )
+        raise ConfigurationError(definition.path, f"`targets` has {shown}; images are to be for linux/{architecture}")

@@ -11,9 +11,11 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.layer import remove_tree
+from lifecycle.cnb.target import host_architecture
 from pybuild.builder.bases import WantedBase, make_base, read_base, unpacked_run_base
 from pybuild.builder.crew import Crew, run_side_by_side
 from pybuild.builder.debian import check_debian_tools
@@ -22,8 +24,10 @@ from pybuild.builder.errors import InterpreterMissing, PackagingFailed
 from pybuild.builder.installed import MACHINE, InstalledPython
 from pybuild.builder.interpreter import (
     Fetched,
+    ForeignRoot,
     Workplace,
     fetch_standalone,
+    make_foreign_interpreter,
     make_interpreter,
     note_absence,
     read_interpreter,
@@ -33,7 +37,7 @@ from pybuild.builder.package import put_together
 from pybuild.builder.poetry import is_poetry_made, make_poetry
 from pybuild.builder.tools import fetch_pip_wheel, find_uv, read_uv_version
 from pybuild.builder.value import Builder
-from pybuild.builder.wanted import Wanted
+from pybuild.builder.wanted import KeptBases, Wanted
 from pybuild.engines.sandbox import Sandbox, run_sandboxed
 from pybuild.log import Log
 from pybuild.store import locked
@@ -50,16 +54,27 @@ _KEPT_S = {
 _SCRATCH = "making-"
 
 
-def ensure_builder(definition: Definition, store: Path, log: Log, *, refresh: bool = False) -> Builder:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sought:
+    """An interpreter that is to be had; `version` as builder.toml has it."""
+
+    version: str
+    architecture: str
+
+
+def ensure_builder(
+    definition: Definition, store: Path, log: Log, *, architecture: str | None = None, refresh: bool = False
+) -> Builder:
     """The builder that `definition` describes, made now where the store has none; parts that are there are kept.
 
-    With `refresh` the bases and interpreters are made anew, with today's packages.
+    Its images are for `architecture`, as OCI names it; where that is not said, for this machine's. With `refresh` the bases and
+    interpreters are made anew, with today's packages.
 
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made; nothing half made is left.
     """
     store = store.absolute()
-    wanted = Wanted.of(definition, store)
+    wanted = Wanted.of(definition, store, architecture or host_architecture())
     builder = None if refresh else wanted.open()
     if builder is not None:
         return builder
@@ -76,7 +91,11 @@ def ensure_builder(definition: Definition, store: Path, log: Log, *, refresh: bo
 def _make(wanted: Wanted, log: Log, *, refresh: bool) -> Builder:
     store = wanted.store
     bases = [base for base in wanted.bases if refresh or read_base(base.directory(store)) is None]
-    versions = tuple(wanted.definition.cpython_versions) if refresh else wanted.unmade_interpreters()
+    unmade = [
+        _Sought(version=version, architecture=architecture)
+        for architecture in wanted.architectures
+        for version in (wanted.definition.cpython_versions if refresh else wanted.unmade_interpreters(architecture))
+    ]
     _check_tools(bases)
     if bases:
         log.info(f"making the builder in {store}; it is kept there, so this happens once")
@@ -84,8 +103,12 @@ def _make(wanted: Wanted, log: Log, *, refresh: bool) -> Builder:
         remove_tree(leftover)
     crew = Crew()
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=store) as scratch:
-        fetched = _make_bases_and_fetch(wanted, bases, versions, Path(scratch), crew, log)
-        _make_on_bases(wanted, versions, fetched, Path(scratch), crew, log)
+        fetched = _make_bases_and_fetch(wanted, bases, unmade, Path(scratch), crew, log)
+        of_machine = {one.version: found for one, found in fetched.items() if one.architecture == host_architecture()}
+        _make_on_bases(wanted, of_machine, Path(scratch), crew, log)
+        foreign = {one.version: found for one, found in fetched.items() if one.architecture != host_architecture()}
+        if foreign:
+            _make_foreign_interpreters(wanted, foreign, Path(scratch), crew, log)
     builder = wanted.open(_put_together(wanted, crew, log))
     if builder is None:
         raise AssertionError("the builder was made and is not there")
@@ -101,21 +124,23 @@ def _check_tools(bases: list[WantedBase]) -> None:
 
 
 def _make_bases_and_fetch(
-    wanted: Wanted, bases: list[WantedBase], versions: Sequence[str], scratch: Path, crew: Crew, log: Log
-) -> Mapping[str, Fetched]:
-    """Make bases while interpreters and pip are downloaded; what came of the interpreters, by version."""
-    fetched: dict[str, Fetched] = {}
+    wanted: Wanted, bases: list[WantedBase], unmade: Sequence[_Sought], scratch: Path, crew: Crew, log: Log
+) -> Mapping[_Sought, Fetched]:
+    """Make bases while interpreters and pip are downloaded; what came of the interpreters."""
+    fetched: dict[_Sought, Fetched] = {}
 
     def task_of_base(base: WantedBase) -> Callable[[], None]:
         return lambda: make_base(base, wanted.store, crew, lambda stage: log.info(f"{base.title}: {stage}"))
 
-    def task_of_interpreter(version: str) -> Callable[[], None]:
+    def task_of_interpreter(sought: _Sought) -> Callable[[], None]:
+        directory = scratch / f"cpython-{sought.version}-{sought.architecture}"
+
         def fetch() -> None:
-            fetched[version] = fetch_standalone(version, scratch / f"cpython-{version}", crew)
+            fetched[sought] = fetch_standalone(sought.version, directory, crew, sought.architecture)
 
         return fetch
 
-    tasks = [*map(task_of_base, bases), *map(task_of_interpreter, versions)]
+    tasks = [*map(task_of_base, bases), *map(task_of_interpreter, unmade)]
     if not wanted.pip_wheel.is_file():
         tasks.append(lambda: fetch_pip_wheel(wanted.definition.pip_version, wanted.store, crew))
     if tasks:
@@ -125,15 +150,10 @@ def _make_bases_and_fetch(
     return fetched
 
 
-def _make_on_bases(
-    wanted: Wanted, versions: Sequence[str], fetched: Mapping[str, Fetched], scratch: Path, crew: Crew, log: Log
-) -> None:
-    """Pack the interpreters and make Poetry, for which there must be bases."""
-    bases = wanted.kept_bases()
-    if bases is None:
-        raise AssertionError("the bases were made and are not there")
-    build, run = bases
-    rootfs, poetry = build.directory / "rootfs", wanted.poetry_directory(build)
+def _make_on_bases(wanted: Wanted, fetched: Mapping[str, Fetched], scratch: Path, crew: Crew, log: Log) -> None:
+    """Pack this machine's interpreters and make Poetry, for which there must be bases."""
+    bases, versions = _bases_of(wanted), tuple(fetched)
+    rootfs, poetry = bases.build.directory / "rootfs", wanted.poetry_directory(bases.build)
     packed: dict[str, InstalledPython] = {}
     missing: dict[str, InterpreterMissing] = {}
 
@@ -158,12 +178,45 @@ def _make_on_bases(
         return
     with log.step(f"packing {' and '.join(titles)}"), ExitStack() as stack:
         if versions:
-            run_rootfs = stack.enter_context(unpacked_run_base(run, scratch))
+            run_rootfs = stack.enter_context(unpacked_run_base(bases.machine_run, scratch))
             workplace = Workplace(build=rootfs, run=run_rootfs, scratch=scratch)
             tasks += [task_of_interpreter(version, workplace) for version in versions]
         run_side_by_side(crew, tasks)
     _warn_of_machine_interpreters(packed, fetched, log)
-    _leave_out(wanted, missing, log)
+    _leave_out(wanted, missing, host_architecture(), log)
+
+
+def _make_foreign_interpreters(
+    wanted: Wanted, fetched: Mapping[str, Fetched], scratch: Path, crew: Crew, log: Log
+) -> None:
+    """Pack the interpreters for images, for which there must be this machine's."""
+    bases, missing = _bases_of(wanted), dict[str, InterpreterMissing]()
+    with log.step(f"packing CPython {', '.join(fetched)} for linux/{wanted.architecture}"), ExitStack() as stack:
+        foreign_rootfs = stack.enter_context(unpacked_run_base(bases.run, scratch))
+        workplace = Workplace(
+            build=bases.build.directory / "rootfs",
+            run=stack.enter_context(unpacked_run_base(bases.machine_run, scratch)),
+            scratch=scratch,
+            foreign=ForeignRoot.at(foreign_rootfs, wanted.architecture),
+        )
+        for version, found in fetched.items():
+            directory = wanted.interpreter_directories(host_architecture())[version]
+            compiler = read_interpreter(directory)
+            archive = None if compiler is None else directory / compiler.file
+            try:
+                make_foreign_interpreter(version, found, archive, workplace, wanted.store, crew)
+            except InterpreterMissing as err:
+                if version == wanted.definition.cpython_versions[0]:
+                    raise
+                missing[version] = err
+    _leave_out(wanted, missing, wanted.architecture, log)
+
+
+def _bases_of(wanted: Wanted) -> KeptBases:
+    bases = wanted.kept_bases()
+    if bases is None:
+        raise AssertionError("the bases were made and are not there")
+    return bases
 
 
 def _warn_of_machine_interpreters(
@@ -178,17 +231,18 @@ def _warn_of_machine_interpreters(
         )
 
 
-def _leave_out(wanted: Wanted, missing: Mapping[str, InterpreterMissing], log: Log) -> None:
+def _leave_out(wanted: Wanted, missing: Mapping[str, InterpreterMissing], architecture: str, log: Log) -> None:
     """Say which interpreters the builder has not, and remember it: the next build should not look for them again."""
     for version, err in missing.items():
-        directory = wanted.interpreter_directories()[version]
+        directory = wanted.interpreter_directories(architecture)[version]
         if read_interpreter(directory) is None:
             note_absence(directory, "; ".join(f"{label}: {value}" for label, value in err.facts))
-    left_out = {version: reason for version, reason in wanted.left_out().items() if version in missing}
+    left_out = {version: reason for version, reason in wanted.left_out(architecture).items() if version in missing}
     if left_out:
         log.warning(
-            f"the builder has no CPython {', '.join(left_out)}: neither python-build-standalone nor this machine has any that works "
-            "here. Repositories that need one of them cannot be built; `pybuild builder create --refresh` looks for them again"
+            f"the builder has no CPython {', '.join(left_out)} for linux/{architecture}: neither python-build-standalone nor this "
+            "machine has any that works here. Repositories that need one of them cannot be built; `pybuild builder create --refresh` "
+            "looks for them again"
         )
 
 
@@ -207,7 +261,7 @@ def _put_together(wanted: Wanted, crew: Crew, log: Log) -> str:
     key = parts.key()
 
     def put(directory: Path) -> None:
-        put_together(parts, bases[0].directory / "rootfs", directory)
+        put_together(parts, bases.build.directory / "rootfs", directory)
         (directory / "builder.json").write_text(json.dumps({"tools": tools}, indent=1), encoding="utf-8")
         if parts.key() != key:
             raise PackagingFailed(

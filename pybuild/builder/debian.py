@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.archive import FILE_TIME
 from pybuild.builder.crew import Crew
 from pybuild.builder.definition import PackageBase, User
@@ -46,17 +47,37 @@ _STAGES = {
     "installing remaining packages": "installing packages",
     "creating tarball": "writing the archive",
 }
+# Where the control files of packages are put that are only unpacked; dpkg, which would know them, has no part in that.
+CONTROL_DIRECTORY = ".control"
+_KEEP_CONTROL = """
+set -e; umask 022
+for package in "$1"/var/cache/apt/archives/*.deb; do
+  control="$1/{directory}/$(basename "$package" .deb)"
+  mkdir -p "$control"
+  dpkg-deb --control "$package" "$control"
+  dpkg-deb --fsys-tarfile "$package" | tar --list --quoting-style=literal > "$control/list"
+done
+"""
 # apt's errors, and mmdebstrap's own but for those that only say that something failed
 _PROBLEM = re.compile(r"^E: (?!mmdebstrap failed|.* failed(?:: .*)?$|.*died at|Some index files).+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """A base to assemble. `is_slim`: without apt and without documentation, for images."""
+    """A base to assemble. `is_slim`: without apt and without documentation, for images.
+
+    `architecture`: as Debian and OCI name it; packages of another one than this machine's are unpacked, and not configured.
+    """
 
     base: PackageBase
     user: User
     is_slim: bool
+    architecture: str
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is for other machines than this one."""
+        return self.architecture != host_architecture()
 
 
 def check_debian_tools() -> None:
@@ -121,13 +142,17 @@ def _command(assembly: Assembly, archive: Path, sources: Path, apt_settings: Pat
     options = ["--verbose", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--format=tar"]
     # Device nodes cannot be made by everybody, and every engine brings its own.
     options += ["--skip=output/dev", "--skip=output/mknod"]
-    options += [f"--variant={'essential' if assembly.is_slim else 'minbase'}"]
+    if assembly.is_foreign:
+        options += ["--variant=extract", f"--architectures={assembly.architecture}", "--include=?essential"]
+        options += [f"--extract-hook={_KEEP_CONTROL.format(directory=CONTROL_DIRECTORY)}"]
+    else:
+        options += [f"--variant={'essential' if assembly.is_slim else 'minbase'}"]
+        options += [f"--customize-hook={_customization(assembly)}"]
     hook = next((hook for name in _MERGED_USR_HOOKS if (hook := _HOOKS / name).is_dir()), None)
     options += [f"--hook-dir={hook}"] if hook is not None else []
     options += [f"--dpkgopt={setting}" for setting in (*_PATH_SETTINGS, _NO_SYNC)]
     options += ['--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"', f"--aptopt={apt_settings}"]
     options += [f"--include={','.join(('usr-is-merged', *assembly.base.packages))}"]
-    options += [f"--customize-hook={_customization(assembly)}"]
     return ["mmdebstrap", *options, assembly.base.suite, str(archive), str(sources)]
 
 

@@ -1,7 +1,8 @@
 """The interpreters of the builder: relocatable CPython archives.
 
 They are python-build-standalone's (https://github.com/astral-sh/python-build-standalone), installed by uv, whose settings for
-mirrors hold. Where that host cannot be reached, an interpreter of this machine is packed into the same form.
+mirrors hold. Where that host cannot be reached, an interpreter of this machine is packed into the same form. Those for another
+architecture are never executed: bytecode, which is the same everywhere, is compiled by this machine's of the same minor version.
 
 Store: `interpreters/<key>/`, with the archive and `interpreter.json`, or with `absent.txt`, the reason why there is none.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +21,7 @@ from lifecycle.oci.archive import ROOT
 from lifecycle.oci.blob import write_layer_blob
 from pybuild.builder import inside
 from pybuild.builder.crew import Crew
+from pybuild.builder.elf import read_elf
 from pybuild.builder.errors import InterpreterMissing, InterpreterUnusable
 from pybuild.builder.installed import STANDALONE, InstalledPython, find_installed
 from pybuild.builder.kept import content_key, make_directory
@@ -34,6 +37,14 @@ _STANDALONE_SOURCE_HINT = (
     "`UV_PYTHON_INSTALL_MIRROR` or `python-install-mirror` of uv.toml, or install that version on this machine, for example "
     "with pyenv"
 )
+_FOREIGN_SOURCE_HINT = (
+    "let this machine reach https://github.com/astral-sh/python-build-standalone, or name a mirror of its releases in "
+    "`UV_PYTHON_INSTALL_MIRROR` or `python-install-mirror` of uv.toml; an environment of conda packages needs none: build it with a "
+    "builder.toml whose `cpython` is empty"
+)
+# OCI -> the names of the kernel and of uv
+_UV_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+_VERSION = re.compile(r'^#define PY_VERSION\s+"([^"]+)"', re.MULTILINE)
 # Without these, common packages fail in ways that nobody would trace back to the interpreter.
 _NEEDED_MODULES = frozenset(
     {"_bz2", "_ctypes", "_hashlib", "_lzma", "_socket", "_sqlite3", "_ssl", "_uuid", "readline", "zlib"}
@@ -51,17 +62,34 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignRoot:
+    """A run base for other machines than this one. `libraries`: names of the shared libraries that it has."""
+
+    architecture: str
+    libraries: frozenset[str]
+
+    @staticmethod
+    def at(rootfs: Path, architecture: str) -> ForeignRoot:
+        """What the unpacked run base at `rootfs` has."""
+        # Where the loader looks by itself, on Debian and elsewhere (https://man7.org/linux/man-pages/man8/ld.so.8.html).
+        places = ("usr/lib", "usr/lib64", f"usr/lib/{_UV_ARCHITECTURES.get(architecture, architecture)}-linux-gnu")
+        names = (path.name for place in places for path in (rootfs / place).glob("*.so*"))
+        return ForeignRoot(architecture=architecture, libraries=frozenset(names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workplace:
-    """Where interpreters are worked on: `build` has binutils and patchelf, `run` is what images are made on."""
+    """Where interpreters are worked on: `build` has binutils and patchelf, `run` is what images of this machine are made on."""
 
     build: Path
     run: Path
     scratch: Path
+    foreign: ForeignRoot | None = None
 
 
-def interpreter_directory(requested: str, store: Path) -> Path:
+def interpreter_directory(requested: str, store: Path, architecture: str) -> Path:
     """Where the store has the interpreter for `requested` (`3.10` or `3.10.13`), made or not."""
-    return store / "interpreters" / content_key(_FORMAT, requested, host_architecture(), str(INTERPRETER_LAYER))
+    return store / "interpreters" / content_key(_FORMAT, requested, architecture, str(INTERPRETER_LAYER))
 
 
 def read_interpreter(directory: Path) -> Interpreter | None:
@@ -90,8 +118,8 @@ def note_absence(directory: Path, reason: str) -> None:
     make_directory(directory, write)
 
 
-def fetch_standalone(requested: str, directory: Path, crew: Crew) -> Fetched:
-    """python-build-standalone's newest `requested`, installed below `directory` by uv.
+def fetch_standalone(requested: str, directory: Path, crew: Crew, architecture: str) -> Fetched:
+    """python-build-standalone's newest `requested` for `architecture`, installed below `directory` by uv.
 
     Raises:
         InterpreterMissing: what was downloaded is not what uv knows it to be.
@@ -100,7 +128,9 @@ def fetch_standalone(requested: str, directory: Path, crew: Crew) -> Fetched:
     # An unreachable host should not hold up a build: uv waits half a minute and tries four times by itself.
     impatient = {"UV_HTTP_TIMEOUT": "15", "UV_HTTP_CONNECT_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
     env = {**impatient, **os.environ}
-    command = [str(find_uv()), "python", "install", requested, "--no-bin", "--no-progress", "--install-dir"]
+    foreign = f"cpython-{requested}-linux-{_UV_ARCHITECTURES.get(architecture, architecture)}-gnu"
+    wanted = requested if architecture == host_architecture() else foreign
+    command = [str(find_uv()), "python", "install", wanted, "--no-bin", "--no-progress", "--install-dir"]
     # Elsewhere than here, where a uv.toml or .python-version of a project may lie.
     result = crew.run([*command, str(directory)], env=env, cwd=directory)
     prefixes = [path for path in directory.glob("cpython-*") if path.is_dir() and not path.is_symlink()]
@@ -131,7 +161,7 @@ def make_interpreter(
     for candidate in candidates:
         try:
             make_directory(
-                interpreter_directory(requested, store),
+                interpreter_directory(requested, store, host_architecture()),
                 lambda directory, found=candidate: _pack(found, workplace, directory, crew),  # type: ignore[misc]
             )
         except InterpreterUnusable as err:
@@ -139,6 +169,101 @@ def make_interpreter(
             continue
         return candidate
     raise InterpreterMissing(f"CPython {requested} cannot be had", tuple(failures), _STANDALONE_SOURCE_HINT)
+
+
+def make_foreign_interpreter(
+    requested: str, fetched: Fetched, compiler: Path | None, workplace: Workplace, store: Path, crew: Crew
+) -> None:
+    """Put the interpreter that was fetched for `requested` into the store. `workplace.run` is the run base of its architecture.
+
+    `compiler`: the archive of this machine's interpreter for `requested`.
+
+    Raises:
+        InterpreterMissing: none was fetched, or not one for that architecture, or there is nothing to compile its bytecode.
+    """
+    foreign = workplace.foreign
+    if foreign is None:
+        raise ValueError("the work place is not one for another architecture")
+    title = f"CPython {requested} for linux/{foreign.architecture}"
+    if fetched.prefix is None:
+        raise InterpreterMissing(f"{title} cannot be had", ((STANDALONE, fetched.reason),), _FOREIGN_SOURCE_HINT)
+    if compiler is None:
+        reason = "this machine has none of the same version, which compiles its bytecode"
+        raise InterpreterMissing(f"{title} cannot be packed: {reason}", (), _STANDALONE_SOURCE_HINT)
+    found = InstalledPython(prefix=fetched.prefix, version=_read_version(fetched.prefix, requested), origin=STANDALONE)
+    try:
+        make_directory(
+            interpreter_directory(requested, store, foreign.architecture),
+            lambda directory: _pack_foreign(found, compiler, workplace, foreign, directory, crew),
+        )
+    except InterpreterUnusable as err:
+        raise InterpreterMissing(f"{title} cannot be had", ((str(found.prefix), err.summary),)) from err
+
+
+def _pack_foreign(
+    found: InstalledPython, compiler: Path, workplace: Workplace, foreign: ForeignRoot, directory: Path, crew: Crew
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="interpreter-", dir=workplace.scratch) as scratch:
+        tree = Path(scratch, "layers", *INTERPRETER_LAYER.parts[2:])
+        bench = _Bench(tree=tree, scratch=Path(scratch), crew=crew)
+        copy_interpreter(found.prefix, found.minor, bench.tree)
+        rewrite_paths(bench.tree, found.prefix, found.minor)
+        drop_modules(bench.tree, found.minor, _find_unloadable(bench.tree, foreign, found))
+        _check_path_is_gone(bench.tree, found.prefix)
+        unpacked = Path(scratch, "tmp", "python")
+        unpacked.mkdir(parents=True)
+        result = crew.run(["tar", "-xpzf", str(compiler), "-C", str(unpacked), "--no-same-owner"], env=os.environ)
+        if result.status != 0:
+            raise InterpreterUnusable(f"cannot unpack `{compiler}`: {result.output.strip()[-200:]}")
+        library = f"{INTERPRETER_LAYER}/lib/python{found.minor}"
+        program = f"/tmp/python/bin/python{found.minor}"  # noqa: S108 - the sandbox's own
+        # Not -I: that ignores PYTHONHASHSEED.
+        bench.run(workplace.run, [program, "-s", f"{_SCRIPTS}/compile_bytecode.py", library], "compile")
+        _write_archive(bench.tree, found, foreign.architecture, directory)
+
+
+def _read_version(prefix: Path, requested: str) -> str:
+    """The exact version of an installation that cannot be asked. Raises `InterpreterMissing`."""
+    for path in sorted(prefix.glob("include/python3.*/patchlevel.h")):
+        match = _VERSION.search(path.read_text(encoding="utf-8", errors="replace"))
+        if match is not None and (match[1] == requested or match[1].startswith(f"{requested}.")):
+            return match[1]
+    raise InterpreterMissing(f"what was downloaded for CPython {requested} is something else", (("in", prefix.name),))
+
+
+def _find_unloadable(tree: Path, foreign: ForeignRoot, found: InstalledPython) -> frozenset[str]:
+    """Names of modules that load libraries which the run base has not, and that one can do without.
+
+    Raises:
+        InterpreterUnusable: it is not for that architecture, or lacks what it must have.
+    """
+    files = {path: read_elf(path) for path in sorted(tree.rglob("*")) if path.is_file() and not path.is_symlink()}
+    programs = {path: elf for path, elf in files.items() if elf is not None}
+    others = {elf.architecture for elf in programs.values()} - {foreign.architecture}
+    if others or not programs:
+        raise InterpreterUnusable(
+            f"it is for {', '.join(sorted(others)) or 'no machine'}, not for {foreign.architecture}"
+        )
+    own = {path.name for path in (tree / "lib").glob("*.so*")}
+    missing = {
+        path: sorted(name for name in elf.needed if name not in own and name not in foreign.libraries)
+        for path, elf in programs.items()
+    }
+    modules = {path.name.split(".")[0]: names for path, names in missing.items() if names}
+    directory = tree / "lib" / f"python{found.minor}" / "lib-dynload"
+    unusable = {
+        path.name.split(".")[0] if path.parent == directory else str(path.relative_to(tree)): names
+        for path, names in missing.items()
+        if names and (path.parent != directory or path.name.split(".")[0] in _NEEDED_MODULES)
+    }
+    # Tcl and Tk, which nothing else loads
+    unusable = {
+        name: names for name, names in unusable.items() if not re.match(r"lib/(lib)?(tcl|tk|itcl|thread)", name)
+    }
+    if unusable:
+        details = "; ".join(f"`{name}` needs {', '.join(names)}" for name, names in unusable.items())
+        raise InterpreterUnusable(f"CPython {found.version} does not work on the run base: {details}")
+    return frozenset(modules)
 
 
 def _pack(found: InstalledPython, workplace: Workplace, directory: Path, crew: Crew) -> None:
@@ -156,12 +281,16 @@ def _pack(found: InstalledPython, workplace: Workplace, directory: Path, crew: C
         library = f"{INTERPRETER_LAYER}/lib/python{found.minor}"
         # Not -I: that ignores PYTHONHASHSEED.
         bench.run(workplace.run, [_python(found.minor), "-s", f"{_SCRIPTS}/compile_bytecode.py", library], "compile")
-        blob = write_layer_blob(directory, lambda writer: writer.tree(bench.tree, PurePosixPath("."), ROOT))
-    name = f"cpython-{found.version}-linux-{host_architecture()}.tar.gz"
+        _write_archive(bench.tree, found, host_architecture(), directory)
+
+
+def _write_archive(tree: Path, found: InstalledPython, architecture: str, directory: Path) -> None:
+    blob = write_layer_blob(directory, lambda writer: writer.tree(tree, PurePosixPath("."), ROOT))
+    name = f"cpython-{found.version}-linux-{architecture}.tar.gz"
     blob.path.rename(directory / name)
     interpreter = Interpreter(
         version=found.version,
-        arch=host_architecture(),
+        arch=architecture,
         file=name,
         sha256=blob.descriptor.digest.hex,
         origin=found.origin,

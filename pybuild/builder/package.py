@@ -61,10 +61,12 @@ class Parts:
     definition: Definition
     contents: Contents
     base_identities: tuple[str, str]
-    interpreters: tuple[Interpreter, ...]
-    """Newest first."""
-    interpreter_archives: tuple[Path, ...]
-    """In the same order."""
+    interpreters: tuple[tuple[Interpreter, Path], ...]
+    """This machine's with their archives, newest first."""
+    foreign_architecture: str | None = None
+    """What images are for, where that is not this machine."""
+    foreign_interpreters: tuple[tuple[Interpreter, Path], ...] = ()
+    """The same for those images."""
     uv: Path
     pip_wheel: Path
     poetry: Path | None
@@ -76,7 +78,9 @@ class Parts:
         return content_key(
             _FORMAT,
             self.base_identities,
-            [asdict(interpreter) for interpreter in self.interpreters],
+            [asdict(interpreter) for interpreter, _ in self.interpreters],
+            self.foreign_architecture,
+            [asdict(interpreter) for interpreter, _ in self.foreign_interpreters],
             [(name, importlib.metadata.version(name)) for name in _DISTRIBUTIONS],
             self.pip_wheel.name,
             None if self.poetry is None else self.poetry.name,
@@ -111,7 +115,9 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
         _write_metadata("py-rattler", opt / "python")
         _compile(rootfs, cnb, opt, Path(stage))
         _write_programs(library, cnb / "lifecycle")
-    _put_interpreters(parts, opt / "interpreters")
+    _put_interpreters(parts.interpreters, opt / "interpreters")
+    if parts.foreign_architecture is not None:
+        _put_interpreters(parts.foreign_interpreters, opt / f"interpreters-{parts.foreign_architecture}")
     if parts.poetry is not None and parts.definition.poetry_version is not None:
         put_poetry(parts.definition.poetry_version, parts.poetry, opt)
     for path in (*cnb.rglob("*"), *opt.rglob("*"), cnb, opt):
@@ -288,11 +294,11 @@ def _zip_members(library: Path) -> Iterator[tuple[Path, str]]:
             yield path, (relative.parent.parent / f"{module}.pyc").as_posix()
 
 
-def _put_interpreters(parts: Parts, directory: Path) -> None:
+def _put_interpreters(interpreters: Sequence[tuple[Interpreter, Path]], directory: Path) -> None:
     directory.mkdir()
-    for interpreter, archive in zip(parts.interpreters, parts.interpreter_archives, strict=True):
+    for interpreter, archive in interpreters:
         link_file(archive, directory / interpreter.file)
-    listed = [asdict(interpreter) for interpreter in parts.interpreters]
+    listed = [asdict(interpreter) for interpreter, _ in interpreters]
     (directory / "interpreters.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
 
 

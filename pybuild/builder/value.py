@@ -82,7 +82,7 @@ class Builder:
     buildpacks: tuple[Descriptor, ...]
     """In the order of builder.toml; their directories are the machine's, below `directory`."""
     interpreters: tuple[Interpreter, ...]
-    """Newest first."""
+    """Newest first; those for the images before those of this machine, where these are others."""
     left_out: Mapping[str, str]
     """Versions of CPython that were asked for and could be had nowhere, and why."""
     dockerfile: DockerfileSettings

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from lifecycle.cnb.layer import remove_tree
+from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.unpack import unpack_image
 from pybuild.builder import Builder, default_definition_path, describe_builder, ensure_builder, read_definition
 from pybuild.builder.bases import unpacked_run_base
@@ -335,7 +336,7 @@ def test_a_standalone_interpreter_is_fetched_from_a_mirror(
     mirror: Path, workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS_JSON_URL", mirror.as_uri())
-    fetched = fetch_standalone("3.10", tmp_path / "fetched", Crew())
+    fetched = fetch_standalone("3.10", tmp_path / "fetched", Crew(), host_architecture())
     assert fetched.prefix is not None
     assert make_interpreter("3.10", fetched, workplace, tmp_path / "store", Crew()).prefix == fetched.prefix
     interpreter = read_interpreter(next((tmp_path / "store" / "interpreters").iterdir()))
@@ -351,13 +352,13 @@ def test_a_download_that_is_not_what_it_should_be_is_refused(
     mirror.write_text(json.dumps(document))
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS_JSON_URL", mirror.as_uri())
     with pytest.raises(InterpreterMissing, match="is not what it should be"):
-        fetch_standalone("3.10", tmp_path / "fetched", Crew())
+        fetch_standalone("3.10", tmp_path / "fetched", Crew(), host_architecture())
 
 
 def test_a_version_that_nobody_has_is_an_error_with_every_attempt(
     workplace: Workplace, tmp_path: Path, unreachable: None
 ) -> None:
-    fetched = fetch_standalone("3.99", tmp_path / "fetched", Crew())
+    fetched = fetch_standalone("3.99", tmp_path / "fetched", Crew(), host_architecture())
     with pytest.raises(InterpreterMissing) as caught:
         make_interpreter("3.99", fetched, workplace, tmp_path / "store", Crew())
     assert [label for label, _ in caught.value.facts] == ["python-build-standalone"]

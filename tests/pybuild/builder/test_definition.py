@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.target import host_architecture
 from pybuild.builder.contents import read_contents
 from pybuild.builder.definition import ImageBase, PackageBase, default_definition_path, read_definition
 from pybuild.builder.dockerfile import DockerfileSettings, Policy
@@ -64,7 +65,7 @@ def write_builder(directory: Path, text: str = BUILDPACKS + ORDER + BASES + OWN 
 
 def test_the_default_builder_is_valid() -> None:
     definition = read_definition(default_definition_path())
-    contents = read_contents(definition)
+    contents = read_contents(definition, host_architecture())
     assert [str(buildpack.id) for buildpack in contents.buildpacks] == [
         "pybuild/conda",
         "pybuild/python",
@@ -180,7 +181,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, old: str, new: str
 
 
 def test_versions_of_the_order_are_filled_in(tmp_path: Path) -> None:
-    contents = read_contents(read_definition(write_builder(tmp_path)))
+    contents = read_contents(read_definition(write_builder(tmp_path)), host_architecture())
     members = [(str(member), member.optional) for member in contents.order.groups[0]]
     assert members == [("test/one@1.0.0", False), ("test/two@1.0.0", True)]
 
@@ -189,13 +190,13 @@ def test_an_order_that_names_nothing_there_is_refused(tmp_path: Path) -> None:
     path = write_builder(tmp_path)
     path.write_text(path.read_text().replace('id = "test/two"', 'id = "test/three"'))
     with pytest.raises(ConfigurationError, match="names the buildpack `test/three`; there are: `test/one`, `test/two`"):
-        read_contents(read_definition(path))
+        read_contents(read_definition(path), host_architecture())
 
 
 def test_a_buildpack_of_an_unknown_api_is_refused(tmp_path: Path) -> None:
     write_buildpack(tmp_path / "one", "test/one", api="0.99")
     with pytest.raises(ConfigurationError, match=r"uses Buildpack API 0\.99"):
-        read_contents(read_definition(write_builder(tmp_path)))
+        read_contents(read_definition(write_builder(tmp_path)), host_architecture())
 
 
 def test_two_versions_make_the_order_say_which(tmp_path: Path) -> None:
@@ -203,4 +204,4 @@ def test_two_versions_make_the_order_say_which(tmp_path: Path) -> None:
     path = write_builder(tmp_path)
     path.write_text(path.read_text().replace('id = "test/two"', 'id = "test/one"\nversion = "2.0.0"'))
     with pytest.raises(ConfigurationError, match=r"must say which version of `test/one`: 1\.0\.0, 2\.0\.0"):
-        read_contents(read_definition(path))
+        read_contents(read_definition(path), host_architecture())
