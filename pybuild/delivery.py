@@ -6,18 +6,27 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
-from lifecycle.exporters import Connections, Output, Written, check_outputs, write_outputs
+from lifecycle.exporters import Connections, Output, Written, check_outputs, refuse_index, write_outputs
 from lifecycle.exporters.daemon import DaemonOutput
 from lifecycle.exporters.registry import RegistryOutput
 from lifecycle.exporters.transfer import Progress, Transfer, size_of_blobs
 from lifecycle.oci.image import Image
+from lifecycle.oci.image_index import Content
 from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX
 from pybuild.errors import UsageError
 from pybuild.image_store import open_client
 from pybuild.log import Log
+
+
+class Deliver(Protocol):
+    """What brings a finished image to its outputs: `Delivery.deliver`, or nothing where it waits for others."""
+
+    def __call__(self, image: Image, log: Log, *, origins: Sequence[str], deadline: float) -> tuple[Written, ...]:
+        """Return what was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +52,13 @@ class Delivery:
                         "name another repository or another tag",
                     )
 
+    def refuse_index(self) -> None:
+        """Raise `UsageError` where an output has no room for images of several platforms."""
+        try:
+            refuse_index(self.outputs)
+        except InvalidValue as err:
+            raise UsageError(err.summary, err.hint) from err
+
     def check(self, log: Log) -> None:
         """Find out before the work whether the image can go there: an error is told in seconds then.
 
@@ -54,14 +70,16 @@ class Delivery:
 
     def deliver(
         self,
-        image: Image,
+        image: Content,
         log: Log,
         *,
         origins: Sequence[str] = (),
         deadline: float = float("inf"),
         before_commit: Callable[[], None] = lambda: None,
     ) -> tuple[Written, ...]:
-        """Put `image` into every output, or into none; return them in their order. `origins`: locations that its layers come from.
+        """Put an image or an index into every output, or into none; return them in their order.
+
+        `origins`: locations that its layers come from.
 
         `before_commit` is called when all are prepared and none is changed yet; what it raises leaves them so.
 
@@ -105,7 +123,7 @@ def describe_transfer(transfer: Transfer) -> str:
     return ", ".join(parts)
 
 
-def _shown_by(log: Log, image: Image) -> Callable[[Output], contextlib.AbstractContextManager[Progress | None]]:
+def _shown_by(log: Log, image: Content) -> Callable[[Output], contextlib.AbstractContextManager[Progress | None]]:
     def show(output: Output) -> contextlib.AbstractContextManager[Progress | None]:
         if isinstance(output, RegistryOutput):
             return log.progress(f"Pushing {output.location}", size_of_blobs(image))

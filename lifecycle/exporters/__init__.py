@@ -14,11 +14,12 @@ from typing import Protocol
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.archive import ArchiveOutput
-from lifecycle.exporters.daemon import DaemonExporter, DaemonOutput
+from lifecycle.exporters.daemon import NO_INDEX, DaemonExporter, DaemonOutput
 from lifecycle.exporters.layout import LayoutOutput
 from lifecycle.exporters.registry import RegistryExporter, RegistryOutput
 from lifecycle.exporters.transfer import Commit, Progress, Transfer
 from lifecycle.oci.image import Image
+from lifecycle.oci.image_index import Content
 from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX, Transport, parse_location
 from lifecycle.registry.client import RegistryClient
 
@@ -31,7 +32,7 @@ class Exporter(Protocol):
     def check(self) -> None:
         """Find out before any work whether it can be written; nothing is left there. Raises `CnbError`, `OSError`."""
 
-    def prepare(self, image: Image, on_progress: Progress | None) -> contextlib.AbstractContextManager[Commit]:
+    def prepare(self, image: Content, on_progress: Progress | None) -> contextlib.AbstractContextManager[Commit]:
         """Bring everything there that is not seen yet; what the context gives puts it in place. Without that, nothing is seen.
 
         Raises `CnbError`, `OSError`.
@@ -101,15 +102,27 @@ def check_outputs(outputs: Sequence[Output], connections: Connections) -> None:
         exporter.check()
 
 
+def refuse_index(outputs: Sequence[Output]) -> None:
+    """Raise `InvalidValue` where an output has room for one image only, and an index of several is to go there."""
+    for output in outputs:
+        is_docker = isinstance(output, ArchiveOutput) and output.transport is Transport.DOCKER_ARCHIVE
+        if is_docker or isinstance(output, DaemonOutput):
+            raise InvalidValue(
+                f"`{output.location}`",
+                NO_INDEX,
+                "write oci:DIR, oci-archive:FILE or docker://NAME, or name one platform",
+            )
+
+
 def write_outputs(
-    image: Image,
+    image: Content,
     outputs: Sequence[Output],
     connections: Connections,
     *,
     show: Callable[[Output], contextlib.AbstractContextManager[Progress | None]] = lambda _: contextlib.nullcontext(),
     before_commit: Callable[[], None] = lambda: None,
 ) -> tuple[Written, ...]:
-    """Put `image` into every output, or into none; return them in their order.
+    """Put an image or an index into every output, or into none; return them in their order.
 
     `show` is entered while an output is prepared, and what it gives is told of the progress.
     `before_commit` is called when all are prepared and none is changed yet; what it raises leaves them so.
@@ -130,8 +143,10 @@ def write_outputs(
     return tuple(Written(location=_describe(output, image), transfer=transfers[output.place]) for output in outputs)
 
 
-def _describe(output: Output, image: Image) -> str:
-    return f"{output.location}@{image.id if isinstance(output, DaemonOutput) else image.digest}"
+def _describe(output: Output, content: Content) -> str:
+    if isinstance(output, DaemonOutput) and isinstance(content, Image):
+        return f"{output.location}@{content.id}"
+    return f"{output.location}@{content.digest}"
 
 
 def _open_all(outputs: Sequence[Output], connections: Connections) -> list[Exporter]:

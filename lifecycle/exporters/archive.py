@@ -23,8 +23,9 @@ from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, ZSTD_LAYER_TYPE, Descriptor
 from lifecycle.oci.errors import UnsupportedImage
 from lifecycle.oci.image import Image, Layer
+from lifecycle.oci.image_index import Content, ImageIndex, images_of, render_index
 from lifecycle.oci.layout import BLOBS_DIR, INDEX_FILE, LAYOUT_FILE
-from lifecycle.oci.layout_writer import LAYOUT_CONTENT, index_entries, render_index
+from lifecycle.oci.layout_writer import LAYOUT_CONTENT, index_entries
 from lifecycle.oci.location import Location, Transport
 from lifecycle.oci.verify import verify_stream
 
@@ -70,7 +71,7 @@ class ArchiveOutput:
             )
 
     @contextlib.contextmanager
-    def prepare(self, image: Image, on_progress: Progress | None) -> Iterator[Commit]:
+    def prepare(self, image: Content, on_progress: Progress | None) -> Iterator[Commit]:
         """Write the archive beside its place; the commit renames it."""
         self.check()
         # What a killed writer has left is written over.
@@ -91,43 +92,50 @@ class ArchiveOutput:
                 if is_at(descriptor, temporary):
                     temporary.unlink()
 
-    def _commit(self, temporary: Path, image: Image) -> Transfer:
+    def _commit(self, temporary: Path, image: Content) -> Transfer:
         temporary.replace(self.file)
         return Transfer(sent=size_of_blobs(image))
 
 
 def write_archive(
     writer: TarWriter,
-    image: Image,
+    content: Content,
     transport: Transport,
     names: Sequence[str],
     *,
     on_progress: Progress | None = None,
     omitted: Collection[Digest] = (),
 ) -> None:
-    """Write all of an archive but its end. `omitted`: blobs of layers that its reader has. Raises `OciError`, `OSError`."""
+    """Write all of an archive but its end. `omitted`: blobs of layers that its reader has. Raises `OciError`, `OSError`.
+
+    An archive for Docker is of one image: `lifecycle.exporters.refuse_index`.
+    """
+    images = images_of(content)
     if transport is Transport.DOCKER_ARCHIVE and any(
-        layer.descriptor.media_type == ZSTD_LAYER_TYPE for layer in image.layers
+        layer.descriptor.media_type == ZSTD_LAYER_TYPE for image in images for layer in image.layers
     ):
         raise UnsupportedImage(
-            f"image {image.digest}",
+            f"image {content.digest}",
             f"has layers compressed with zstd: {ZSTD_REFUSED}",
             "build it with gzip, or write it to `oci:`, `oci-archive:` or a registry",
         )
     writer.file(PurePosixPath(LAYOUT_FILE), LAYOUT_CONTENT, ROOT)
-    writer.file(PurePosixPath(INDEX_FILE), render_index(_entries(image, transport, names)), ROOT)
-    if transport is Transport.DOCKER_ARCHIVE:
-        writer.file(PurePosixPath("manifest.json"), _render_docker_manifest(image, names), ROOT)
-    writer.parents(_blob_name(image.descriptor), ROOT)
-    writer.file(_blob_name(image.descriptor), image.manifest_bytes, ROOT)
-    writer.file(_blob_name(image.manifest.config), image.config_bytes, ROOT)
+    writer.file(PurePosixPath(INDEX_FILE), render_index(_entries(content, transport, names)), ROOT)
+    if isinstance(content, Image) and transport is Transport.DOCKER_ARCHIVE:
+        writer.file(PurePosixPath("manifest.json"), _render_docker_manifest(content, names), ROOT)
+    writer.parents(_blob_name(content.descriptor), ROOT)
+    if isinstance(content, ImageIndex):
+        writer.file(_blob_name(content.descriptor), content.content, ROOT)
+    for image in images:
+        writer.file(_blob_name(image.descriptor), image.manifest_bytes, ROOT)
+        writer.file(_blob_name(image.manifest.config), image.config_bytes, ROOT)
     # The same content may be in an image twice, but not in an archive.
-    for digest, layer in {layer.descriptor.digest: layer for layer in image.layers}.items():
+    for digest, layer in {layer.descriptor.digest: layer for image in images for layer in image.layers}.items():
         if digest not in omitted:
             _write_blob(writer, layer, on_progress)
 
 
-def _entries(image: Image, transport: Transport, names: Sequence[str]) -> list[dict[str, object]]:
+def _entries(image: Content, transport: Transport, names: Sequence[str]) -> list[dict[str, object]]:
     if transport is not Transport.DOCKER_ARCHIVE:
         return index_entries(image, names)
     # As `docker save` writes them since version 25; an engine with containerd's image store reads these names.

@@ -16,8 +16,10 @@ from lifecycle.exporters.archive import write_archive
 from lifecycle.exporters.transfer import Commit, Progress, Transfer, size_of_blobs
 from lifecycle.oci.archive import TarWriter
 from lifecycle.oci.image import Image
+from lifecycle.oci.image_index import Content, ImageIndex
 from lifecycle.oci.location import DAEMON_PREFIX, Transport
 
+NO_INDEX = "has room for an image of one platform, and this is an index of several"
 _INSTEAD = "no engine is needed for `--output oci:DIR`, `--output docker-archive:FILE`, or `--tag NAME --publish`"
 
 
@@ -72,8 +74,10 @@ class DaemonExporter:
             raise replace(err, instead=_INSTEAD) from err
 
     @contextlib.contextmanager
-    def prepare(self, image: Image, on_progress: Progress | None) -> Iterator[Commit]:
+    def prepare(self, image: Content, on_progress: Progress | None) -> Iterator[Commit]:
         """Load the image, without a name; the commit gives it its names. Layers that the engine has are not sent."""
+        if isinstance(image, ImageIndex):
+            raise InvalidValue(f"`{self.output.location}`", NO_INDEX)
         with open_engine(self.env, deadline=self.deadline) as engine:
             before = _find(engine, image)
             sent = 0 if before is not None else _load(engine, image, on_progress)

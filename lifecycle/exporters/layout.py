@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lifecycle.exporters.place import check_place, writing_to
 from lifecycle.exporters.transfer import Commit, Progress, Transfer, size_of_blobs
-from lifecycle.oci.image import Image
+from lifecycle.oci.image_index import Content
 from lifecycle.oci.layout_writer import LayoutWriter, open_layout
 
 # What skopeo and Docker take where nothing is said.
@@ -38,7 +38,7 @@ class LayoutOutput:
         check_place(self.directory)
 
     @contextlib.contextmanager
-    def prepare(self, image: Image, on_progress: Progress | None) -> Iterator[Commit]:
+    def prepare(self, image: Content, on_progress: Progress | None) -> Iterator[Commit]:
         """Add the blobs, which nothing refers to yet; the commit points the tags at the image."""
         with contextlib.ExitStack() as stack:
             with writing_to(self.directory):
@@ -46,7 +46,7 @@ class LayoutOutput:
                 copied = layout.add(image, on_progress=on_progress)
             yield lambda: self._commit(layout, image, copied)
 
-    def _commit(self, layout: LayoutWriter, image: Image, copied: int) -> Transfer:
+    def _commit(self, layout: LayoutWriter, image: Content, copied: int) -> Transfer:
         with writing_to(self.directory):
             layout.tag(image, self._names)
         return Transfer(sent=copied, present=size_of_blobs(image) - copied)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.transfer import Commit, Progress, Transfer
-from lifecycle.oci.image import Image
+from lifecycle.oci.image_index import Content, ImageIndex, images_of
 from lifecycle.oci.location import REGISTRY_PREFIX
 from lifecycle.registry.client import RegistryClient
-from lifecycle.registry.push import Uploaded, check_access, put_image, upload_blobs
+from lifecycle.registry.push import Uploaded, check_access, put_image, put_manifest, upload_blobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +59,27 @@ class RegistryExporter:
         check_access(self.client, self.output.references[0])
 
     @contextlib.contextmanager
-    def prepare(self, image: Image, on_progress: Progress | None) -> Iterator[Commit]:
+    def prepare(self, image: Content, on_progress: Progress | None) -> Iterator[Commit]:
         """Upload the blobs, which nothing names yet; the commit puts the manifest, which is what tags point to."""
-        first = self.output.references[0]
-        uploaded = upload_blobs(self.client, first, image, mount_from=self.mount_from, on_progress=on_progress)
-        yield lambda: _transfer(uploaded, put_image(self.client, self.output.references, image))
+        uploaded = Uploaded()
+        for one in images_of(image):
+            uploaded += upload_blobs(
+                self.client, self.output.references[0], one, mount_from=self.mount_from, on_progress=on_progress
+            )
+        yield lambda: _transfer(uploaded, self._put(image))
+
+    def _put(self, content: Content) -> Uploaded:
+        """What had to be sent again until the references named the image or the index."""
+        references = self.output.references
+        if not isinstance(content, ImageIndex):
+            return put_image(self.client, references, content)
+        again = Uploaded()
+        # By digest first: an index may name only what is there.
+        for image in content.images:
+            again += put_image(self.client, [replace(references[0], tag=None, digest=image.digest)], image)
+        for reference in references:
+            put_manifest(self.client, reference, content.content, content.descriptor.media_type)
+        return again
 
 
 def _transfer(uploaded: Uploaded, again: Uploaded) -> Transfer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lifecycle.oci.image import Image
+from lifecycle.oci.image_index import Content, images_of
 
 Progress = Callable[[int], object]
 """Gets the bytes of blobs that have become there since it was last called."""
@@ -27,7 +27,11 @@ Commit = Callable[[], Transfer]
 """Puts in place what was prepared."""
 
 
-def size_of_blobs(image: Image) -> int:
-    """Return the bytes of the layers and the config, each blob counted once."""
-    blobs = (image.manifest.config, *(layer.descriptor for layer in image.layers))
+def size_of_blobs(content: Content) -> int:
+    """Return the bytes of the layers and the config, of all images in an index, each blob counted once."""
+    blobs = [
+        blob
+        for image in images_of(content)
+        for blob in (image.manifest.config, *(layer.descriptor for layer in image.layers))
+    ]
     return sum({blob.digest: blob.size for blob in blobs}.values())

@@ -8,16 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lifecycle.cnb.errors import InvalidValue
-from lifecycle.cnb.jsontext import render_json
 from lifecycle.cnb.toml import write_atomically
 from lifecycle.oci.alone import open_alone
-from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION, Descriptor
+from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
 from lifecycle.oci.document import parse_document
 from lifecycle.oci.image import Image
+from lifecycle.oci.image_index import Content, ImageIndex, images_of, render_index
 from lifecycle.oci.layout import BLOBS_DIR, INDEX_FILE, LAYOUT_FILE, blob_path, read_index, referenced_digests
 from lifecycle.oci.verify import read_document, verify_content, verify_stream
 
@@ -61,17 +61,24 @@ class LayoutWriter:
         self._directory = directory
         self._added: list[Path] = []
 
-    def add(self, image: Image, *, on_progress: Callable[[int], object] | None = None) -> int:
-        """Put the blobs of `image` in their place, verified while they are copied; return the bytes of those that were not there.
+    def add(self, content: Content, *, on_progress: Callable[[int], object] | None = None) -> int:
+        """Put the blobs of an image, or of all in an index, in their place, verified while they are copied; return the bytes of those
+        that were not there.
 
         `on_progress` gets the number of bytes that were copied since it was last called. Raises `OciError`, `OSError`.
         """
+        copied = sum(self._add_image(image, on_progress) for image in images_of(content))
+        if isinstance(content, ImageIndex):
+            self._add_content(content.descriptor, content.content)
+        return copied
+
+    def _add_image(self, image: Image, on_progress: Callable[[int], object] | None) -> int:
         copied = sum(self._add_file(layer.descriptor, layer.path, on_progress) for layer in image.layers)
         copied += self._add_content(image.manifest.config, image.config_bytes)
         self._add_content(image.descriptor, image.manifest_bytes)
         return copied
 
-    def tag(self, image: Image, tags: Sequence[str]) -> None:
+    def tag(self, image: Content, tags: Sequence[str]) -> None:
         """Point `tags` at `image`, which was added; other tags stay. Without any, `image` is the one without a name.
 
         Raises `OciError`, `ConfigurationError`, `InvalidValue`, `OSError`.
@@ -147,12 +154,7 @@ class LayoutWriter:
             temporary.unlink(missing_ok=True)
 
 
-def render_index(entries: Iterable[Mapping[str, object]]) -> bytes:
-    """Return the contents of `index.json`; entries are JSON values of descriptors."""
-    return render_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": list(entries)}).encode()
-
-
-def index_entries(image: Image, tags: Sequence[str]) -> list[dict[str, object]]:
+def index_entries(image: Content, tags: Sequence[str]) -> list[dict[str, object]]:
     """Return an entry for each tag, or one without a name."""
     descriptor = image.descriptor.render()
     if not tags:
