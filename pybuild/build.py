@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
@@ -19,21 +19,25 @@ from lifecycle.cnb.reference import Reference
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output
 from lifecycle.oci.compression import Compression
+from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.image import Image
+from lifecycle.oci.image_index import make_index
+from lifecycle.registry.manifest import name_of
 from pybuild.assembly import Ground, assemble, assemble_whole
 from pybuild.builder import Builder, ensure_builder, read_definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
 from pybuild.check import CheckRequest, Profile, require_profile
 from pybuild.clock import Clock
-from pybuild.delivery import Delivery
+from pybuild.delivery import Deliver, Delivery
 from pybuild.environment import BuildEnvironment
+from pybuild.errors import SettingsError
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.host import read_host_settings
-from pybuild.image_store import open_client
+from pybuild.image_store import host_platform, open_client
 from pybuild.last_image import last_image_location, read_last_image
 from pybuild.log import Log
 from pybuild.remote_cache import RemoteCache
-from pybuild.report import BuildReport, choosing
+from pybuild.report import BuildReport, IndexReport, choosing
 from pybuild.run_image import ImageSettings, Kitchen, MadeImage, builder_run_image
 from pybuild.source import Source, fetch_source, source_identity
 from pybuild.store import Application, in_use, open_application
@@ -62,9 +66,26 @@ class BuildRequest:
     """Of the layers that buildpacks make."""
     cache_image: Reference | None = None
     """Where the cache of the application is as an image, beside the one in the store."""
+    platforms: tuple[Platform, ...] = field(default_factory=lambda: (host_platform(),))
+    """What to build it for, at least one and each once; the images of several become one index."""
 
 
-def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str], log: Log) -> BuildReport:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where an application is built for one platform."""
+
+    platform: Platform
+    builder: Builder
+    application: Application
+    environment: BuildEnvironment
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether nothing of what is built can be executed here."""
+        return self.platform.architecture != host_platform().architecture
+
+
+def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str], log: Log) -> BuildReport | IndexReport:
     """What was built, after every output is whole.
 
     Raises:
@@ -72,51 +93,99 @@ def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str],
     """
     delivery = Delivery(outputs=request.outputs, env=host_env, insecure_registries=request.images.insecure_registries)
     delivery.refuse_names(read_definition(request.builder).image_names)
+    if len(request.platforms) > 1:
+        delivery.refuse_index()
     delivery.check(log)
     clock = Clock(log=log, limit_s=request.timeout_s)
-    with _open(request, store, host_env, clock) as (builder, application, environment):
-        with clock.phase("source"):
-            source = _fetch(request, environment, log)
-        with clock.phase("analyze"):
-            previous = read_last_image(application, log)
-            analyzed = _analyze(environment, previous, builder_run_image(builder), log)
-        with clock.phase("detect"):
-            detection, group = _detect(request, environment, log)
-        made = None
-        if environment.makes_image(group):
-            _warn_of_policy(request, builder, log)
-            made = Kitchen(
-                environment=environment,
-                application=application,
-                store=store,
-                settings=request.images,
-                user_env=request.env,
-                host_env=host_env,
-            ).make(group, previous, clock)
-        if made is not None and made.recipe.whole_image:
-            if request.cache_image is not None:
-                log.notice("a Dockerfile alone leaves nothing for the cache image: no layer of it is a buildpack's")
-            assembly = assemble_whole(made, application, clock)
-        else:
-            if made is not None:
-                analyzed = _analyze(environment, previous, made.as_run_image(), log)
-            ground = Ground(
-                source=source,
-                group=group,
-                run_image=builder.run_image if made is None else made.image,
-                is_made_here=made is not None,
-                analyzed=analyzed,
-                previous=previous,
+    with _open(request, store, host_env, clock) as places:
+        if len(places) == 1:
+            return _build(request, places[0], store, host_env, clock, deliver=delivery.deliver)
+        return _build_index(request, places, store, host_env, clock, delivery)
+
+
+def _build_index(
+    request: BuildRequest,
+    places: Sequence[_Place],
+    store: Path,
+    host_env: Mapping[str, str],
+    clock: Clock,
+    delivery: Delivery,
+) -> IndexReport:
+    """Build one image after the other, each from its own cache; then all go to the outputs at once."""
+    reports: dict[str, BuildReport] = {}
+    for place in places:
+        clock.log.info(f"Building for {name_of(place.platform)}")
+        clock.times.clear()
+        report = _build(request, place, store, host_env, clock, deliver=lambda *_, **__: ())
+        if any(report.source != other.source for other in reports.values()):
+            raise SettingsError(
+                f"`{request.repository}` has changed while it was built for several platforms", "build it once more"
             )
-            remote = _open_remote_cache(request, application, host_env, clock)
-            assembly = assemble(ground, environment, application, clock, compression=request.compression, remote=remote)
-        with assembly as assembled:
-            image = assembled.exported.image
-            for profile in _required_profiles(builder, group, made):
-                check = CheckRequest(image=image, profile=profile, deadline=clock.deadline)
-                require_profile(check, last_image_location(application), store, log)
-            origins = [] if made is None else [base.origin for base in made.bases]
-            written = delivery.deliver(image, log, origins=origins, deadline=clock.deadline)
+        reports[name_of(place.platform)] = report
+    index = make_index([report.exported.image for report in reports.values()])
+    origins = [base.origin for report in reports.values() for base in report.bases]
+    with clock.phase("export"):
+        written = delivery.deliver(index, clock.log, origins=origins, deadline=clock.deadline)
+    return IndexReport(index=index, reports=reports, written=written)
+
+
+def _build(
+    request: BuildRequest,
+    place: _Place,
+    store: Path,
+    host_env: Mapping[str, str],
+    clock: Clock,
+    *,
+    deliver: Deliver,
+) -> BuildReport:
+    builder, application, environment, log = place.builder, place.application, place.environment, clock.log
+    with clock.phase("source"):
+        source = _fetch(request, environment, log)
+    with clock.phase("analyze"):
+        previous = read_last_image(application, log)
+        analyzed = _analyze(environment, previous, builder_run_image(builder), log)
+    with clock.phase("detect"):
+        detection, group = _detect(request, environment, log)
+    made = None
+    if environment.makes_image(group):
+        if place.is_foreign:
+            raise SettingsError(
+                f"a Dockerfile cannot be built for {name_of(place.platform)}: its commands would have to run on such a machine",
+                "build it on one, or choose another buildpack with `--buildpack`",
+            )
+        _warn_of_policy(request, builder, log)
+        made = Kitchen(
+            environment=environment,
+            application=application,
+            store=store,
+            settings=request.images,
+            user_env=request.env,
+            host_env=host_env,
+        ).make(group, previous, clock)
+    if made is not None and made.recipe.whole_image:
+        if request.cache_image is not None:
+            log.notice("a Dockerfile alone leaves nothing for the cache image: no layer of it is a buildpack's")
+        assembly = assemble_whole(made, application, clock)
+    else:
+        if made is not None:
+            analyzed = _analyze(environment, previous, made.as_run_image(), log)
+        ground = Ground(
+            source=source,
+            group=group,
+            run_image=builder.run_image if made is None else made.image,
+            is_made_here=made is not None,
+            analyzed=analyzed,
+            previous=previous,
+        )
+        remote = _open_remote_cache(request, place, host_env, clock)
+        assembly = assemble(ground, environment, application, clock, compression=request.compression, remote=remote)
+    with assembly as assembled:
+        image = assembled.exported.image
+        for profile in _required_profiles(builder, group, made):
+            check = CheckRequest(image=image, profile=profile, deadline=clock.deadline)
+            require_profile(check, last_image_location(application), store, log)
+        origins = [] if made is None else [base.origin for base in made.bases]
+        written = deliver(image, log, origins=origins, deadline=clock.deadline)
     return BuildReport(
         source=source,
         builder=builder.key,
@@ -137,7 +206,8 @@ def detect_repository(request: BuildRequest, store: Path, host_env: Mapping[str,
         lifecycle.cnb.errors.CnbError: it could not be found out.
     """
     clock = Clock(log=log, limit_s=request.timeout_s)
-    with _open(request, store, host_env, clock) as (builder, application, environment):
+    with _open(request, store, host_env, clock) as (place,):
+        builder, application, environment = place.builder, place.application, place.environment
         with clock.phase("source"):
             _fetch(request, environment, log)
         with clock.phase("analyze"):
@@ -154,7 +224,8 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
     """
     repository = check_directory(request.repository)
     clock = Clock(log=log, limit_s=request.timeout_s)
-    with _open(request, store, host_env, clock) as (builder, application, environment):
+    with _open(request, store, host_env, clock) as (place,):
+        builder, application, environment = place.builder, place.application, place.environment
         with clock.phase("source"):
             since_ns = time.time_ns()
             _fetch(request, environment, log)
@@ -171,35 +242,68 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
 @contextlib.contextmanager
 def _open(
     request: BuildRequest, store: Path, host_env: Mapping[str, str], clock: Clock
-) -> Iterator[tuple[Builder, Application, BuildEnvironment]]:
-    """The builder, and what the application has of its own; making the builder the first time does not count towards the time limit."""
-    with in_use(store, clock.log):
+) -> Iterator[tuple[_Place, ...]]:
+    """A place for each platform, in their order; making builders the first time does not count towards the time limit."""
+    with in_use(store, clock.log), contextlib.ExitStack() as stack:
+        definition = read_definition(request.builder)
+        # In one order, whoever asks in which: two builds that wait for each other would wait for ever.
+        platforms = sorted(request.platforms, key=lambda one: (one != host_platform(), name_of(one)))
         with clock.phase("builder"):
-            builder = ensure_builder(read_definition(request.builder), store, clock.log)
+            builders = [
+                ensure_builder(definition, store, clock.log, architecture=platform.architecture)
+                for platform in platforms
+            ]
         clock.start()
-        with open_application(store, source_identity(request.repository), clock.log) as application:
-            environment = BuildEnvironment(
-                builder=builder,
-                host=read_host_settings(host_env, Path.home()),
-                work=application.work,
-                archives=store / "archives",
-                shared_layers=store / "layers",
-                made_layers=store / "made",
-                network=request.network,
-                deadline=clock.deadline,
-            )
-            environment.prepare(request.env)
-            yield builder, application, environment
+        yield tuple(
+            stack.enter_context(_open_place(request, platform, builder, store, host_env, clock))
+            for platform, builder in zip(platforms, builders, strict=True)
+        )
+
+
+@contextlib.contextmanager
+def _open_place(
+    request: BuildRequest,
+    platform: Platform,
+    builder: Builder,
+    store: Path,
+    host_env: Mapping[str, str],
+    clock: Clock,
+) -> Iterator[_Place]:
+    foreign = None if platform.architecture == host_platform().architecture else platform.architecture
+    identity = source_identity(request.repository)
+    with open_application(store, identity, clock.log, foreign=foreign) as application:
+        environment = BuildEnvironment(
+            builder=builder,
+            host=read_host_settings(host_env, Path.home()),
+            work=application.work,
+            archives=store / "archives",
+            shared_layers=store / "layers",
+            made_layers=store / "made",
+            network=request.network,
+            deadline=clock.deadline,
+        )
+        environment.prepare(request.env)
+        yield _Place(platform=platform, builder=builder, application=application, environment=environment)
 
 
 def _open_remote_cache(
-    request: BuildRequest, application: Application, host_env: Mapping[str, str], clock: Clock
+    request: BuildRequest, place: _Place, host_env: Mapping[str, str], clock: Clock
 ) -> RemoteCache | None:
     if request.cache_image is None:
         return None
     insecure = request.images.insecure_registries
     client = open_client(host_env, Path.home(), insecure=insecure, deadline=clock.deadline)
-    return RemoteCache(request.cache_image, client, work=application.work / "cache-image", log=clock.log)
+    reference = request.cache_image
+    if place.is_foreign:
+        # A tag for each platform: what is cached for one is of no use for another.
+        reference = replace(reference, tag=f"{reference.tag}-{place.platform.architecture}")
+    return RemoteCache(
+        reference,
+        client,
+        work=place.application.work / "cache-image",
+        log=clock.log,
+        platform=place.platform,
+    )
 
 
 def _fetch(request: BuildRequest, environment: BuildEnvironment, log: Log) -> Source:

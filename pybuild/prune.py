@@ -68,15 +68,19 @@ def prune_store(request: PruneRequest, store: Path, log: Log) -> Pruned:
             else:
                 pruning.done.in_use.append("what applications share")
     else:
-        for application in [_find_application(store, text) for text in request.applications]:
+        for application in [found for text in request.applications for found in _find_applications(store, text)]:
             pruning.remove_application(application)
     return pruning.done
 
 
-def _find_application(store: Path, text: str) -> Application:
-    known = {application.directory.name: application for application in kept_applications(store)}
-    found = known.get(text) or known.get(application_of(store, source_identity(text)).directory.name)
-    if found is None:
+def _find_applications(store: Path, text: str) -> list[Application]:
+    """The one that has the key `text`, or those of a repository, one for each platform."""
+    known = kept_applications(store)
+    key = application_of(store, source_identity(text)).directory.name
+    found = [one for one in known if one.directory.name == text] or [
+        one for one in known if one.directory.name.partition("-")[0] == key
+    ]
+    if not found:
         raise UsageError(
             f"nothing is kept of `{text}`", "`pybuild cache list` shows of which applications something is"
         )

@@ -22,6 +22,7 @@ from lifecycle.cnb.group import Group
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.reference import Reference
 from lifecycle.oci.archive import Owner
+from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.errors import OciError
 from lifecycle.oci.image import Image
 from lifecycle.registry.blobs import BlobStore
@@ -49,7 +50,10 @@ class SavedCache:
 class RemoteCache:
     """The cache image `reference`, for one build. `work` is a directory of that build, on the file system of its cache."""
 
-    def __init__(self, reference: Reference, client: RegistryClient, *, work: Path, log: Log) -> None:
+    def __init__(
+        self, reference: Reference, client: RegistryClient, *, work: Path, log: Log, platform: Platform | None = None
+    ) -> None:
+        self._platform = platform or host_platform()
         self._reference = reference.with_default_tag()
         self._client = client
         self._work = work
@@ -76,7 +80,7 @@ class RemoteCache:
 
     def _restore(self, cache: Cache) -> None:
         blobs = BlobStore(directory=self._work / "taken")
-        found = resolve(self._client, self._reference, host_platform(), blobs, attempts=_ATTEMPTS)
+        found = resolve(self._client, self._reference, self._platform, blobs, attempts=_ATTEMPTS)
         self._found = found
         is_known = cache.recall().image == str(found.digest)
         if cache.is_whole and (is_known or cache.saved_at >= _seconds(found.config.created)):
@@ -112,7 +116,7 @@ class RemoteCache:
             else dict(zip(map(str, found.config.diff_ids), found.manifest.layers, strict=True)),
             blobs_dir=self._work / "made",
             owner=owner,
-            platform=host_platform(),
+            platform=self._platform,
             created=datetime.datetime.now(datetime.timezone.utc).strftime(_TIME),
             check=check,
         )

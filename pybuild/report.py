@@ -11,6 +11,7 @@ from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.detection import Detection, Outcome, render_detection
 from lifecycle.export import ExportedImage
 from lifecycle.exporters import Written
+from lifecycle.oci.image_index import ImageIndex
 from pybuild.base_images import FetchedImage
 from pybuild.source import Source
 
@@ -77,9 +78,39 @@ class BuildReport:
         }
 
 
-def render_report(report: BuildReport) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexReport:
+    """The result of a build for several platforms. `reports` by the names of these."""
+
+    index: ImageIndex
+    reports: Mapping[str, BuildReport]
+    written: tuple[Written, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Where the index is; without outputs, where the images are."""
+        return tuple(one.location for one in self.written) or tuple(
+            output for report in self.reports.values() for output in report.outputs
+        )
+
+    def to_json(self) -> Mapping[str, object]:
+        """The report as `--report` writes it: of the index, and of each image."""
+        return {
+            "index": {"digest": str(self.index.digest), "outputs": [one.location for one in self.written]},
+            "transfers": [one.to_json() for one in self.written],
+            "platforms": {name: report.to_json() for name, report in self.reports.items()},
+        }
+
+
+def render_report(report: BuildReport | IndexReport) -> list[str]:
     """Lines that tell a person what was built: layers with size and whether they were reused, seconds by phase."""
-    lines = ["===> IMAGE"]
+    if isinstance(report, IndexReport):
+        return [line for name, one in report.reports.items() for line in _render(one, f" {name}")]
+    return _render(report, "")
+
+
+def _render(report: BuildReport, of: str) -> list[str]:
+    lines = [f"===> IMAGE{of}"]
     layers = report.exported.layers
     width = max((len(layer.name) for layer in layers if layer.part_of is None), default=0)
     for layer in (layer for layer in layers if layer.part_of is None):

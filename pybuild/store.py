@@ -74,24 +74,28 @@ class Application:
         return self.directory / "work"
 
 
-def application_of(store: Path, identity: str) -> Application:
-    """The application that `identity` names, whether anything is kept of it or not."""
+def application_of(store: Path, identity: str, *, foreign: str | None = None) -> Application:
+    """The application that `identity` names, whether anything is kept of it or not.
+
+    `foreign`: the architecture that it is built for, where that is not this machine's; what is kept for one is of no use for another.
+    """
     key = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return Application(directory=store / "apps" / key)
+    return Application(directory=store / "apps" / (key if foreign is None else f"{key}-{foreign}"))
 
 
 @contextlib.contextmanager
-def open_application(store: Path, identity: str, log: Log) -> Iterator[Application]:
-    """The application that `identity` names, for this process alone until the context ends.
+def open_application(store: Path, identity: str, log: Log, *, foreign: str | None = None) -> Iterator[Application]:
+    """The application that `identity` names, for this process alone until the context ends. `foreign` as in `application_of`.
 
     Two builds of one application would need the same cache at once: the second waits, and says so.
     """
-    application = application_of(store, identity)
+    application = application_of(store, identity, foreign=foreign)
+    shown = mask_credentials(identity) + ("" if foreign is None else f" for linux/{foreign}")
     busy = "another build of this application is running; waiting for it to end"
     with locked(application.lock, log, busy=busy):
         remove_tree(application.work)
         application.work.mkdir()
-        write_atomically(application.repository, os.fsencode(mask_credentials(identity)))
+        write_atomically(application.repository, os.fsencode(shown))
         try:
             yield application
         finally:

@@ -13,9 +13,10 @@ from lifecycle.exporters.archive import ZSTD_REFUSED, ArchiveOutput
 from lifecycle.exporters.daemon import DaemonOutput
 from lifecycle.exporters.registry import RegistryOutput
 from lifecycle.oci.compression import Compression
+from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.location import Transport
 from pybuild.build import build_image
-from pybuild.commands.options import Selection, Session, selection_options, session_options
+from pybuild.commands.options import Platforms, Selection, Session, selection_options, session_options
 from pybuild.commands.outputs import output_options, report_option, write_report
 from pybuild.commands.printing import print_result
 from pybuild.errors import UsageError
@@ -39,6 +40,13 @@ from pybuild.report import render_report
     show_default=True,
     help="Of the layers that buildpacks make. zstd is a quarter smaller; Docker reads it from version 23 on.",
 )
+@click.option(
+    "--platform",
+    "platforms",
+    type=Platforms(),
+    metavar="OS/ARCH[,...]",
+    help="What the image is for, such as linux/arm64; several become one index. Without it, this machine's platform.",
+)
 @report_option
 @selection_options
 @session_options
@@ -48,6 +56,7 @@ def build(
     outputs: tuple[Output, ...],
     cache_image: str | None,
     compression: str,
+    platforms: tuple[Platform, ...] | None,
     report: Path | None,
     *,
     refresh: bool,
@@ -61,6 +70,7 @@ def build(
         refresh=refresh,
         cache_image=_cache_image(cache_image, outputs),
         compression=_compression(compression, outputs),
+        platforms=platforms or (),
     )
     result = build_image(request, session.store, selection.host_env, session.log)
     write_report(report, result.to_json())

@@ -16,10 +16,12 @@ from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
 from lifecycle.oci.compression import Compression
+from lifecycle.oci.descriptor import Platform
 from pybuild.build import BuildRequest
 from pybuild.builder import default_definition_path
 from pybuild.errors import UsageError
 from pybuild.extend import Engine
+from pybuild.image_store import host_platform
 from pybuild.run_image import ImageSettings
 from pybuild.store import store_directory
 from pybuild.terminal import TerminalLog, Verbosity, open_log
@@ -28,6 +30,8 @@ _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?
 # As the Dockerfile buildpack reads them.
 BUILD_ARGUMENT_PREFIX = "BP_DOCKERFILE_ARG_"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What interpreters and packages of the distribution are there for. 64-bit Arm has one variant only, which nobody needs to say.
+_PLATFORMS = {"linux/amd64": "amd64", "linux/arm64": "arm64", "linux/arm64/v8": "arm64"}
 F = TypeVar("F", bound=Callable[..., object])
 Command = Callable[..., None]
 
@@ -62,8 +66,9 @@ class Selection:
         refresh: bool = False,
         cache_image: Reference | None = None,
         compression: Compression = Compression.GZIP,
+        platforms: tuple[Platform, ...] = (),
     ) -> BuildRequest:
-        """The build of it; `refresh` resolves unpinned requirements anew."""
+        """The build of it; `refresh` resolves unpinned requirements anew. Without `platforms` it is for this machine's."""
         return BuildRequest(
             repository=self.repository,
             outputs=outputs,
@@ -75,6 +80,7 @@ class Selection:
             images=self.images,
             cache_image=cache_image,
             compression=compression,
+            platforms=platforms or (host_platform(),),
         )
 
 
@@ -95,6 +101,22 @@ class Duration(click.ParamType[float]):
         if total <= 0:
             self.fail("the time must be longer than nothing", param, ctx)
         return total
+
+
+class Platforms(click.ParamType[tuple[Platform, ...]]):
+    """Platforms such as `linux/amd64,linux/arm64`."""
+
+    name = "platforms"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Platform, ...]:
+        """Those that are named, each once."""
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        unknown = [name for name in names if name not in _PLATFORMS]
+        if unknown:
+            self.fail(f"{', '.join(map(repr, unknown))}: images are made for linux/amd64 and linux/arm64", param, ctx)
+        return tuple(dict.fromkeys(Platform(os="linux", architecture=_PLATFORMS[name]) for name in names))
 
 
 def session_options(command: Command) -> Command:
