@@ -23,7 +23,7 @@ _CACHES = (_UV, "pip", "pypoetry")
 def limit_caches(run: ToolRun, tools: Tools, environment: Path, *, least: int = _LEAST) -> None:
     """Remove what is cached beside the new `environment`, where that is more than the environment itself has, and than `least` bytes.
 
-    Of uv's cache go first the packages that it has in versions which the environment has not.
+    Of uv's cache go first what nothing in it leads to any more, and packages that it has in versions which the environment has not.
     """
     for name in _CACHES:
         cache = run.cache_dir / name
@@ -32,8 +32,10 @@ def limit_caches(run: ToolRun, tools: Tools, environment: Path, *, least: int = 
         if spare <= least or spare <= (limit := max(least, _bytes(environment))):
             continue
         if name == _UV and tools.uv is not None:
+            run.uv(tools.uv, "cache", "prune", quiet=True, echo=False)
             # Where there is none to name, uv removes everything, as it would have to be then.
-            run.uv(tools.uv, "cache", "clean", *_spare_packages(cache), quiet=True, echo=False)
+            if _spare_bytes(cache) > limit:
+                run.uv(tools.uv, "cache", "clean", *_spare_packages(cache), quiet=True, echo=False)
         if name != _UV or _spare_bytes(cache) > limit:
             remove_tree(cache)
         freed = spare - _spare_bytes(cache)

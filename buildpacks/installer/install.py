@@ -52,7 +52,7 @@ def install_lock(run: ToolRun, tools: Tools, python: Python, lock: Lock, *, has_
         for name, entries in (("hashed.txt", hashed), ("others.txt", others)):
             if entries:
                 file = _write(directory / name, run, entries, head=head)
-                has_projects = any(entry.is_local for entry in entries)
+                has_projects = any(entry.is_local for entry in entries if entry not in wheel)
                 done = _install_file(run, tools, python, file, has_projects=has_projects)
                 _check(done.status, done.output, run, python)
 

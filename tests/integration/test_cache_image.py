@@ -81,10 +81,13 @@ def test_another_machine_takes_the_cache_and_sends_only_what_changed(machines: M
     assert {buildpack["key"] for buildpack in machines.label()["buildpacks"]} >= {"pybuild/pip"}  # type: ignore[attr-defined]
     write_wheel(machines.index.directory, "gamma", "2.0")
 
-    # The lock comes with the cache: without it, this would be the newer one.
+    machines.index.requests.clear()
+
+    # The lock comes with the cache, without it this would be the newer one; and so do the packages.
     second = machines.build(other)
     assert f"Taking the cache from {machines.name}" in second.stderr
     assert digest_of(second) == digest_of(first)
+    assert [path for path in machines.index.requests if path.startswith("/files/")] == []
     sent, there = sizes_of(second)
     assert sent < there, "the interpreter travelled again"
     assert ": unchanged" in cache_line(machines.build(other))

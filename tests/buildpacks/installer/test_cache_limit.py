@@ -92,8 +92,8 @@ def test_a_few_versions_stay(place: Place, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_what_is_no_package_goes_with_everything(place: Place) -> None:
-    (place.root / "cache/uv/git-v0").mkdir()
-    (place.root / "cache/uv/git-v0/pack").write_bytes(bytes(5 * SIZE))
+    (directory,) = (place.root / "cache/uv").glob("interpreter-v*")
+    (directory / "large").write_bytes(bytes(5 * SIZE))
     limit_caches(place.run, TOOLS, place.venv, least=SIZE)
     assert not (place.root / "cache/uv").exists()
 
