@@ -363,7 +363,7 @@ class Repository:
             return make(LoginRefused, origin=login.origin)
         if status == 403:
             return make(AccessDenied)
-        if is_push and not error_codes(content).isdisjoint(_BLOB_CODES):
+        if question.method == "PUT" and question.url is None and not error_codes(content).isdisjoint(_BLOB_CODES):
             return make(BlobsUnknown)
         if status == 404:
             return make(NoSuchImage, what=what)

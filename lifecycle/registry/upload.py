@@ -17,8 +17,6 @@ from lifecycle.cnb.errors import printable
 from lifecycle.registry.client import RegistryClient, Repository
 from lifecycle.registry.errors import (
     AccessDenied,
-    LoginNeeded,
-    LoginRefused,
     NoSuchImage,
     RegistryError,
     UnexpectedAnswer,
@@ -31,6 +29,8 @@ PUSH = ("pull", "push")
 ANSWER_LIMIT = 1 << 16
 # What is sent with the request that ends an upload: one request less, and little to send again.
 _SMALL = 256 * 1024
+# What can be done without is not waited for as long.
+_MOUNT_ATTEMPTS = 2
 # Bytes that must have arrived of an attempt for it to be one that helps
 _PROGRESS = 64 * 1024
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})", re.ASCII)
@@ -158,10 +158,12 @@ class Upload:
             what="repository",
             body=b"",
             limit=ANSWER_LIMIT,
+            attempts=_MOUNT_ATTEMPTS,
         )
         try:
             response = self._repository.ask(question, image=self._image)
-        except (NoSuchImage, AccessDenied, LoginNeeded, LoginRefused, UnexpectedAnswer):
+        except RegistryError:
+            # Whatever it has against that, it may still take the blob.
             return False
         if response.status == HTTPStatus.CREATED:
             self._check_digest(response)

@@ -10,6 +10,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -270,3 +271,12 @@ def test_an_upload_that_should_go_on_without_tls(
 
 def _send_to(other: FakeRegistry) -> Hook:
     return lambda exchange: exchange.answer(202, Location=f"{other.url}/v2/team/app/blobs/uploads/x?key=secret")
+
+
+def test_of_several_that_push_one_tag_one_has_it(public: Registry, home: Path, tmp_path: Path, image: Image) -> None:
+    others = [image_of(image.layers[0], file_layer(tmp_path / "blobs", {"app": str(number)})) for number in range(4)]
+    name = f"{public.host}/team/contended:1"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda other: put(home, name, other), others))
+    assert take(name, tmp_path / "taken").digest in [other.digest for other in others]
+    assert public.digests("team/contended") == sorted(str(other.digest) for other in others)

@@ -500,9 +500,10 @@ def test_one_token_reads_where_a_blob_is_mounted_from_and_writes(registry: FakeR
     }
 
 
-@pytest.mark.parametrize("number", [400, 401, 403, 404, 405])
+@pytest.mark.parametrize("number", [400, 401, 403, 404, 405, 429, 500])
 def test_what_cannot_be_mounted_is_sent(registry: FakeRegistry, single: Image, number: int) -> None:
-    registry.hooks.append(lambda exchange: "mount=" in exchange.path and exchange.answer(number))
+    content = b'{"errors":[{"code":"BLOB_UNKNOWN"}]}'
+    registry.hooks.append(lambda exchange: "mount=" in exchange.path and exchange.answer(number, content))
     sources = (f"{registry.host}/team/base", f"{registry.host}/team/other")
     assert push(registry, single, mount_from=sources).uploaded.blobs == 2
     assert_is_there(registry, single)
