@@ -100,9 +100,11 @@ class Exchange(QuietHandler):
         self.kind = Kind.of(self.command, urlsplit(self.path).path)
         self._status: int | None = None
         self._received = 0
-        # Of a client that has gone, nothing is left to be told.
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        try:
             self.proxy.fault_for(self)(self)
+        except (OSError, http.client.HTTPException):
+            # One of the two has gone.
+            self.cut()
         self.proxy.note(
             Seen(
                 kind=self.kind,
@@ -141,15 +143,15 @@ class Exchange(QuietHandler):
         *,
         body: At | None = None,
         content: At | None = None,
-        headers: Mapping[str, str | None] | None = None,
+        change: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda said: said,
         is_damaged: bool = False,
         with_credentials: bool = True,
         bytes_per_s: int | None = None,
     ) -> None:
         """Pass the request on, and the answer back.
 
-        `body`, `content`: after how many bytes of the request's or the answer's the connection ends. `headers`: what the answer's
-        say instead; `None` leaves one out. `is_damaged`: a bit of the answer's content is another one.
+        `body`, `content`: after how many bytes of the request's or the answer's the connection ends. `change` gets the
+        headers of the answer and returns those that are passed on. `is_damaged`: a bit of the answer's content is another one.
         """
         connection = http.client.HTTPConnection(self.proxy.upstream, timeout=_PATIENCE_S)
         try:
@@ -158,9 +160,8 @@ class Exchange(QuietHandler):
                 return
             response = connection.getresponse()
             said = {name: value for name, value in response.getheaders() if name.lower() not in _OF_THE_CONNECTION}
-            changed = {name: value for name, value in {**said, **(headers or {})}.items() if value is not None}
-            size = int(changed.get("Content-Length", 0))
-            self._begin(response.status, {"Content-Length": "0", **changed})
+            size = int(said.get("Content-Length", 0))
+            self._begin(response.status, {"Content-Length": "0", **change(said)})
             if self.command == "HEAD":
                 return
             limit = None if content is None else content(size)
@@ -224,6 +225,10 @@ class Exchange(QuietHandler):
             connection.send(b"%x\r\n%b\r\n" % (len(piece), piece) if self.size is None else piece)
             self._pace(len(piece), bytes_per_s)
         if limit is not None:
+            # The registry has seen the end when the client does, who may ask at once how much has arrived.
+            connection.sock.shutdown(socket.SHUT_WR)
+            while connection.sock.recv(_PIECE_SIZE):
+                pass
             return False
         if self.size is None:
             connection.send(b"0\r\n\r\n")
@@ -290,18 +295,25 @@ class FaultProxy(LoopbackServer):
         self.is_over = True
         super().__exit__(None, None, None)
 
-    def once(self, fault: Fault, *kinds: Kind, times: int = 1, at: str = "", smallest: int = 0) -> None:
+    def once(
+        self,
+        fault: Fault,
+        *kinds: Kind,
+        times: int | None = 1,
+        at: str = "",
+        smallest: int = 0,
+    ) -> None:
         """Let `fault` happen to the next request, or the next few, of one of `kinds`.
 
         Only those count that have `at` in their path and a body of `smallest` bytes at least.
         """
+        order = _Order(kinds=kinds, fault=fault, at=at, smallest=smallest, times=times)
         with self._lock:
-            self._orders.append(_Order(kinds=kinds, fault=fault, at=at, smallest=smallest, times=times))
+            self._orders.append(order)
 
-    def always(self, fault: Fault, *kinds: Kind, at: str = "") -> None:
-        """Let `fault` happen to every request of one of `kinds`."""
-        with self._lock:
-            self._orders.append(_Order(kinds=kinds, fault=fault, at=at, smallest=0, times=None))
+    def always(self, fault: Fault, *kinds: Kind, at: str = "", smallest: int = 0) -> None:
+        """Let `fault` happen to every such request."""
+        self.once(fault, *kinds, times=None, at=at, smallest=smallest)
 
     def relent(self) -> None:
         """From now on pass everything on, and forget what was seen."""
@@ -388,10 +400,19 @@ def slow(bytes_per_s: int) -> Fault:
     return lambda exchange: exchange.relay(bytes_per_s=bytes_per_s)
 
 
-def say_instead(**headers: str | None) -> Fault:
-    """The registry's answer has other headers; `_` in their names stands for `-`, and `None` leaves one out."""
+def say_instead(**headers: str) -> Fault:
+    """The registry's answer has other headers; `_` in their names stands for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda exchange: exchange.relay(headers=named)
+    return lambda exchange: exchange.relay(change=lambda said: {**said, **named})
+
+
+def send_elsewhere(host: str) -> Fault:
+    """An upload goes on at `host`, the registry says."""
+
+    def change(said: Mapping[str, str]) -> Mapping[str, str]:
+        return {**said, "Location": urlsplit(said["Location"])._replace(netloc=host).geturl()}
+
+    return lambda exchange: exchange.relay(change=change)
 
 
 def forget(exchange: Exchange) -> None:
