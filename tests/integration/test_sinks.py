@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from lifecycle.exporters import Connections, parse_output, write_outputs
 from lifecycle.oci.image import Image
 from tests.integration.command import Pybuild, expect_error, expect_success
 from tests.integration.derived_images import shell_image, write_image
-from tests.integration.engine import DockerEngine
+from tests.integration.engine import DockerEngine, docker_engine
 from tests.integration.image_check import run_tool, validate_foreign_image, validate_image
 from tests.integration.image_files import read_layout
+from tests.integration.machine import small_disk
 from tests.integration.registry import Registry, start_registry
 from tests.lifecycle.oci.images import file_layer, image_of
 from tests.lifecycle.registry.fake_registry import client_for
@@ -192,6 +194,21 @@ def test_an_engine_that_does_not_take_an_image_has_nothing_of_it(engine: DockerE
     with pytest.raises(EngineFailed, match="diffID"):
         load(engine, wrong)
     assert engine("images", "--all", "--quiet") == before
+
+
+@pytest.mark.engine
+def test_an_engine_without_room_says_so_while_it_is_sent_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = image_of(file_layer(tmp_path / "made", {"large": os.urandom(10_000_000).hex()}))
+    # Not below pytest's directory: the paths of sockets are short.
+    with tempfile.TemporaryDirectory(prefix="pybuild-") as directory, small_disk(Path(directory), 10) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        with docker_engine() as own:
+            with pytest.raises(EngineFailed, match="no space left on device") as caught:
+                load(own, image)
+            assert "docker image prune" in str(caught.value.hint)
+            assert own("images", "--all", "--quiet") == ""
 
 
 @pytest.mark.engine
