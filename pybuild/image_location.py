@@ -21,6 +21,12 @@ _PREFIXES = (*(f"{transport.value}:" for transport in Transport), REGISTRY_PREFI
 LOCATIONS = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker://NAME or docker-daemon:NAME"
 
 
+def check_location(location: str) -> None:
+    """Raise `UsageError` where `location` is none of `LOCATIONS`."""
+    if not location.startswith(_PREFIXES):
+        raise UsageError(f"`{location}` does not say where the image is", f"write {LOCATIONS}")
+
+
 @contextlib.contextmanager
 def open_image(location: str, store: Path, log: Log, *, insecure: tuple[str, ...] = ()) -> Iterator[Image]:
     """The image at `location`, one of `LOCATIONS`, whose layers are there for as long as the context lasts.
@@ -30,8 +36,7 @@ def open_image(location: str, store: Path, log: Log, *, insecure: tuple[str, ...
     Raises:
         lifecycle.cnb.errors.CnbError: there is no such image, or it cannot be had or read.
     """
-    if not location.startswith(_PREFIXES):
-        raise UsageError(f"`{location}` does not say where the image is", f"write {LOCATIONS}")
+    check_location(location)
     with in_use(store, log), tempfile.TemporaryDirectory(prefix="pybuild-image-") as directory:
         scratch = Path(directory)
         if location.startswith(DAEMON_PREFIX):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lifecycle.cnb.digest import Digest
-from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.daemon.engine import open_engine
 from lifecycle.exporters import Output, parse_output
@@ -34,7 +33,7 @@ class Place:
 
 
 def find_place(location: str, images: ImageStore, env: Mapping[str, str]) -> Place:
-    """Where the image at `location` is. `env` is the machine's environment.
+    """Where the image at `location` is, one of `pybuild.image_location.LOCATIONS`. `env` is the machine's environment.
 
     Raises:
         lifecycle.cnb.errors.CnbError: it is not there, or cannot be replaced there.
@@ -43,10 +42,7 @@ def find_place(location: str, images: ImageStore, env: Mapping[str, str]) -> Pla
         return _find_in_registry(location, images)
     if location.startswith(DAEMON_PREFIX):
         return _find_in_daemon(location, env)
-    try:
-        place = parse_location(location)
-    except InvalidValue as err:
-        raise UsageError(f"`{location}` {err.message}", err.hint) from err
+    place = parse_location(location)
     if place.transport is not Transport.OCI:
         raise UsageError(f"`{location}` is an archive, and archives are not changed", "say where to: `--output WHERE`")
     return _find_in_layout(location, place)

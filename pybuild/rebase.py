@@ -18,7 +18,7 @@ from lifecycle.rebase import RebaseRequest as Request
 from lifecycle.registry.errors import RegistryError
 from pybuild.builder import ensure_builder, read_definition
 from pybuild.delivery import Delivery
-from pybuild.image_location import open_image
+from pybuild.image_location import check_location, open_image
 from pybuild.image_store import ImageStore, KeptImage, host_platform, open_client
 from pybuild.in_place import Place, find_place
 from pybuild.log import Log
@@ -90,6 +90,8 @@ def rebase_image(request: RebaseRequest, store: Path, env: Mapping[str, str], lo
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be done; no output was touched.
     """
+    for location in (request.location, *([request.run_image] if request.run_image else [])):
+        check_location(location)
     client = open_client(env, Path.home(), insecure=request.insecure_registries)
     images = ImageStore(store, client, log)
     with contextlib.ExitStack() as stack:

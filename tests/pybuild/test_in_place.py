@@ -134,7 +134,6 @@ def test_one_image_does_not_take_the_place_of_several(
         ("oci-archive:image.tar", "is an archive"),
         ("oci:{unnamed}", "has no name there"),
         ("docker://127.0.0.1:1/app@sha256:" + "0" * 64, "names one image for ever"),
-        ("app", "does not say what kind of place it is"),
     ],
 )
 def test_an_image_that_cannot_be_replaced_where_it_is_needs_an_output(

@@ -20,7 +20,7 @@ from lifecycle.oci.layout import read_image
 from lifecycle.oci.layout_writer import open_layout
 from lifecycle.registry.errors import NoSuchImage
 from pybuild.builder import default_definition_path
-from pybuild.errors import ImageMoved
+from pybuild.errors import ImageMoved, UsageError
 from pybuild.rebase import RebaseReport, RebaseRequest, rebase_image
 from tests.lifecycle.exporting import LAYER, Exporter, make_exporter
 from tests.lifecycle.oci.images import file_layer, image_of, validate_image
@@ -146,6 +146,12 @@ def test_an_image_that_no_buildpack_made_is_refused_before_anything_is_fetched(
     with pytest.raises(RebaseError, match="has no label"):
         scene.rebase(f"oci:{scene.layout}:app", run_image=f"docker://{registry.host}/run:1")
     assert registry.paths() == []
+
+
+def test_what_does_not_say_where_an_image_is_is_refused_before_anything_is_read(scene: Scene) -> None:
+    for location, run_image in (("app", None), (f"oci:{scene.root}/nowhere", "run:1")):
+        with pytest.raises(UsageError, match="does not say where the image is"):
+            scene.rebase(location, run_image=run_image)
 
 
 def test_the_run_image_is_what_its_name_stands_for_now(scene: Scene, registry: FakeRegistry) -> None:
