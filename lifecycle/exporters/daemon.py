@@ -86,11 +86,8 @@ class DaemonExporter:
                 raise EngineFailed(
                     address=engine.address, doing="loading the image", reason="it says it has, and has not"
                 )
-            is_named = False
 
             def commit() -> Transfer:
-                nonlocal is_named
-                is_named = True
                 for reference in self.output.references:
                     engine.tag(identity, reference)
                 return Transfer(sent=sent, present=size_of_blobs(image) - sent)
@@ -98,8 +95,8 @@ class DaemonExporter:
             try:
                 yield commit
             finally:
-                if before is None and not is_named:
-                    # What went wrong before is what is to be told.
+                if before is None:
+                    # Where no name was given. What went wrong before is what is to be told.
                     with contextlib.suppress(CnbError):
                         engine.remove_nameless(identity)
 

@@ -30,6 +30,7 @@ class FakeEngine(LoopbackServer):
         self.requests: list[str] = []
         self.archives: list[list[str]] = []
         """Names in the archives that were loaded."""
+        self.refused_names: set[str] = set()
         self.driver_status: list[list[str]] = [["Backing Filesystem", "extfs"]]
         self.on_load: Callable[[QuietHandler], Answer | None] = lambda _: None
         """Answers instead of the engine, unless it returns `None`; the archive is still to be read."""
@@ -92,7 +93,11 @@ def _handler(engine: FakeEngine) -> type[QuietHandler]:
                 self._answer(*(answer or engine.load(self.body())))
             else:
                 query = parse_qs(urlsplit(self.path).query)
-                engine.images[path.split("/")[2]].names.append(f"{query['repo'][0]}:{query['tag'][0]}")
+                name = f"{query['repo'][0]}:{query['tag'][0]}"
+                if name in engine.refused_names:
+                    self._answer(500, {"message": "no"})
+                    return
+                engine.images[path.split("/")[2]].names.append(name)
                 self._answer(201, None)
 
         def do_DELETE(self) -> None:

@@ -175,3 +175,10 @@ def test_a_name_that_no_image_can_have_is_refused(text: str) -> None:
 def test_tags_are_names_in_the_engine() -> None:
     output = parse_output("docker-daemon:", tags=["a", "ghcr.io/b/c:1"])
     assert output.location == "docker-daemon:docker.io/library/a:latest"
+
+
+def test_an_image_that_gets_no_name_is_not_left_behind(engine: FakeEngine, image: Image) -> None:
+    engine.refused_names.add("docker.io/team/app:1")
+    with pytest.raises(EngineFailed, match="naming the image"):
+        load(engine, image)
+    assert not engine.images
