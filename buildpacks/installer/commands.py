@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from buildpacks.installer.foreign import Foreign, uv_options
 from buildpacks.installer.inputs import render_options
 from buildpacks.installer.reader import RequirementSet
 from lifecycle.cnb.command import CommandResult
@@ -35,6 +36,8 @@ class ToolRun:
     cache_dir: Path
     index_strategy: Literal["unsafe-best-match", "first-index"] = "unsafe-best-match"
     """How uv chooses among several indexes. pip knows no priority among them: the best version of all."""
+    foreign: Foreign | None = None
+    """What the environment is for where that is not this machine."""
 
     def uv(self, uv: Path, *arguments: str, quiet: bool = False, echo: bool = True) -> CommandResult:
         """Return how `uv <arguments>` ended; its settings come from here and nowhere else."""
@@ -52,7 +55,8 @@ class ToolRun:
         arguments = [f"--index-strategy={self.index_strategy}"]
         arguments += [f"--allow-insecure-host={host}" for host in options.indexes.trusted_hosts]
         arguments += [f"--no-binary={name}" for name in options.no_binary]
-        arguments += [f"--only-binary={name}" for name in options.only_binary]
+        arguments += [f"--only-binary={name}" for name in options.only_binary if self.foreign is None]
+        arguments += [] if self.foreign is None else uv_options(self.foreign, self.found)
         arguments += ["--prerelease=allow"] if options.pre else []
         for line in self.found.requirements:
             name = line.requirement.name

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from buildpacks.installer.build_failures import explain_build_failure
 from buildpacks.installer.credentials import without_credentials
 from buildpacks.installer.errors import DiskFull, InstallationFailed
+from buildpacks.installer.foreign_failures import explain_foreign
 from buildpacks.installer.reader import RequirementLine, RequirementSet
 from buildpacks.installer.tools import Python
 from lifecycle.cnb.kit import mask_credentials
@@ -192,6 +193,18 @@ def _not_found(case: _Case) -> InstallationFailed | None:
     return _failure(f"{_prefix(name, case.found)}there is no package `{name}` in the package index", change=change)
 
 
+def _foreign(case: _Case) -> InstallationFailed | None:
+    if case.python.foreign is None:
+        return None
+    built = re.search(r"Failed to (?:download and )?build (?:editable )?`([^`]+)`", case.text)
+
+    def place(name: str) -> str:
+        found = _place_of_build(name, built[1] if built else None, case.found)
+        return f"{found}: " if found else ""
+
+    return explain_foreign(case.text, case.python.foreign, place)
+
+
 def _python_too_old_or_new(case: _Case) -> InstallationFailed | None:
     needs = re.search(rf"{_NAME}==\S+ depends on Python([<>=!~][^\s,]*)", case.text)
     ignored = re.search(rf"Requires-Python ([<>=!~][^\s;]*).*?satisfies the requirement {_NAME}", case.text, re.S)
@@ -264,6 +277,7 @@ _RULES: tuple[_Rule, ...] = (
     _missing_git,
     _unreachable,
     _refused,
+    _foreign,
     _python_too_old_or_new,
     _not_found,
     _no_such_version,

@@ -52,7 +52,7 @@ def make_fingerprint(lock: Lock, found: RequirementSet, *, installer: str, pip: 
 
 def describe_python(python: Python) -> dict[str, object]:
     """Return what of the interpreter decides the bytes of an environment that is made for it, as layer metadata."""
-    return {"python": str(python), "python-path": str(python.executable)}
+    return {"python": str(python), "python-path": str(python.place)}
 
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[str, ...]:

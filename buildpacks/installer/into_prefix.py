@@ -78,7 +78,7 @@ class WantedInPrefix:
         remove_leftovers(projects, before)
         clean(prefix, lock, self.tools.pip)
         limit_caches(self.run, self.tools, prefix)
-        return changes_of_projects(self.run.context, before, list_files(projects))
+        return changes_of_projects(self.run.context, before, list_files(projects), self.run.foreign)
 
     def _python(self, prefix: Path) -> Python:
         return identify_python(self.run.context, prefix / "bin" / "python")

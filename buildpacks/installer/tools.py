@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from buildpacks.installer.errors import MissingTool
+from buildpacks.installer.foreign import Foreign, abi_of, find_foreign
 from buildpacks.installer.settings import Installer
 from lifecycle.cnb.kit import BuildContext
 
@@ -27,15 +28,27 @@ class Python:
     """The interpreter that the environment is for."""
 
     executable: Path
+    """It runs here, also where the environment is `foreign`."""
     version: str
     """Exact: `3.10.13`."""
     abi: str
     """`cpython-310-x86_64-linux-gnu`."""
     cache_tag: str
     """`cpython-310`, as in the names of bytecode files."""
+    foreign: Foreign | None = None
+    """Set where the environment is for another architecture; version and ABI are then those of the interpreter there."""
 
     def __str__(self) -> str:
-        return f"{self.version} ({self.abi})"
+        return (
+            f"{self.version} ({self.abi})"
+            if self.foreign is None
+            else f"{self.version} ({self.abi}, {self.foreign.wheels})"
+        )
+
+    @property
+    def place(self) -> Path:
+        """Where the image has it."""
+        return self.executable if self.foreign is None else self.foreign.executable
 
     @property
     def minor(self) -> str:
@@ -75,8 +88,17 @@ def find_tools(context: BuildContext, installer: Installer) -> Tools:
 
 
 def find_python(context: BuildContext) -> Python:
-    """Return the interpreter that the `PATH` of the build has first. Raises `MissingTool`."""
-    return identify_python(context, _which("python3", context.env))
+    """Return the interpreter that the `PATH` of the build has first, in a build for another architecture as the one of the image.
+
+    Raises `InstallationFailed` and `MissingTool`.
+    """
+    python = identify_python(context, _which("python3", context.env))
+    return for_foreign(python, find_foreign(context)) if context.target.is_foreign else python
+
+
+def for_foreign(python: Python, foreign: Foreign) -> Python:
+    """Return `python` standing for the one that the image has."""
+    return replace(python, version=foreign.version, abi=abi_of(python.abi, foreign.machine), foreign=foreign)
 
 
 def identify_python(context: BuildContext, executable: Path) -> Python:

@@ -7,13 +7,21 @@ from buildpacks.installer.cache_limit import limit_caches
 from buildpacks.installer.commands import ToolRun
 from buildpacks.installer.errors import naming_full_disk
 from buildpacks.installer.fingerprint import describe_python, differences, make_fingerprint
+from buildpacks.installer.foreign import turn_to_image
 from buildpacks.installer.inputs import make_inputs
 from buildpacks.installer.install import LOCK_NAME, clean, install_lock, make_environment
 from buildpacks.installer.layers import CACHE, CACHE_LAYER, VENV_LAYER, is_unchanged, make_venv_layer
 from buildpacks.installer.lock import Lock
 from buildpacks.installer.projects import list_files, remove_leftovers
 from buildpacks.installer.settings import read_settings
-from buildpacks.installer.steps import changes_of_projects, choose_installer, kept_lock, make_lock, read_wanted
+from buildpacks.installer.steps import (
+    changes_of_projects,
+    choose_installer,
+    kept_lock,
+    make_lock,
+    prepare_foreign,
+    read_wanted,
+)
 from buildpacks.installer.tools import Python, Tools, find_python, find_tools
 from buildpacks.pip.detect import read_file_names
 from lifecycle.cnb.kit import BuildContext, BuildResult
@@ -33,25 +41,26 @@ def _build(context: BuildContext) -> BuildResult:
     if not found.requirements:
         context.notice(f"{', '.join(names)}: nothing to install; the environment has pip and no other package")
     python = find_python(context)
-    tools = find_tools(context, choose_installer(context, settings, found))
+    tools = find_tools(context, choose_installer(context, settings, found, python.foreign))
     run = ToolRun(context=context, found=found, cache_dir=cache_dir)
     # Whatever happens next, what was downloaded stays.
     context.keep_on_failure(CACHE)
     projects = found.local_projects
     before = list_files(projects)
-    inputs = make_inputs(found, python=str(python), installer="pip" if tools.uv is None else "uv")
+    run = prepare_foreign(run, tools, python)
+    inputs = make_inputs(run.found, python=str(python), installer="pip" if tools.uv is None else "uv")
     lock = kept_lock(run, settings, inputs) or make_lock(run, settings, tools, python, inputs)
     # Asking a project for its metadata may have written it down beside the sources.
     remove_leftovers(projects, before)
     fingerprint = {
-        **make_fingerprint(lock, found, installer=tools.version, pip=tools.pip),
+        **make_fingerprint(lock, run.found, installer=tools.version, pip=tools.pip),
         **describe_python(python),
     }
     venv = make_venv_layer(context, fingerprint)
     if not is_unchanged(context, venv, differences):
         _install(run, tools, python, lock)
         remove_leftovers(projects, before)
-        changes = changes_of_projects(context, before, list_files(projects))
+        changes = changes_of_projects(context, before, list_files(projects), python.foreign)
         venv = make_venv_layer(context, {**fingerprint, **changes})
     return BuildResult(layers=(CACHE, venv), locks={LOCK_NAME: lock.render()})
 
@@ -63,3 +72,5 @@ def _install(run: ToolRun, tools: Tools, python: Python, lock: Lock) -> None:
     clean(venv, lock, tools.pip)
     limit_caches(run, tools, venv)
     compile_environment(context, venv, store=run.cache_dir / "bytecode", python=inside)
+    if python.foreign is not None:
+        turn_to_image(venv, python.foreign)

@@ -11,7 +11,7 @@ from buildpacks.installer.fingerprint import describe_python, differences, make_
 from buildpacks.installer.install import LOCK_NAME
 from buildpacks.installer.layers import CACHE, CACHE_LAYER, VENV_LAYER, is_unchanged, make_venv_layer
 from buildpacks.installer.projects import list_files, remove_leftovers
-from buildpacks.installer.steps import changes_of_projects
+from buildpacks.installer.steps import changes_of_projects, check_foreign
 from buildpacks.installer.tools import find_python, find_tools
 from buildpacks.poetry.install import install
 from buildpacks.poetry.kept import Answer
@@ -41,6 +41,8 @@ def _build(context: BuildContext) -> BuildResult:
     context.keep_on_failure(CACHE)
     answer = ask_poetry(work)
     packages = read_packages(work, answer)
+    if work.python.foreign is not None:
+        check_foreign(packages.found, work.python.foreign)
     if not packages.lock.entries:
         context.notice("pyproject.toml: nothing to install; the environment has pip and no other package")
     tools = find_tools(context, "uv")
@@ -57,7 +59,7 @@ def _build(context: BuildContext) -> BuildResult:
         before = list_files(projects)
         install(work, tools, answer, packages, venv=context.layer_dir(VENV_LAYER))
         remove_leftovers(projects, before)
-        changes = changes_of_projects(context, before, list_files(projects))
+        changes = changes_of_projects(context, before, list_files(projects), work.python.foreign)
         venv = make_venv_layer(context, {**fingerprint, **changes})
     return BuildResult(layers=(CACHE, venv), locks=_locks(packages.lock.render(), answer))
 

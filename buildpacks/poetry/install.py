@@ -11,6 +11,8 @@ from buildpacks.installer.cache_limit import limit_caches
 from buildpacks.installer.commands import ToolRun
 from buildpacks.installer.diagnosis import CONTRADICTION, UNEXPLAINED
 from buildpacks.installer.errors import InstallationFailed
+from buildpacks.installer.foreign import turn_to_image
+from buildpacks.installer.foreign_failures import ONLY_SOURCE
 from buildpacks.installer.install import clean, install_lock, make_environment
 from buildpacks.installer.tools import Python, Tools
 from buildpacks.poetry.credentials import with_secrets
@@ -23,6 +25,7 @@ from buildpacks.poetry.packages import Packages, for_source
 from buildpacks.poetry.poetry_tool import find_poetry
 from buildpacks.poetry.project import LOCK
 from buildpacks.poetry.root_project import remove_secrets
+from buildpacks.poetry.settings import INSTALLER_VARIABLE
 from buildpacks.poetry.work import Work
 from lifecycle.cnb.kit import BuildpackError
 from lifecycle.cnb.toml import write_atomically
@@ -36,10 +39,15 @@ def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, ven
 
     Raises `InstallationFailed`, `PoetryFailed` and `MissingTool`.
     """
-    run = ToolRun(context=work.context, found=packages.found, cache_dir=work.cache_dir)
+    foreign = work.python.foreign
+    run = ToolRun(context=work.context, found=packages.found, cache_dir=work.cache_dir, foreign=foreign)
     inside = make_environment(run, tools, work.python, venv)
     extras = [f"--extras={extra}" for extra in work.extras]
-    if work.settings.installer == "poetry" or not _is_installed_by_uv(work, run, tools, inside, packages):
+    is_by_poetry = work.settings.installer == "poetry"
+    if is_by_poetry and foreign is not None:
+        work.context.notice(f"`{INSTALLER_VARIABLE}`: uv installs for {foreign.platform}, because Poetry cannot")
+        is_by_poetry = False
+    if is_by_poetry or not _is_installed_by_uv(work, run, tools, inside, packages):
         _run_install(work, answer, venv, f"--only={','.join(work.groups)}", *extras, doing="install the packages")
         install_lock(run, tools, inside, replace(packages.lock, entries=()), has_pip=_has_pip(packages))
     elif work.project.package_mode:
@@ -51,6 +59,8 @@ def install(work: Work, tools: Tools, answer: Answer, packages: Packages, *, ven
     if answer.lock is not None:
         write_atomically(venv / LOCK, answer.lock.encode())
     compile_environment(work.context, venv, store=work.cache_dir / "bytecode", python=inside)
+    if foreign is not None:
+        turn_to_image(venv, foreign)
 
 
 def _is_installed_by_uv(work: Work, run: ToolRun, tools: Tools, inside: Python, packages: Packages) -> bool:
@@ -63,7 +73,7 @@ def _is_installed_by_uv(work: Work, run: ToolRun, tools: Tools, inside: Python, 
             install_lock(from_source, tools, inside, packages.only(name), has_pip=True)
     except InstallationFailed as err:
         # A lock has one version of each package: what uv calls a contradiction is metadata that it cannot read.
-        if not err.problem.endswith((UNEXPLAINED, CONTRADICTION)):
+        if run.foreign is not None or not err.problem.endswith((UNEXPLAINED, CONTRADICTION)):
             raise _in_words_of_poetry(err, work) from err
         work.context.notice("uv cannot install what the lock names, for the reason above: Poetry installs instead")
         return False
@@ -102,6 +112,12 @@ def _in_words_of_poetry(error: InstallationFailed, work: Work) -> BuildpackError
         return replace(
             error,
             change="the index no longer has what the lock names, or never had: `poetry lock` finds versions that are there",
+        )
+    if error.problem.endswith(ONLY_SOURCE):
+        return replace(
+            error,
+            change="lock a version that has a wheel; or, if the package is nothing but Python, name it in `no-binary` below "
+            "`[installer]` in poetry.toml, so that its wheel is built here",
         )
     if "needs Python" in error.problem or "has no file for" in error.problem:
         return replace(

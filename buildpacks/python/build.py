@@ -1,14 +1,19 @@
-"""Build: the interpreter that was asked for, unpacked into the layer `cpython`."""
+"""Build: the interpreter that was asked for, unpacked into the layer `cpython`.
+
+In an image for another architecture that is the one that runs there. So that there is one for the buildpacks that come after,
+this machine's interpreter of the same minor version, which understands the same bytecode, is a layer of the build alone.
+"""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from pathlib import Path
 
 from packaging.version import Version
 
 from buildpacks.python.detect import PYTHON
-from buildpacks.python.errors import BrokenInterpreter, DiskFull
+from buildpacks.python.errors import BrokenInterpreter, DiskFull, NoForeignInterpreters, NoInterpreterHere
 from buildpacks.python.interpreters import (
     Choice,
     Interpreter,
@@ -16,11 +21,18 @@ from buildpacks.python.interpreters import (
     choose_interpreter,
     interpreters_directory,
     read_interpreters,
+    with_same_minor,
 )
 from buildpacks.python.request import VARIABLE, Requirements, read_requests, read_requirements
 from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes
+from lifecycle.cnb.target import host_architecture
 
 LAYER = "cpython"
+BUILD_LAYER = "cpython-build"
+# What later buildpacks of a build for another architecture know of the interpreter that they cannot run: its path in the image
+# and its exact version. Part of the buildpack's public interface.
+TARGET_PYTHON_VARIABLE = "PYBUILD_TARGET_PYTHON"
+TARGET_VERSION_VARIABLE = "PYBUILD_TARGET_PYTHON_VERSION"
 # Last days of support, https://devguide.python.org/versions/
 _END_OF_LIFE = {
     "3.8": datetime.date(2024, 10, 7),
@@ -40,14 +52,66 @@ _LAUNCH_ENV = {"PYTHONUNBUFFERED.default": "1"}
 def build(context: BuildContext) -> BuildResult:
     """Return the layer with the interpreter. Raises the errors of `buildpacks.python.errors`."""
     required = read_requirements([entry.metadata for entry in context.plan if entry.name == PYTHON])
-    available = read_interpreters(interpreters_directory(context.env), context.target.arch)
+    available = _available(context)
     choice = choose_interpreter(read_requests(context.app_dir, context.env, required), required.ranges, available)
     _explain(context, choice, required, available)
-    metadata = _metadata(choice.interpreter)
-    if not _is_restored(context, metadata):
-        _unpack(context, choice.interpreter)
-    types = LayerTypes(launch=True, build=True, cache=True)
-    return BuildResult(layers=(Layer(name=LAYER, types=types, metadata=metadata, launch_env=_LAUNCH_ENV),))
+    if not context.target.is_foreign:
+        types = LayerTypes(launch=True, build=True, cache=True)
+        return BuildResult(layers=(_provide(context, LAYER, choice.interpreter, types, launch_env=_LAUNCH_ENV),))
+    here = _counterpart(context, choice.interpreter.version)
+    return BuildResult(
+        layers=(
+            _provide(context, LAYER, choice.interpreter, LayerTypes(launch=True), launch_env=_LAUNCH_ENV),
+            _provide(
+                context,
+                BUILD_LAYER,
+                here,
+                LayerTypes(build=True, cache=True),
+                build_env={
+                    f"{TARGET_PYTHON_VARIABLE}.override": str(context.layers_dir / LAYER / "bin" / "python3"),
+                    f"{TARGET_VERSION_VARIABLE}.override": str(choice.interpreter.version),
+                },
+            ),
+        )
+    )
+
+
+def _available(context: BuildContext) -> tuple[Interpreter, ...]:
+    """The interpreters that the image can have."""
+    target = context.target
+    if not target.is_foreign:
+        return read_interpreters(interpreters_directory(context.env), target.arch)
+    directory = interpreters_directory(context.env, foreign=target.arch)
+    if not directory.is_dir():
+        raise NoForeignInterpreters(platform=target.platform, looked_in=str(directory))
+    return read_interpreters(directory, target.arch)
+
+
+def _counterpart(context: BuildContext, version: Version) -> Interpreter:
+    """The interpreter of this machine that stands for that of the image."""
+    here = read_interpreters(interpreters_directory(context.env), host_architecture())
+    found = with_same_minor(version, here)
+    if found is None:
+        available = tuple(str(interpreter.version) for interpreter in here)
+        raise NoInterpreterHere(version=str(version), platform=context.target.platform, available=available)
+    context.say(f"Python for {context.target.platform}; Python {found.version} of this machine puts the image together")
+    return found
+
+
+def _provide(
+    context: BuildContext,
+    name: str,
+    interpreter: Interpreter,
+    types: LayerTypes,
+    *,
+    launch_env: Mapping[str, str] | None = None,
+    build_env: Mapping[str, str] | None = None,
+) -> Layer:
+    """The layer `name` with the interpreter, made where the last build left none that can be used."""
+    metadata = _metadata(interpreter)
+    if not _is_restored(context, name, metadata, needs_directory=types.build):
+        _unpack(context, name, interpreter)
+    return Layer(name=name, types=types, metadata=metadata, launch_env=launch_env or {}, build_env=build_env or {})
 
 
 def _explain(context: BuildContext, choice: Choice, required: Requirements, available: tuple[Interpreter, ...]) -> None:
@@ -86,9 +150,9 @@ def _metadata(interpreter: Interpreter) -> dict[str, object]:
     return {"version": str(interpreter.version), "sha256": interpreter.sha256, "origin": interpreter.origin}
 
 
-def _is_restored(context: BuildContext, metadata: dict[str, object]) -> bool:
-    restored = context.restored(LAYER)
-    if restored is None or restored.path is None:
+def _is_restored(context: BuildContext, name: str, metadata: dict[str, object], *, needs_directory: bool) -> bool:
+    restored = context.restored(name)
+    if restored is None or (needs_directory and restored.path is None):
         return False
     differences = [
         f"{key} has changed from {restored.metadata.get(key, 'none')} to {metadata.get(key, 'none')}"
@@ -104,9 +168,9 @@ def _is_restored(context: BuildContext, metadata: dict[str, object]) -> bool:
     return False
 
 
-def _unpack(context: BuildContext, interpreter: Interpreter) -> None:
+def _unpack(context: BuildContext, name: str, interpreter: Interpreter) -> None:
     check_archive(interpreter)
-    directory = context.layer_dir(LAYER)
+    directory = context.layer_dir(name)
     context.say(f"Unpacking Python {interpreter.version}")
     # `-p`: the modes of the archive, whatever the umask; tar reads ten times faster than tarfile.
     argv = ["env", "LC_ALL=C", "tar", "-xpzf", str(interpreter.archive), "-C", str(directory), "--no-same-owner"]

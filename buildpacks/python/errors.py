@@ -6,6 +6,8 @@ kit.BuildpackError
   NoSuchInterpreter      no interpreter of the builder fits the version that is asked for
   DiskFull               there is no space for the interpreter
   BrokenInterpreter      the builder's archive is not there, not what its list says, or cannot be unpacked
+  NoForeignInterpreters  the image is for another architecture, which the builder has no interpreters for
+  NoInterpreterHere      the builder has the interpreter of the image for the other architecture only
 """
 
 from __future__ import annotations
@@ -107,6 +109,54 @@ class BrokenInterpreter(BuildpackError):
     def hint(self) -> str | None:
         """The builder is at fault, not the repository."""
         return "this is a fault of the builder, not of the repository: make it again with `pybuild builder create`"
+
+
+@dataclass(eq=False, kw_only=True)
+class NoForeignInterpreters(BuildpackError):
+    """The builder was made for images of this machine's architecture."""
+
+    platform: str
+    looked_in: str
+
+    @property
+    def summary(self) -> str:
+        """What the image is for."""
+        return f"the builder has no Python for {self.platform}"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Where it would be."""
+        return (("looked in", self.looked_in),)
+
+    @property
+    def hint(self) -> str | None:
+        """Which builder has it."""
+        return f"make a builder for that platform as well; `pybuild build --platform {self.platform}` does"
+
+
+@dataclass(eq=False, kw_only=True)
+class NoInterpreterHere(BuildpackError):
+    """Packages are put together by an interpreter that runs, of the version that the image has."""
+
+    version: str
+    platform: str
+    available: tuple[str, ...]
+    """For this machine, newest first."""
+
+    @property
+    def summary(self) -> str:
+        """Which version is missing, and for what."""
+        return f"the builder has Python {self.version} for {self.platform}, and none of that minor version for this machine"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What there is."""
+        return (("available here", ", ".join(self.available) or "none"),)
+
+    @property
+    def hint(self) -> str | None:
+        """How to get it, or do without."""
+        return "ask for a version that is available here, or add it to `cpython` below `[pybuild.interpreters]` in builder.toml"
 
 
 @dataclass(eq=False, kw_only=True)

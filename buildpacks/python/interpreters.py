@@ -35,9 +35,13 @@ class Choice:
     request: VersionRequest
 
 
-def interpreters_directory(env: Mapping[str, str]) -> Path:
-    """Return where the builder keeps its interpreters; `PYBUILD_INTERPRETERS` names another place."""
-    return Path(env.get("PYBUILD_INTERPRETERS") or _DEFAULT_DIRECTORY)
+def interpreters_directory(env: Mapping[str, str], *, foreign: str | None = None) -> Path:
+    """Return where the builder keeps its interpreters; `PYBUILD_INTERPRETERS` names another place.
+
+    Those of a `foreign` architecture, as OCI names it, are beside them.
+    """
+    directory = Path(env.get("PYBUILD_INTERPRETERS") or _DEFAULT_DIRECTORY)
+    return directory if foreign is None else directory.with_name(f"{directory.name}-{foreign}")
 
 
 def read_interpreters(directory: Path, arch: str | None) -> tuple[Interpreter, ...]:
@@ -112,6 +116,11 @@ def _check_overlap(
 
 def _allow(ranges: tuple[VersionRequest, ...], version: Version) -> bool:
     return all(limit.allows(version) for limit in ranges)
+
+
+def with_same_minor(version: Version, available: tuple[Interpreter, ...]) -> Interpreter | None:
+    """Return the newest interpreter that reads and writes the same bytecode as `version`."""
+    return next((one for one in available if one.version.release[:2] == version.release[:2]), None)
 
 
 def check_archive(interpreter: Interpreter) -> None:

@@ -32,10 +32,19 @@ class Target:
         distro_fits = self.distro_name in {None, actual.distro_name}
         return distro_fits and self.distro_version in {None, actual.distro_version}
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether this machine cannot run what is made for it."""
+        return self.arch not in (None, host_architecture())
+
+    @property
+    def platform(self) -> str:
+        """`linux/arm64`, as images name it."""
+        return "/".join(part for part in (self.os or "any", self.arch or "any", self.variant) if part)
+
     def __str__(self) -> str:
-        machine = "/".join(part for part in (self.os or "any", self.arch or "any", self.variant) if part)
         distro = " ".join(part for part in (self.distro_name, self.distro_version) if part)
-        return f"{machine} ({distro})" if distro else machine
+        return f"{self.platform} ({distro})" if distro else self.platform
 
 
 def complete_target(target: Target, *, os_release: Path) -> Target:

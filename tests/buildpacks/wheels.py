@@ -10,11 +10,17 @@ from pathlib import Path
 
 
 def make_wheel(
-    directory: Path, name: str, version: str, *, requires: tuple[str, ...] = (), files: Mapping[str, str] | None = None
+    directory: Path,
+    name: str,
+    version: str,
+    *,
+    requires: tuple[str, ...] = (),
+    files: Mapping[str, str] | None = None,
+    tag: str = "py3-none-any",
 ) -> str:
-    """Write `<name>-<version>-py3-none-any.whl` with one module, and return the SHA-256 of the file in hex."""
+    """Write `<name>-<version>-<tag>.whl` with one module, and return the SHA-256 of the file in hex."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{name}-{version}-py3-none-any.whl"
+    path = directory / f"{name}-{version}-{tag}.whl"
     metadata = f"{name}-{version}.dist-info"
     contents = {
         f"{name}/__init__.py": f'VERSION = "{version}"\n',
@@ -28,7 +34,7 @@ def make_wheel(
                 "",
             ]
         ),
-        f"{metadata}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{metadata}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
     record = ""
     with zipfile.ZipFile(path, "w") as archive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ from pathlib import Path
 import poetry.console
 import pytest
 
+from lifecycle.cnb.target import host_architecture
 from tests.buildpacks.conftest import Run, Workbench
 from tests.buildpacks.wheels import make_wheel
 from tests.integration.package_index import PackageIndex
@@ -232,6 +234,39 @@ def test_what_uv_refuses_and_poetry_takes_is_installed_by_poetry(bench: Workbenc
     run = built(bench)
     assert "notice: uv cannot install what the lock names, for the reason above: Poetry installs instead" in run.stdout
     assert distributions(bench) == {"alpha==1.0", "beta==1.0", "old==1.0.post1", "pip==26.3"}
+
+
+@pytest.mark.integration
+def test_an_image_of_another_architecture_gets_its_wheels_and_its_interpreter_by_uv(
+    bench: Workbench, index: PackageIndex
+) -> None:
+    there, machine = ("arm64", "aarch64") if host_architecture() == "amd64" else ("amd64", "x86_64")
+    for name in (machine, platform.machine()):
+        files = {"alpha/where.txt": name}
+        make_wheel(index.directory, "alpha", "1.1", files=files, tag=f"py3-none-manylinux_2_17_{name}")
+    minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    bench.env.update(
+        CNB_TARGET_ARCH=there,
+        PYBUILD_TARGET_PYTHON="/image/bin/python3",
+        PYBUILD_TARGET_PYTHON_VERSION=f"{minor}.99",
+        BP_POETRY_INSTALLER="poetry",
+    )
+    bench.write({"pyproject.toml": PACKAGE, "thesis.py": "def main() -> None: ...\n"})
+    run = built(bench)
+    assert f"notice: `BP_POETRY_INSTALLER`: uv installs for linux/{there}, because Poetry cannot" in run.stdout
+    (site_packages,) = (venv(bench) / "lib").glob("python3*/site-packages")
+    assert (site_packages / "alpha" / "where.txt").read_text() == machine
+    assert str((venv(bench) / "bin" / "python").readlink()) == f"/image/bin/python{minor}"
+    assert (venv(bench) / "bin" / "thesis").read_text().startswith(f"#!{venv(bench)}/bin/python\n")
+
+    bench.restore()
+    (index.directory / f"alpha-1.1-py3-none-manylinux_2_17_{machine}.whl").unlink()
+    bench.env["BP_REFRESH"] = "1"
+    commit_lock(bench)
+    run = bench.build()
+    assert run.stderr.startswith(
+        f"error: poetry.lock:3: `alpha` has no wheel for linux/{there} in a version that fits\n"
+    )
 
 
 @pytest.mark.integration

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +8,7 @@ import pytest
 from lifecycle.cnb.layer import LayerTypes
 from lifecycle.cnb.plan import BuildPlan, PlanEntry
 from tests.buildpacks.conftest import Workbench
+from tests.buildpacks.python.interpreters import add_interpreters
 
 Make = Callable[[str], Workbench]
 
@@ -22,22 +19,6 @@ def bench(workbench: Make, tmp_path: Path) -> Workbench:
     made.env["PYBUILD_INTERPRETERS"] = str(tmp_path / "interpreters")
     add_interpreters(tmp_path / "interpreters", "3.10.13", "3.12.1")
     return made
-
-
-def add_interpreters(directory: Path, *versions: str) -> None:
-    """Archives with a program that is as much of an interpreter as unpacking needs."""
-    directory.mkdir(exist_ok=True)
-    entries = []
-    for version in versions:
-        content = f"#!/bin/sh\necho Python {version}\n".encode()
-        path = directory / f"cpython-{version}.tar.gz"
-        with tarfile.open(path, "w:gz") as archive:
-            member = tarfile.TarInfo("bin/python3")
-            member.size, member.mode = len(content), 0o755
-            archive.addfile(member, io.BytesIO(content))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        entries.append({"version": version, "arch": "amd64", "file": path.name, "sha256": digest, "origin": "test"})
-    (directory / "interpreters.json").write_text(json.dumps(entries), encoding="utf-8")
 
 
 def test_python_is_offered_to_every_application(bench: Workbench) -> None:
