@@ -365,6 +365,8 @@ class Repository:
             return make(AccessDenied)
         if question.method == "PUT" and question.url is None and not error_codes(content).isdisjoint(_BLOB_CODES):
             return make(BlobsUnknown)
+        if status == 404 and question.url is not None:
+            return make(UnexpectedAnswer, reason="does not know the upload any more that it has begun")
         if status == 404:
             return make(NoSuchImage, what=what)
         if status == 413 and is_push:

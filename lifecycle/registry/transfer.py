@@ -80,15 +80,15 @@ class Transfer:
 
     def _fill(self, layer: Descriptor, partial: Partial) -> None:
         """Append until the layer has its size; after a break the rest is asked for."""
-        delay, failures = _FIRST_DELAY_S, 0
+        delay, failures, furthest = _FIRST_DELAY_S, 0, partial.size
         while partial.size < layer.size:
-            before = partial.size
             try:
                 self._append(layer, partial)
                 return
             except Trouble as err:
                 # A transfer that comes forward is not given up.
-                has_come_forward = partial.size - before >= _PROGRESS
+                has_come_forward = partial.size - furthest >= _PROGRESS
+                furthest = max(furthest, partial.size)
                 failures = 1 if has_come_forward else failures + 1
                 if not is_retried(err) or failures >= ATTEMPTS:
                     raise self._repository.error_of_trouble(err, self._image) from err

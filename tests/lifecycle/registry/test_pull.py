@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import multiprocessing
 import os
@@ -256,6 +257,25 @@ def test_what_an_earlier_transfer_has_left_may_be_a_link(
     with pytest.raises(OSError, match="symbolic links"):
         fetch(registry.add(image), blobs)
     assert (tmp_path / "guard").read_text() == "untouched"
+
+
+def test_a_registry_that_gives_more_and_less_is_given_up(
+    registry: FakeRegistry, tmp_path: Path, blobs: BlobStore
+) -> None:
+    image = image_of(file_layer(tmp_path / "made", {"a": os.urandom(300_000).hex()}))
+    digest = str(image.layers[0].descriptor.digest)
+    sizes = itertools.cycle((200_000, 100_000))
+
+    def answer(exchange: Exchange) -> bool:
+        exchange.send_response(200)
+        exchange.send_header("Content-Length", str(image.layers[0].descriptor.size))
+        exchange.end_headers()
+        exchange.wfile.write(exchange.registry.blobs[digest][: next(sizes)])
+        return exchange.cut()
+
+    registry.always(digest, answer)
+    with pytest.raises(RegistryUnreachable):
+        fetch(registry.add(image), blobs)
 
 
 def test_a_trickle_is_given_up(registry: FakeRegistry, image: Image, blobs: BlobStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import InvalidValue, render_error
 from lifecycle.cnb.reference import Reference
+from lifecycle.oci.descriptor import INDEX_TYPE
 from lifecycle.oci.errors import BlobMismatch
 from lifecycle.oci.image import Image
 from lifecycle.registry.credentials import Login
@@ -32,7 +35,7 @@ from lifecycle.registry.errors import (
     TooMuch,
     UnexpectedAnswer,
 )
-from lifecycle.registry.push import Amount, Uploaded, check_access, put_image, upload_blobs
+from lifecycle.registry.push import Amount, Uploaded, check_access, put_image, put_manifest, upload_blobs
 from lifecycle.registry.settings import RegistrySettings
 from tests.lifecycle.oci.images import file_layer, image_of, member, tar_layer
 from tests.lifecycle.registry.fake_registry import (
@@ -170,6 +173,16 @@ def test_a_damaged_layer_never_arrives_whole(
     assert not registry.manifests
 
 
+def test_a_manifest_is_named_by_its_digest_where_there_is_no_tag(registry: FakeRegistry, image: Image) -> None:
+    name = f"team/app@{image.digest}"
+    push(registry, image, name)
+    assert registry.paths("PUT")[-1] == f"/v2/team/app/manifests/{image.digest}"
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [image.descriptor.render()]}).encode()
+    reference = Reference.parse(f"{registry.host}/team/app")
+    assert put_manifest(client_for(settings=PLAIN), reference, index, INDEX_TYPE) == Digest.of(index)
+    assert registry.manifests["team/app:latest"] == (index, INDEX_TYPE)
+
+
 def test_a_digest_of_another_image_is_no_name(registry: FakeRegistry, image: Image) -> None:
     with pytest.raises(InvalidValue):
         push(registry, image, f"team/app:1@sha256:{'0' * 64}")
@@ -268,7 +281,8 @@ def test_a_refusal_is_not_waited_for_and_its_words_are_quoted(
         assert push(registry, single, waits=waits).uploaded.blobs == 2
         assert_is_there(registry, single)
     else:
-        with pytest.raises(ManifestRefused if kind == MANIFEST and number in (400, 405) else error) as caught:
+        unlike = {(MANIFEST, 400): ManifestRefused, (MANIFEST, 405): ManifestRefused, (PUT, 404): UnexpectedAnswer}
+        with pytest.raises(unlike.get((kind, number), error)) as caught:
             push(registry, single, waits=waits)
         assert (caught.value.exit_code, caught.value.status) == (62, number)
         if method != "HEAD":
@@ -587,6 +601,21 @@ def test_a_registry_that_falls_silent(registry: FakeRegistry, single: Image, at:
     settings = replace(PLAIN, patience=IMPATIENT)
     assert push(registry, single, settings=settings).retries == 1
     assert_is_there(registry, single)
+
+
+def test_a_registry_that_takes_nothing_more(registry: FakeRegistry, tmp_path: Path) -> None:
+    image = image_of(tar_layer(tmp_path, [(member("large"), os.urandom(20_000_000))]))
+
+    def stall(exchange: Exchange) -> bool:
+        time.sleep(1.5)
+        return exchange.cut()
+
+    registry.before("/blobs/uploads/", stall, method="PATCH")
+    client = client_for(settings=replace(PLAIN, patience=replace(IMPATIENT, storing_s=20)))
+    lines: list[str] = []
+    client.on_wait = lines.append
+    assert upload_blobs(client, Reference.parse(f"{registry.host}/team/app:1"), image).retries == 1
+    assert lines == [f"{registry.host}: nothing was taken for 0.25 seconds; trying again in 2 seconds"]
 
 
 def test_the_time_of_the_build_ends_an_upload(registry: FakeRegistry, single: Image) -> None:
