@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lifecycle.oci.image import Image, make_image
 from lifecycle.rebase import RebasedImage, RebaseRequest, rebase
 from tests.lifecycle.exporting import LAYER, Exporter, make_exporter
 from tests.lifecycle.oci.images import content_of, file_layer, names_in, validate_image
-from tests.lifecycle.world import World
+from tests.lifecycle.world import RecordingLog, World
 
 PROCESSES = """
 printf '[[processes]]\\ntype = "web"\\ncommand = ["tool", "x y"]\\nargs = ["a"]\\nworking-dir = "sub"\\n' > "$CNB_LAYERS_DIR/launch.toml"
@@ -28,15 +28,40 @@ printf '[[processes]]\\ntype = "t"\\ncommand = ["tool"]\\nexec-env = ["test"]\\n
 PATCHED = ("PATH=/usr/bin:/bin", "LANG=C.UTF-8")
 
 
-@pytest.fixture
-def exporter(world: World) -> Exporter:
-    return make_exporter(world)
+@dataclass(frozen=True)
+class Built:
+    """An application that was built, and by what; nothing changes it, so it is for all tests."""
+
+    exporter: Exporter
+    buildpacks: tuple[GroupElement, ...]
+    image: Image
 
 
-@pytest.fixture
-def buildpacks(exporter: Exporter) -> tuple[GroupElement, ...]:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    world = World(tmp_path_factory.mktemp("world"), RecordingLog())
+    for directory in (world.app, world.layers, world.buildpacks):
+        directory.mkdir()
+    exporter = make_exporter(world)
     second = LAYER.replace("venv", "more").replace("FLAG", "OTHER.append")
-    return exporter.world.add("x/a", build=LAYER + PROCESSES), exporter.world.add("other/b", build=second)
+    buildpacks = (world.add("x/a", build=LAYER + PROCESSES), world.add("other/b", build=second))
+    return Built(replace(exporter), buildpacks, exporter.export(*buildpacks).image)
+
+
+@pytest.fixture
+def exporter(built: Built) -> Exporter:
+    """For builds on other run images, and with other settings."""
+    return replace(built.exporter)
+
+
+@pytest.fixture
+def buildpacks(built: Built) -> tuple[GroupElement, ...]:
+    return built.buildpacks
+
+
+@pytest.fixture
+def image(built: Built) -> Image:
+    return built.image
 
 
 def patched(exporter: Exporter, env: tuple[str, ...] = PATCHED, **changes: Any) -> Image:
@@ -91,18 +116,16 @@ def test_the_image_is_the_one_that_a_build_on_the_new_run_image_gives(
     assert rebased(exporter, image, run_image).image.manifest_bytes == built.manifest_bytes
 
 
-def test_only_the_layers_of_the_run_image_are_others(exporter: Exporter, buildpacks: tuple[GroupElement, ...]) -> None:
-    image = exporter.export(*buildpacks).image
+def test_only_the_layers_of_the_run_image_are_others(exporter: Exporter, image: Image, tmp_path: Path) -> None:
     run_image = patched(exporter)
-    result = rebased(exporter, image, run_image)
+    result = rebased(exporter, image, run_image, blobs_dir=tmp_path / "blobs")
     assert result.image.layers == (*run_image.layers, *image.layers[1:])
-    assert not (exporter.world.root / "rebased").exists(), "nothing was archived"
+    assert not (tmp_path / "blobs").exists(), "nothing was archived"
     assert result.image.config.env == image.config.env
     assert result.overridden == ()
 
 
-def test_an_image_on_that_run_image_stays_as_it_is(exporter: Exporter, buildpacks: tuple[GroupElement, ...]) -> None:
-    image = exporter.export(*buildpacks).image
+def test_an_image_on_that_run_image_stays_as_it_is(exporter: Exporter, image: Image) -> None:
     # As another program may have written the same.
     spaced = replace(image, config_bytes=json.dumps(json.loads(image.config_bytes)).encode())
     assert rebased(exporter, image, exporter.run_image).image is image
@@ -116,15 +139,13 @@ def test_an_image_on_that_run_image_stays_as_it_is(exporter: Exporter, buildpack
     assert rebase(request).image is spaced
 
 
-def test_there_and_back_is_the_same_image(exporter: Exporter, buildpacks: tuple[GroupElement, ...]) -> None:
-    image = exporter.export(*buildpacks).image
+def test_there_and_back_is_the_same_image(exporter: Exporter, image: Image) -> None:
     there = rebased(exporter, image, patched(exporter, ("PATH=/elsewhere",))).image
     assert there.config.env != image.config.env
     assert rebased(exporter, there, exporter.run_image).image.digest == image.digest
 
 
-def test_the_launcher_knows_the_new_environment(exporter: Exporter, buildpacks: tuple[GroupElement, ...]) -> None:
-    image = exporter.export(*buildpacks).image
+def test_the_launcher_knows_the_new_environment(exporter: Exporter, image: Image) -> None:
     result = rebased(exporter, image, patched(exporter, ("PATH=/new",)))
     assert result.image.config.environment()["PATH"] == (
         "/cnb/process:/cnb/lifecycle:/layers/other_b/more/bin:/layers/x_a/venv/bin:/new"
@@ -135,8 +156,7 @@ def test_the_launcher_knows_the_new_environment(exporter: Exporter, buildpacks: 
     assert result.metadata.launcher == str(changed[1].diff_id)
 
 
-def test_what_a_user_changed_in_the_environment_stays(exporter: Exporter, buildpacks: tuple[GroupElement, ...]) -> None:
-    image = exporter.export(*buildpacks).image
+def test_what_a_user_changed_in_the_environment_stays(exporter: Exporter, image: Image) -> None:
     env = (*(entry for entry in image.config.env if not entry.startswith("LANG=")), "LANG=de_DE.UTF-8", "MINE=1")
     derived = make_image(replace(image.config, env=env), image.layers)
     found = rebased(exporter, derived, patched(exporter, ("PATH=/new", "LANG=C"))).image.config.environment()
@@ -144,10 +164,7 @@ def test_what_a_user_changed_in_the_environment_stays(exporter: Exporter, buildp
     assert found["PATH"].endswith(":/new")
 
 
-def test_layers_that_were_put_on_top_of_the_image_stay(
-    exporter: Exporter, buildpacks: tuple[GroupElement, ...]
-) -> None:
-    image = exporter.export(*buildpacks).image
+def test_layers_that_were_put_on_top_of_the_image_stay(exporter: Exporter, image: Image) -> None:
     top = file_layer(exporter.world.root / "top", {"etc/mine": "x"})
     derived = make_image(image.config, [*image.layers, top])
     assert rebased(exporter, derived, patched(exporter)).image.layers[-1] == top
@@ -194,13 +211,12 @@ def test_the_record_of_the_run_image_is_renewed(exporter: Exporter, buildpacks: 
 )
 def test_a_run_image_that_may_not_fit_is_refused_unless_it_is_forced(
     exporter: Exporter,
-    buildpacks: tuple[GroupElement, ...],
+    image: Image,
     changes: Mapping[str, Any],
     options: Mapping[str, Any],
     label: str,
     text: str,
 ) -> None:
-    image = exporter.export(*buildpacks).image
     run_image = patched(exporter, **changes)
     with pytest.raises(RebaseRefused) as caught:
         rebased(exporter, image, run_image, **options)
@@ -235,9 +251,8 @@ def test_everything_that_speaks_against_a_run_image_is_said_at_once(
     ],
 )
 def test_an_image_from_before_targets_needs_its_stack(
-    exporter: Exporter, buildpacks: tuple[GroupElement, ...], labels: Mapping[str, str], found: list[str]
+    exporter: Exporter, image: Image, labels: Mapping[str, str], found: list[str]
 ) -> None:
-    image = exporter.export(*buildpacks).image
     env = (*(entry for entry in image.config.env if "PLATFORM_API" not in entry), "CNB_PLATFORM_API=0.11")
     image = make_image(replace(image.config, env=env), image.layers)
     image = with_labels(image, {"io.buildpacks.stack.id": "a", "io.buildpacks.stack.mixins": '["run:y"]'})
@@ -245,10 +260,8 @@ def test_an_image_from_before_targets_needs_its_stack(
     assert [label for label, _ in result.overridden] == found
 
 
-def test_an_image_of_another_lifecycle_keeps_its_environment(
-    exporter: Exporter, buildpacks: tuple[GroupElement, ...]
-) -> None:
-    image = with_labels(exporter.export(*buildpacks).image, {LAUNCH_BASE_LABEL: None})
+def test_an_image_of_another_lifecycle_keeps_its_environment(exporter: Exporter, image: Image) -> None:
+    image = with_labels(image, {LAUNCH_BASE_LABEL: None})
     result = rebased(exporter, image, patched(exporter, ("PATH=/new",)))
     assert result.image.config.env == image.config.env
     assert result.image.layers[2:] == image.layers[1:]
@@ -263,10 +276,7 @@ def test_the_last_of_several_equal_layers_is_where_the_run_image_ends(
     assert rebased(exporter, image, once).image.layers == (*once.layers, *image.layers[3:])
 
 
-def test_history_that_made_no_layer_comes_from_the_new_run_image(
-    exporter: Exporter, buildpacks: tuple[GroupElement, ...]
-) -> None:
-    image = exporter.export(*buildpacks).image
+def test_history_that_made_no_layer_comes_from_the_new_run_image(exporter: Exporter, image: Image) -> None:
     history = (
         History(created_by="first"),
         History(created_by="ENV", empty_layer=True),
@@ -280,10 +290,7 @@ def test_history_that_made_no_layer_comes_from_the_new_run_image(
     assert found[3:] == [entry.created_by for entry in image.config.history[1:]]
 
 
-def test_where_an_image_runs_is_what_its_new_run_image_says(
-    exporter: Exporter, buildpacks: tuple[GroupElement, ...]
-) -> None:
-    image = exporter.export(*buildpacks).image
+def test_where_an_image_runs_is_what_its_new_run_image_says(exporter: Exporter, image: Image) -> None:
     image = make_image(replace(image.config, other={"os.version": "1", "os.features": ["old"], "x": 1}), image.layers)
     result = rebased(exporter, image, patched(exporter, variant="v2", other={"os.version": "2", "y": 1}))
     assert result.image.config.variant == "v2"
@@ -302,18 +309,15 @@ def test_where_an_image_runs_is_what_its_new_run_image_says(
     ],
 )
 def test_an_image_that_does_not_say_what_it_is_made_of_cannot_be_rebased(
-    exporter: Exporter, buildpacks: tuple[GroupElement, ...], labels: Mapping[str, str | None], message: str
+    exporter: Exporter, image: Image, labels: Mapping[str, str | None], message: str
 ) -> None:
-    image = with_labels(exporter.export(*buildpacks).image, labels)
+    image = with_labels(image, labels)
     with pytest.raises(RebaseError, match=message) as caught:
         rebased(exporter, image, patched(exporter, ("PATH=/new",)), force=True)
     assert caught.value.exit_code == 72
 
 
-def test_an_image_without_its_launcher_is_not_given_one(
-    exporter: Exporter, buildpacks: tuple[GroupElement, ...], tmp_path: Path
-) -> None:
-    image = exporter.export(*buildpacks).image
+def test_an_image_without_its_launcher_is_not_given_one(exporter: Exporter, image: Image, tmp_path: Path) -> None:
     launcher = json.loads(image.config.labels[LIFECYCLE_LABEL])["launcher"]["sha"]
     image = make_image(image.config, [layer for layer in image.layers if str(layer.diff_id) != launcher])
     with pytest.raises(RebaseError, match="names a launcher that the image does not have"):
@@ -329,8 +333,7 @@ def with_layer(image: Image, name: str, parts: list[str]) -> Image:
     return with_labels(image, {LIFECYCLE_LABEL: json.dumps(document)})
 
 
-def test_what_is_known_of_a_layer_holds_for_its_parts(exporter: Exporter, buildpacks: tuple[GroupElement, ...]) -> None:
-    image = exporter.export(*buildpacks).image
+def test_what_is_known_of_a_layer_holds_for_its_parts(exporter: Exporter, image: Image) -> None:
     run_image = patched(exporter, ("PATH=/new",))
     whole = rebased(exporter, image, run_image).image
     divided = rebased(exporter, with_layer(image, "venv.package-x", ["venv.package-x"]), run_image).image
@@ -340,10 +343,7 @@ def test_what_is_known_of_a_layer_holds_for_its_parts(exporter: Exporter, buildp
         rebased(exporter, with_layer(image, "venv.package-x", []), run_image)
 
 
-def test_an_image_of_more_layers_than_engines_take_is_not_made(
-    exporter: Exporter, buildpacks: tuple[GroupElement, ...]
-) -> None:
-    image = exporter.export(*buildpacks).image
+def test_an_image_of_more_layers_than_engines_take_is_not_made(exporter: Exporter, image: Image) -> None:
     base = exporter.run_image
     large = make_image(base.config, base.layers * 122)
     assert len(rebased(exporter, image, make_image(base.config, base.layers * 121)).image.layers) == 127
