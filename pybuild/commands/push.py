@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -13,9 +12,9 @@ from lifecycle.oci.location import REGISTRY_PREFIX
 from pybuild.commands.options import Session, insecure_registry_option, session_options
 from pybuild.commands.outputs import report_option, write_report
 from pybuild.commands.printing import print_result
-from pybuild.delivery import Delivery
 from pybuild.errors import UsageError
-from pybuild.image_location import LOCATIONS, open_image
+from pybuild.image_location import LOCATIONS
+from pybuild.push import PushRequest, push_image
 
 
 @click.command(
@@ -36,20 +35,10 @@ def push(
 ) -> None:
     """Push IMAGE under each NAME to its registry."""
     outputs = tuple(_output(name) for name in names)
-    delivery = Delivery(outputs=outputs, env=os.environ, insecure_registries=insecure_registries)
-    delivery.check(session.log)
-    with open_image(image, session.store, session.log, insecure=insecure_registries) as opened:
-        written = delivery.deliver(opened, session.log, origins=[image])
-    document = {
-        "image": {
-            "digest": str(opened.digest),
-            "id": str(opened.id),
-            "outputs": [one.location for one in written],
-        },
-        "transfers": [one.to_json() for one in written],
-    }
-    write_report(report, document)
-    for one in written:
+    request = PushRequest(location=image, outputs=outputs, insecure_registries=insecure_registries)
+    result = push_image(request, session.store, session.log)
+    write_report(report, result.to_json())
+    for one in result.written:
         print_result(one.location)
 
 

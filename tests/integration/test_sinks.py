@@ -81,6 +81,10 @@ def test_pushed_images_are_read_by_others(pybuild: Pybuild, registry: Registry, 
     assert set(uploads(registry)) == {"team/app"}
     assert told[f"docker://{names[2]}"]["mounted"] == told[f"docker://{names[0]}"]["sent"] > 0
 
+    expect_success(pybuild("push", f"docker://{names[0]}", f"{registry.host}/team/third:1"))
+    assert set(uploads(registry)) == {"team/app"}
+    assert copied(f"{registry.host}/team/third:1", tmp_path / "copied-third") == digest
+
     reader = oras.client.OrasClient(insecure=True)
     manifest = reader.get_manifest(names[0])
     assert manifest == json.loads((tmp_path / "layout/blobs/sha256" / digest.removeprefix("sha256:")).read_bytes())

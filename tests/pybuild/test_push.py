@@ -1,0 +1,69 @@
+"""Images of a registry go to another repository of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lifecycle.cnb.target import host_architecture
+from lifecycle.exporters.registry import RegistryOutput
+from lifecycle.exporters.transfer import Transfer, size_of_blobs
+from lifecycle.oci.config import ImageConfig
+from lifecycle.oci.image import Image, make_image
+from pybuild.push import PushReport, PushRequest, push_image
+from tests.lifecycle.oci.images import file_layer
+from tests.lifecycle.registry.fake_registry import FakeRegistry
+from tests.pybuild.recording_log import RecordingLog
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as started:
+        yield started
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    layers = [file_layer(tmp_path / "made", {name: name}) for name in "ab"]
+    return make_image(ImageConfig(architecture=host_architecture(), os="linux"), layers)
+
+
+def push(registry: FakeRegistry, tmp_path: Path, *names: str) -> PushReport:
+    outputs = tuple(RegistryOutput.make(f"{registry.host}/{name}") for name in names)
+    request = PushRequest(location=f"docker://{registry.host}/team/app:1", outputs=outputs)
+    return push_image(request, tmp_path / "store", RecordingLog())
+
+
+def layers_that_came(registry: FakeRegistry, image: Image) -> set[str]:
+    """Digests of the layers that were fetched."""
+    digests = {str(layer.descriptor.digest) for layer in image.layers}
+    return {path.rpartition("/")[2] for path in registry.paths()} & digests
+
+
+def test_nothing_of_an_image_comes_here_that_the_registry_can_copy(
+    registry: FakeRegistry, image: Image, tmp_path: Path
+) -> None:
+    registry.add(image, "team/app:1")
+    registry.elsewhere = {"team/app": set(registry.blobs)}
+    report = push(registry, tmp_path, "copy/app:1", "copy/app:2")
+    assert {one.transfer for one in report.written} == {Transfer(mounted=size_of_blobs(image))}
+    assert registry.manifests["copy/app:2"][0] == image.manifest_bytes
+    assert not layers_that_came(registry, image)
+    assert report.to_json()["image"] == {
+        "digest": str(image.digest),
+        "id": str(image.id),
+        "outputs": [f"docker://{registry.host}/copy/app:{tag}@{image.digest}" for tag in (1, 2)],
+    }
+
+
+def test_what_the_registry_does_not_copy_goes_through_this_machine(
+    registry: FakeRegistry, image: Image, tmp_path: Path
+) -> None:
+    registry.add(image, "team/app:1")
+    registry.before("/blobs/", *[lambda exchange: exchange.answer(404)] * 3, method="HEAD")
+    report = push(registry, tmp_path, "copy/app:1")
+    assert layers_that_came(registry, image) == {str(layer.descriptor.digest) for layer in image.layers}
+    assert registry.manifests["copy/app:1"][0] == image.manifest_bytes
+    assert report.image.digest == image.digest
