@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lifecycle import __version__
 from lifecycle.cnb.group import GroupElement
 from lifecycle.cnb.labels import BUILD_LABEL, LIFECYCLE_LABEL, REBASABLE_LABEL
 from lifecycle.errors import RebaseError, RebaseRefused
@@ -154,6 +155,14 @@ def test_the_launcher_knows_the_new_environment(exporter: Exporter, image: Image
     assert [names_in(layer)[-1] for layer in changed] == ["etc/patched", "cnb/lifecycle/launcher"]
     assert b"/layers/x_a/venv/bin:/new" in content_of(changed[1], "cnb/lifecycle/launcher")
     assert result.metadata.launcher == str(changed[1].diff_id)
+
+
+def test_the_label_says_which_launcher_the_image_has(exporter: Exporter, image: Image) -> None:
+    document = json.loads(image.config.labels[BUILD_LABEL])
+    image = with_labels(image, {BUILD_LABEL: json.dumps({**document, "launcher": {"version": "0.0.1"}})})
+    for env, version in ((PATCHED, "0.0.1"), (("PATH=/new",), __version__)):
+        found = json.loads(rebased(exporter, image, patched(exporter, env)).image.config.labels[BUILD_LABEL])
+        assert found == {**document, "launcher": {"version": version}}
 
 
 def test_what_a_user_changed_in_the_environment_stays(exporter: Exporter, image: Image) -> None:
