@@ -13,7 +13,7 @@ from __future__ import annotations
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lifecycle.cache_contents import CacheContents, CachedLayer, KeptTree, TreeFacts, parse_contents, render_contents
@@ -49,6 +49,14 @@ class FoundLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What of a cache can be used; `problems` say what cannot, and why: a cache is never an error."""
+
+    contents: CacheContents = field(default_factory=CacheContents)
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
     """The directory of an application's cache; it need not exist. One process at a time may use it.
 
@@ -59,22 +67,22 @@ class Cache:
     directory: Path
     target: str
 
-    def read(self, log: PhaseLog) -> CacheContents:
-        """Return the layers whose trees are there. What cannot be used is said and left out: a cache is never an error."""
+    def look(self) -> Looked:
+        """Return the layers that can be used, after every file of them was looked at; nothing is changed."""
         try:
             contents = self._read_metadata()
         except (ConfigurationError, UnicodeDecodeError) as err:
-            log.info(f"The cache is not used: {err}")
-            return CacheContents()
-        usable = []
+            return Looked(problems=(f"The cache is not used: {err}",))
+        usable, problems = [], []
         for layer in contents.layers:
             problem = self._problem_of(layer.tree)
             if problem is None:
                 usable.append(layer)
             else:
-                log.info(f"Cached layer `{layer.buildpack}:{layer.name}` is not used: {problem}")
+                problems.append(f"Cached layer `{layer.buildpack}:{layer.name}` is not used: {problem}")
         has_sbom = contents.sbom is not None and self._problem_of(contents.sbom) is None
-        return replace(contents, layers=tuple(usable), sbom=contents.sbom if has_sbom else None)
+        sbom = contents.sbom if has_sbom else None
+        return Looked(contents=replace(contents, layers=tuple(usable), sbom=sbom), problems=tuple(problems))
 
     def recall(self) -> CacheContents:
         """Return what metadata.json says, also of layers that are lent to a build; nothing where it cannot be used."""
@@ -291,6 +299,21 @@ def move_tree(source: Path, destination: Path) -> None:
         source.chmod(mode | stat.S_IWUSR)
         source.rename(destination)
         destination.chmod(mode)
+
+
+def describe_cache_layers(
+    layers_dir: Path, group: Group, before: CacheContents, log: PhaseLog
+) -> Mapping[Path, TreeFacts]:
+    """Return what is known of the trees that a build leaves to be cached, for `Cache.save`. Raises `OSError`."""
+    known = {
+        layer.path: describe_tree(layer.path, before.facts(element.id, layer.name))
+        for element in group.elements
+        for layer in read_cache_layers(layers_dir / element.id.directory_name, log)
+    }
+    if has_cache_sbom(layers_dir):
+        path = cache_sbom_path(layers_dir)
+        known[path] = describe_tree(path, before.sbom_facts)
+    return known
 
 
 def read_cache_layers(own_layers: Path, log: PhaseLog) -> tuple[LayerDirectory, ...]:

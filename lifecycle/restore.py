@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lifecycle.cache import Cache, move_tree
+from lifecycle.cache import Cache, Looked, move_tree
 from lifecycle.cache_contents import CacheContents, CachedLayer
 from lifecycle.cnb.api import BUILDPACK_APIS, DEFAULT_EXEC_ENV, PLATFORM_APIS, ApiVersion
 from lifecycle.cnb.buildpack import BuildpackId
@@ -34,6 +34,8 @@ class RestoreRequest:
     group: Group
     previous: LifecycleMetadata
     cache: Cache | None = None
+    looked: Looked | None = None
+    """What `cache.look` has said, where it was asked before."""
     skip_layers: bool = False
     exec_env: str = DEFAULT_EXEC_ENV
     platform_api: ApiVersion = field(default=PLATFORM_APIS[-1])
@@ -70,7 +72,10 @@ def restore(request: RestoreRequest, log: PhaseLog) -> None:
 def _usable_cache(request: RestoreRequest, log: PhaseLog) -> CacheContents:
     if request.cache is None or request.skip_layers:
         return CacheContents()
-    contents = request.cache.read(log)
+    looked = request.looked or request.cache.look()
+    for problem in looked.problems:
+        log.info(problem)
+    contents = looked.contents
     if contents.exec_env != request.exec_env:
         # buildpack.md, "Execution Environments": what was made for another one should not come back.
         log.info(f"The cache is not used: it was made for execution environment `{contents.exec_env}`")

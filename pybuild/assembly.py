@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from lifecycle.cache import Cache
+from lifecycle.cache import Cache, Looked, describe_cache_layers
 from lifecycle.cnb.analyzed import Analyzed
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.labels import REBASABLE_LABEL
@@ -43,6 +44,21 @@ class Ground:
     previous: Image | None
 
 
+class LookingThroughCache:
+    """Looks at every file of a cache, which takes its time, while a build waits for other things."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+        executor = ThreadPoolExecutor(1)
+        self._task = executor.submit(cache.look)
+        # Of a build that ends before, nobody needs to wait: nothing is changed.
+        executor.shutdown(wait=False)
+
+    def finish(self) -> Looked:
+        """What can be used of it."""
+        return self._task.result()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembled:
     """An image of layers, whole in the application's layout; `locks` are texts by file name, by buildpack."""
@@ -58,6 +74,7 @@ def assemble(
     application: Application,
     clock: Clock,
     *,
+    looking: LookingThroughCache,
     compression: Compression = Compression.GZIP,
     remote: RemoteCache | None = None,
 ) -> Iterator[Assembled]:
@@ -68,14 +85,19 @@ def assemble(
         lifecycle.cnb.errors.CnbError: the build failed; the cache is as it was.
     """
     log = clock.log
-    cache = Cache(directory=application.cache, target=str(environment.builder.target))
+    cache = looking.cache
     with clock.phase("restore"):
-        if remote is not None:
-            remote.restore(cache)
-        previous = ground.analyzed.previous
-        restore(
-            RestoreRequest(layers_dir=environment.layers_dir, group=ground.group, previous=previous, cache=cache), log
+        looked = looking.finish()
+        if remote is not None and remote.restore(cache):
+            looked = cache.look()
+        request = RestoreRequest(
+            layers_dir=environment.layers_dir,
+            group=ground.group,
+            previous=ground.analyzed.previous,
+            cache=cache,
+            looked=looked,
         )
+        restore(request, log)
     shared = SharedLayers(directory=environment.shared_layers)
     shared.forget_damaged()
     is_first = cache.is_new
@@ -83,7 +105,7 @@ def assemble(
         with clock.phase("build"):
             named = environment.run_build(log)
             locks = _share_archives(environment, ground.group)
-        with clock.phase("export"), _exporting(remote, cache, ground, environment) as finish:
+        with clock.phase("export"), _exporting(remote, cache, ground, environment, log) as finish:
             exported = _export(ground, environment, application, shared, log, compression=compression)
             if named is not None and is_first:
                 first = ground.group.elements[0]
@@ -121,11 +143,29 @@ def _kept(cache: Cache, environment: BuildEnvironment, log: Log) -> Iterator[Non
 
 
 def _exporting(
-    remote: RemoteCache | None, cache: Cache, ground: Ground, environment: BuildEnvironment
+    remote: RemoteCache | None, cache: Cache, ground: Ground, environment: BuildEnvironment, log: Log
 ) -> contextlib.AbstractContextManager[Callable[[], SavedCache]]:
     if remote is None:
-        return contextlib.nullcontext(SavedCache)
+        return _describing(cache, ground, environment, log)
     return remote.exporting(cache, layers_dir=environment.layers_dir, group=ground.group, owner=_owner(environment))
+
+
+@contextlib.contextmanager
+def _describing(
+    cache: Cache, ground: Ground, environment: BuildEnvironment, log: Log
+) -> Iterator[Callable[[], SavedCache]]:
+    """Looks at every file that will be cached, while the image is exported."""
+    with ThreadPoolExecutor(1) as executor:
+        task = executor.submit(describe_cache_layers, environment.layers_dir, ground.group, cache.recall(), log)
+
+        def finish() -> SavedCache:
+            try:
+                return SavedCache(facts=task.result())
+            except OSError:
+                # Who saves the cache looks again, and says what is wrong.
+                return SavedCache()
+
+        yield finish
 
 
 def _owner(environment: BuildEnvironment) -> Owner:

@@ -11,6 +11,7 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 
 from lifecycle.analyze import PreviousImage, RunImage, analyze
+from lifecycle.cache import Cache
 from lifecycle.cnb.analyzed import Analyzed, write_analyzed
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.labels import LIFECYCLE_LABEL
@@ -23,7 +24,7 @@ from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.image import Image
 from lifecycle.oci.image_index import make_index
 from lifecycle.registry.manifest import name_of
-from pybuild.assembly import Ground, assemble, assemble_whole
+from pybuild.assembly import Ground, LookingThroughCache, assemble, assemble_whole
 from pybuild.builder import Builder, ensure_builder, read_definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
 from pybuild.check import CheckRequest, Profile, require_profile
@@ -139,6 +140,7 @@ def _build(
     deliver: Deliver,
 ) -> BuildReport:
     builder, application, environment, log = place.builder, place.application, place.environment, clock.log
+    looking = LookingThroughCache(Cache(directory=application.cache, target=str(builder.target)))
     with clock.phase("source"):
         source = _fetch(request, environment, log)
     with clock.phase("analyze"):
@@ -178,7 +180,15 @@ def _build(
             previous=previous,
         )
         remote = _open_remote_cache(request, place, host_env, clock)
-        assembly = assemble(ground, environment, application, clock, compression=request.compression, remote=remote)
+        assembly = assemble(
+            ground,
+            environment,
+            application,
+            clock,
+            looking=looking,
+            compression=request.compression,
+            remote=remote,
+        )
     with assembly as assembled:
         image = assembled.exported.image
         for profile in _required_profiles(builder, group, made):

@@ -63,10 +63,10 @@ class RemoteCache:
         self._is_reachable = True
         client.on_wait = log.warning
 
-    def restore(self, cache: Cache) -> None:
-        """Let the image take the place of `cache` where that is missing, not whole or older."""
+    def restore(self, cache: Cache) -> bool:
+        """Let the image take the place of `cache` where that is missing, not whole or older; return whether it did."""
         try:
-            self._restore(cache)
+            return self._restore(cache)
         except NoSuchImage:
             self._log.info(f"There is no cache image {self._reference} yet")
         except (CnbError, OSError) as err:
@@ -77,19 +77,21 @@ class RemoteCache:
             self._log.warning(f"The cache image {self._reference} is not used: {_reason(err)}")
         finally:
             remove_tree(self._work / "taken")
+        return False
 
-    def _restore(self, cache: Cache) -> None:
+    def _restore(self, cache: Cache) -> bool:
         blobs = BlobStore(directory=self._work / "taken")
         found = resolve(self._client, self._reference, self._platform, blobs, attempts=_ATTEMPTS)
         self._found = found
         is_known = cache.recall().image == str(found.digest)
         if cache.is_whole and (is_known or cache.saved_at >= _seconds(found.config.created)):
             self._log.detail(f"The cache here is as new as {self._reference}")
-            return
+            return False
         read_cache_label(found.config, cache, source="the image")
         with self._log.step(f"Taking the cache from {self._reference} ({found.size / 1e6:.1f} MB)"):
             image = pull(self._client, found, blobs)
             take_cache_image(image, cache, self._work / "taken" / "trees", self._log)
+        return True
 
     @contextlib.contextmanager
     def exporting(

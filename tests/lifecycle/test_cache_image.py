@@ -235,14 +235,14 @@ def test_hostile_image_gives_only_what_is_in_its_place(fresh: Machine, tmp_path:
         "pybuild": {"schema": 1, "target": TARGET},
     }
     take(fresh, image_of(layer, labels={CACHE_LABEL: json.dumps(label)}))
-    assert [one.name for one in fresh.cache.read(fresh.log).layers] == ["bc"]
+    assert [one.name for one in fresh.cache.look().contents.layers] == ["bc"]
     assert found(fresh.restore()) == {"bc": "td"}
     assert list(precious.iterdir()) == []
 
 
 def test_launch_layer_counts_only_where_it_is_that_of_the_last_image(image: Image, fresh: Machine) -> None:
     take(fresh, image)
-    shas = {layer.name: layer.record.sha for layer in fresh.cache.read(fresh.log).layers}
+    shas = {layer.name: layer.record.sha for layer in fresh.cache.look().contents.layers}
 
     def previous(sha: str | None) -> LifecycleMetadata:
         layers = {

@@ -89,7 +89,7 @@ def test_other_version_of_the_buildpack_gets_its_layers(built: Machine) -> None:
 
 
 def test_tree_that_is_gone_restores_neither_and_is_said(built: Machine) -> None:
-    contents = built.cache.read(built.log)
+    contents = built.cache.look().contents
     layer = contents.layer(PIP.id, "c")
     assert layer is not None
     built.cache.tree_path(layer.tree).rename(built.root / "elsewhere")
@@ -98,7 +98,7 @@ def test_tree_that_is_gone_restores_neither_and_is_said(built: Machine) -> None:
 
 
 def test_link_in_place_of_a_tree_is_not_followed(built: Machine) -> None:
-    layer = built.cache.read(built.log).layer(PIP.id, "c")
+    layer = built.cache.look().contents.layer(PIP.id, "c")
     assert layer is not None
     tree = built.cache.tree_path(layer.tree)
     tree.rename(built.root / "elsewhere")
@@ -107,11 +107,21 @@ def test_link_in_place_of_a_tree_is_not_followed(built: Machine) -> None:
 
 
 def test_tree_that_was_changed_since_restores_neither_and_is_said(built: Machine) -> None:
-    layer = built.cache.read(built.log).layer(PIP.id, "c")
+    layer = built.cache.look().contents.layer(PIP.id, "c")
     assert layer is not None
     (built.cache.tree_path(layer.tree) / "file").write_text("something else")
     assert found(built.restore()) == {"l": "t", "lc": "td", "bc": "td", "lbc": "td"}
     assert "Cached layer `example/pip:c` is not used: its files were changed since" in built.log.lines
+
+
+def test_whoever_has_looked_need_not_look_again(built: Machine) -> None:
+    looked = built.cache.look()
+    assert found(built.restore(looked=looked)) == {"l": "t", "c": "td", "lc": "td", "bc": "td", "lbc": "td"}
+    # Lent, and not given back.
+    looked = built.cache.look()
+    assert looked.contents.layers == ()
+    assert found(built.restore(looked=looked)) == {"l": "t"}
+    assert all(problem in built.log.lines for problem in looked.problems)
 
 
 def test_bills_of_materials_that_were_changed_since_do_not_come_back(machine: Machine) -> None:
@@ -120,7 +130,7 @@ def test_bills_of_materials_that_were_changed_since_do_not_come_back(machine: Ma
     (layers / "sbom/cache/example_pip/c").mkdir(parents=True)
     (layers / "sbom/cache/example_pip/c/sbom.cdx.json").write_text("{}")
     machine.save(layers)
-    kept = machine.cache.read(machine.log).sbom
+    kept = machine.cache.look().contents.sbom
     assert kept is not None
     (machine.cache.tree_path(kept) / "example_pip/c/sbom.cdx.json").write_text('{"another": 1}')
     restored = machine.restore()
@@ -215,7 +225,7 @@ def test_layer_that_is_not_declared_again_leaves_the_cache(built: Machine) -> No
     own = layers / "example_pip"
     write_layer_file(own / "c.toml", LayerFile(types=TYPES["c"], metadata={"second": True}))
     built.save(layers)
-    assert [layer.name for layer in built.cache.read(built.log).layers] == ["c"]
+    assert [layer.name for layer in built.cache.look().contents.layers] == ["c"]
     assert len(list((built.root / "cache/trees").iterdir())) == 1
 
 
@@ -240,7 +250,7 @@ def test_cache_that_cannot_be_written_is_a_warning(machine: Machine) -> None:
 def test_killed_build_leaves_fewer_layers_not_wrong_ones(built: Machine) -> None:
     built.restore()
     # Nothing was moved back: the metadata still names trees that are gone.
-    assert built.cache.read(built.log).layers == ()
+    assert built.cache.look().contents.layers == ()
     assert found(built.restore()) == {"l": "t"}
 
 
@@ -312,7 +322,7 @@ class TestFailedBuild:
         write_progress(layers, Progress().finish(PIP))
         built.save(layers)
         built.cache.take_back(layers_dir=layers, log=built.log)
-        assert [layer.name for layer in built.cache.read(built.log).layers] == ["c"]
+        assert [layer.name for layer in built.cache.look().contents.layers] == ["c"]
 
     def test_progress_that_cannot_be_read_is_a_warning(self, built: Machine) -> None:
         layers = built.restore()

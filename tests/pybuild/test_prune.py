@@ -125,6 +125,14 @@ def test_one_application_goes_by_its_repository_or_its_key(store: Path, tmp_path
     assert (store / "archives/4567.conda").exists()
 
 
+def test_with_an_application_goes_what_was_built_of_it_for_other_platforms(store: Path, tmp_path: Path) -> None:
+    with open_application(store, str(tmp_path / "one"), RecordingLog(), foreign="arm64"):
+        pass
+    assert len(measure_store(store).applications) == 3
+    prune(store, PruneRequest(applications=(str(tmp_path / "one"),)))
+    assert names(store) == {"other"}
+
+
 def test_an_application_that_there_is_not_removes_nothing(store: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing is kept of"):
         prune(store, PruneRequest(applications=(str(tmp_path / "one"), "absent")))
