@@ -31,7 +31,7 @@ from pybuild.builder.crew import Crew
 from pybuild.builder.debian import Assembly, assemble_base
 from pybuild.builder.definition import Base, ImageBase, PackageBase, User
 from pybuild.builder.errors import AssemblyFailed, ImageUnusable
-from pybuild.builder.foreign_base import assemble_foreign_base
+from pybuild.builder.foreign_base import MachineBase, assemble_foreign_base
 from pybuild.builder.kept import content_key, make_directory
 from pybuild.builder.rootfs import add_mount_points, add_user, parse_packages, read_inside, unpack_archive
 from pybuild.builder.value import DebianPackage, KeptBase
@@ -61,7 +61,12 @@ class WantedBase:
     def title(self) -> str:
         """What the log calls it."""
         title = "run base" if self.is_run else "build base"
-        return title if self.architecture == host_architecture() else f"{title} for linux/{self.architecture}"
+        return f"{title} for linux/{self.architecture}" if self.is_foreign else title
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is for other machines than this one."""
+        return self.architecture != host_architecture()
 
     def directory(self, store: Path) -> Path:
         """Where the store has it, made or not."""
@@ -93,15 +98,17 @@ def read_run_image(base: KeptBase) -> Image:
     return read_image(Location(transport=Transport.OCI, path=base.directory / "image"))
 
 
-def make_base(wanted: WantedBase, store: Path, crew: Crew, on_stage: Callable[[str], None]) -> None:
-    """Put the base into the store, anew where it is there already.
+def make_base(
+    wanted: WantedBase, machine: KeptBase | None, store: Path, crew: Crew, on_stage: Callable[[str], None]
+) -> None:
+    """Put the base into the store, anew where it is there already. `machine`: for other architectures, this machine's run base.
 
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made.
     """
     images = ImageStore(store, open_client(os.environ, Path.home()), _Stages(on_stage))
     # mmdebstrap's archive goes beside the result, on the disk that has room for both.
-    make_directory(wanted.directory(store), lambda directory: _make(wanted, directory, crew, images, on_stage))
+    make_directory(wanted.directory(store), lambda directory: _make(wanted, machine, directory, crew, images, on_stage))
 
 
 @contextmanager
@@ -130,9 +137,16 @@ class _Stages:
         self.on_stage(f"warning: {line}")
 
 
-def _make(wanted: WantedBase, directory: Path, crew: Crew, images: ImageStore, on_stage: Callable[[str], None]) -> None:
+def _make(
+    wanted: WantedBase,
+    machine: KeptBase | None,
+    directory: Path,
+    crew: Crew,
+    images: ImageStore,
+    on_stage: Callable[[str], None],
+) -> None:
     if isinstance(wanted.base, PackageBase):
-        base = _make_from_packages(wanted, wanted.base, directory, crew, on_stage)
+        base = _make_from_packages(wanted, wanted.base, machine, directory, crew, on_stage)
     else:
         base = _make_from_image(wanted, wanted.base, directory, images, on_stage)
     values = {name: value for name, value in asdict(base).items() if name != "directory"}
@@ -140,12 +154,21 @@ def _make(wanted: WantedBase, directory: Path, crew: Crew, images: ImageStore, o
 
 
 def _make_from_packages(
-    wanted: WantedBase, base: PackageBase, directory: Path, crew: Crew, on_stage: Callable[[str], None]
+    wanted: WantedBase,
+    base: PackageBase,
+    machine: KeptBase | None,
+    directory: Path,
+    crew: Crew,
+    on_stage: Callable[[str], None],
 ) -> KeptBase:
     """The base that is now in `directory`."""
     archive = directory / "base.tar"
     assembly = Assembly(base=base, user=wanted.user, is_slim=wanted.is_run, architecture=wanted.architecture)
-    (assemble_foreign_base if assembly.is_foreign else assemble_base)(assembly, archive, crew, on_stage)
+    if machine is None:
+        assemble_base(assembly, archive, crew, on_stage)
+    else:
+        own = MachineBase(packages=machine.packages, layer=read_run_image(machine).layers[0].path)
+        assemble_foreign_base(assembly, own, archive, crew, on_stage)
     if wanted.is_run:
         on_stage("compressing the layer")
         with tarfile.open(archive) as reader:

@@ -130,7 +130,11 @@ def _make_bases_and_fetch(
     fetched: dict[_Sought, Fetched] = {}
 
     def task_of_base(base: WantedBase) -> Callable[[], None]:
-        return lambda: make_base(base, wanted.store, crew, lambda stage: log.info(f"{base.title}: {stage}"))
+        def make() -> None:
+            machine = read_base(wanted.machine_run_base.directory(wanted.store)) if base.is_foreign else None
+            make_base(base, machine, wanted.store, crew, lambda stage: log.info(f"{base.title}: {stage}"))
+
+        return make
 
     def task_of_interpreter(sought: _Sought) -> Callable[[], None]:
         directory = scratch / f"cpython-{sought.version}-{sought.architecture}"
@@ -140,13 +144,16 @@ def _make_bases_and_fetch(
 
         return fetch
 
-    tasks = [*map(task_of_base, bases), *map(task_of_interpreter, unmade)]
+    tasks = [*(task_of_base(base) for base in bases if not base.is_foreign), *map(task_of_interpreter, unmade)]
     if not wanted.pip_wheel.is_file():
         tasks.append(lambda: fetch_pip_wheel(wanted.definition.pip_version, wanted.store, crew))
-    if tasks:
+    # What is made with this machine's run base waits for it.
+    later = [task_of_base(base) for base in bases if base.is_foreign]
+    if tasks or later:
         titles = [base.title for base in bases] or ["parts of the builder"]
         with log.step(f"making the {' and the '.join(titles)}"):
             run_side_by_side(crew, tasks)
+            run_side_by_side(crew, later)
     return fetched
 
 

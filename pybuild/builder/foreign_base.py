@@ -2,16 +2,18 @@
 
 mmdebstrap unpacks the packages of the other architecture and leaves their maintainer scripts alone. What those would make does not
 depend on the architecture: users, certificates, links of alternatives, answers of debconf. It is taken from a base of this machine that
-is made of the same packages at the same time; there, everything that no package ships was made by a script.
+is made of the same packages; there, everything that no package ships was made by a script.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import re
+import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from lifecycle.oci.archive import FILE_TIME
 from pybuild.builder.crew import Crew
 from pybuild.builder.debian import CONTROL_DIRECTORY, Assembly, assemble_base
 from pybuild.builder.errors import AssemblyFailed
+from pybuild.builder.value import DebianPackage
 
 _DPKG = "var/lib/dpkg"
 _STATUS, _ARCHITECTURE, _INFO = f"{_DPKG}/status", f"{_DPKG}/arch", f"{_DPKG}/info"
@@ -42,26 +45,46 @@ _FIELDS = (
     *("Bugs", "Architecture", "Multi-Arch", "Source", "Version", "Replaces", "Provides", "Depends", "Pre-Depends"),
     *("Recommends", "Suggests", "Breaks", "Conflicts", "Enhances", "Conffiles", "Description"),
 )
+_FIELD = re.compile(r"^([^\s:]+):[ \t]*(.*\n(?:[ \t].*\n)*)", re.MULTILINE)
+# An architecture may have been built once more without any change (https://wiki.debian.org/binNMU).
+_REBUILD = re.compile(r"\+b\d+$")
 _ELF = b"\x7fELF"
 
 Members = dict[str, tarfile.TarInfo]
 """Members of an archive by their names, without `./` in front."""
 
 
-def assemble_foreign_base(assembly: Assembly, archive: Path, crew: Crew, on_stage: Callable[[str], None]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineBase:
+    """A run base of this machine that is there: its packages, and its one layer."""
+
+    packages: tuple[DebianPackage, ...]
+    layer: Path
+
+
+def assemble_foreign_base(
+    assembly: Assembly, machine: MachineBase, archive: Path, crew: Crew, on_stage: Callable[[str], None]
+) -> None:
     """Write the root file system as the tar `archive`; `on_stage` gets what is being done.
 
     Raises:
         AssemblyFailed: mmdebstrap failed, or a maintainer script makes what depends on the architecture.
         NoSpace: a disk is full.
     """
-    machine = replace(assembly, architecture=host_architecture())
     with_scripts, unpacked = archive.with_suffix(".machine.tar"), archive.with_suffix(".unpacked.tar")
-    assemble_base(machine, with_scripts, crew, lambda stage: on_stage(f"{stage} for linux/{machine.architecture}"))
-    assemble_base(assembly, unpacked, crew, lambda stage: on_stage(f"{stage} for linux/{assembly.architecture}"))
-    on_stage("putting the base together")
-    with tarfile.open(with_scripts) as made, tarfile.open(unpacked) as shipped:
-        _Merge(made, shipped, assembly.architecture).write(archive)
+    assemble_base(assembly, unpacked, crew, on_stage)
+    with tarfile.open(unpacked) as shipped:
+        packages = tuple(_read_packages(shipped))
+        if _versions(machine.packages) >= {(one.fields["Package"], _source_version(one)) for one in packages}:
+            with gzip.open(machine.layer) as source, with_scripts.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        else:
+            # That base is of another day.
+            own = replace(assembly, architecture=host_architecture())
+            assemble_base(own, with_scripts, crew, lambda stage: on_stage(f"{stage} for linux/{own.architecture}"))
+        on_stage("putting the base together")
+        with tarfile.open(with_scripts) as made:
+            _Merge(made, shipped, packages, assembly.architecture).write(archive)
     with_scripts.unlink()
     unpacked.unlink()
 
@@ -83,10 +106,12 @@ class _Package:
 class _Merge:
     """`made`: the base of this machine, with all that scripts have made; `shipped`: packages of the other architecture."""
 
-    def __init__(self, made: tarfile.TarFile, shipped: tarfile.TarFile, architecture: str) -> None:
+    def __init__(
+        self, made: tarfile.TarFile, shipped: tarfile.TarFile, packages: Sequence[_Package], architecture: str
+    ) -> None:
         self._made, self._shipped, self._architecture = made, shipped, architecture
         self._of_made, self._of_shipped = _members(made), _members(shipped)
-        self._packages = tuple(self._read_packages())
+        self._packages = packages
 
     def write(self, archive: Path) -> None:
         """Write the base. Raises `AssemblyFailed`."""
@@ -149,20 +174,6 @@ class _Merge:
                 names.update(_merged(line.strip("/")) for line in text.splitlines())
         return frozenset(names)
 
-    def _read_packages(self) -> Iterator[_Package]:
-        by_package: dict[str, dict[str, tarfile.TarInfo]] = {}
-        for name, member in self._of_shipped.items():
-            parts = name.split("/")
-            if parts[0] == CONTROL_DIRECTORY and len(parts) == 3:
-                by_package.setdefault(parts[1], {})[parts[2]] = member
-        for control in by_package.values():
-            text = (_content(self._shipped, control["control"]) or b"").decode()
-            fields = {
-                match["name"]: match["value"].rstrip("\n")
-                for match in re.finditer(r"^(?P<name>[^\s:]+):[ \t]*(?P<value>.*\n(?:[ \t].*\n)*)", text, re.MULTILINE)
-            }
-            yield _Package(fields=fields, control=control)
-
     def _put_state(self, found: dict[str, tuple[tarfile.TarInfo, bytes | None]]) -> None:
         """What dpkg and apt would know if they had installed the packages."""
         for package in self._packages:
@@ -199,6 +210,25 @@ class _Merge:
         content = b"" if member is None else _content(self._shipped, member) or b""
         # dpkg's own kind of checksum
         return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _read_packages(shipped: tarfile.TarFile) -> Iterator[_Package]:
+    by_package: dict[str, dict[str, tarfile.TarInfo]] = {}
+    for name, member in _members(shipped).items():
+        parts = name.split("/")
+        if parts[0] == CONTROL_DIRECTORY and len(parts) == 3:
+            by_package.setdefault(parts[1], {})[parts[2]] = member
+    for control in by_package.values():
+        text = (_content(shipped, control["control"]) or b"").decode()
+        yield _Package(fields={match[1]: match[2].rstrip("\n") for match in _FIELD.finditer(text)}, control=control)
+
+
+def _source_version(package: _Package) -> str:
+    return _REBUILD.sub("", package.fields["Version"])
+
+
+def _versions(packages: Sequence[DebianPackage]) -> set[tuple[str, str]]:
+    return {(package.name, _REBUILD.sub("", package.version)) for package in packages}
 
 
 def _members(archive: tarfile.TarFile) -> Members:
