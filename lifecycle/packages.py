@@ -83,9 +83,12 @@ def _read_conda(root: Path, path: bytes) -> Iterator[tuple[bytes, str]]:
 
 def _below(directory: bytes, names: Iterable[str], package: str) -> Iterator[tuple[bytes, str]]:
     """The claims as paths of the tree; what points out of it is the path of nothing there."""
+    above = directory + b"/" if directory else b""
     for name in names:
+        if name.startswith("/"):
+            continue
         with contextlib.suppress(UnicodeEncodeError):
-            joined = posixpath.join(directory, name.encode("utf-8", "surrogateescape"))
+            joined = above + name.encode("utf-8", "surrogateescape")
             # Most paths are normal already, and there are tens of thousands.
             yield posixpath.normpath(joined) if b"./" in joined or b"//" in joined else joined, package
 

@@ -194,13 +194,15 @@ class TarWriter:
     ) -> None:
         fields = b"%b%07o\0%b%011o\0%011o\0" % (name.ljust(100, b"\0"), mode & _MODE_BITS, owner.field, size, FILE_TIME)
         rest = kind + link.ljust(100, b"\0") + b"ustar\x0000" + _NO_NAMES + prefix.ljust(155, b"\0") + _END
-        # The checksum counts its own field as eight spaces.
-        self._write(b"%b%06o\0 %b" % (fields, sum(fields) + 8 * 32 + sum(rest), rest))
+        checksum = sum(fields) + _CHECKSUM_OF_REST + sum(kind) + sum(link) + sum(prefix)
+        self._write(b"%b%06o\0 %b" % (fields, checksum, rest))
 
 
 # User name, group name and the device numbers
 _NO_NAMES = bytes(64) + b"0000000\0" * 2
 _END = bytes(12)
+# Without kind, link and prefix: most of a header is the same in all. The checksum counts its own field as eight spaces.
+_CHECKSUM_OF_REST = 8 * 32 + sum(b"ustar\x0000" + _NO_NAMES + _END)
 
 
 class _Owned:
