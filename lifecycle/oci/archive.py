@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lifecycle.oci.errors import ArchiveError
-from lifecycle.oci.tree import Tree, scan_tree
+from lifecycle.oci.tree import Entry, Tree, scan_tree
 
 # The value of every CNB lifecycle: 1980-01-01T00:00:01Z, the first second that zip files can express.
 FILE_TIME = 315532801
@@ -115,8 +115,11 @@ class TarWriter:
                 above, _, own_name = entry.path.rpartition(b"/")
                 directory = directories.open(above)
                 if entry.kind == stat.S_IFREG:
-                    place = os.fsencode(tree.root) + b"/" + entry.path
-                    self._file_of(place, name, owned, own_name, directory)
+                    self._header(name, owned, _FILE, mode=entry.mode, size=entry.size)
+                    if not self._content_of(entry, own_name, directory):
+                        place = os.fsdecode(os.fsencode(tree.root) + b"/" + entry.path)
+                        raise ArchiveError(place, "changes while it is read", "build again when nothing writes to it")
+                    self._pad(entry.size)
                 else:
                     link = os.readlink(own_name, dir_fd=directory)
                     self._header(name, owned, _LINK, mode=0o777, link=link)
@@ -133,19 +136,13 @@ class TarWriter:
             self._directories.add(name)
             self._header(name + b"/", owner, _DIRECTORY, mode=mode)
 
-    def _file_of(self, place: bytes, name: bytes, owner: _Owned, own_name: bytes, directory: int) -> None:
+    def _content_of(self, entry: Entry, own_name: bytes, directory: int) -> bool:
+        """Write what is in a file; whether that is what was found, to its end."""
         descriptor = os.open(own_name, _OPEN_FLAGS, dir_fd=directory)
         try:
-            before = os.fstat(descriptor)
-            size = before.st_size
-            self._header(name, owner, _FILE, mode=stat.S_IMODE(before.st_mode), size=size)
-            complete = self._copy(descriptor, size)
-            after = os.fstat(descriptor)
+            return self._copy(descriptor, entry.size) and entry.is_still(os.fstat(descriptor))
         finally:
             os.close(descriptor)
-        if not complete or (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
-            raise ArchiveError(os.fsdecode(place), "changes while it is read", "build again when nothing writes to it")
-        self._pad(size)
 
     def _copy(self, descriptor: int, size: int) -> bool:
         while size:

@@ -27,13 +27,21 @@ class Entry(NamedTuple):
     mode: int
     """Permission bits."""
     size: int
-    stamp: tuple[int, ...]
-    """Other numbers as soon as the file is written, replaced or given another time."""
+    stamp: tuple[int, int, int, int]
+    """Device, inode and the times of the last change of content and of anything (ns): others as soon as the file is written, replaced or
+    given another time.
+    """
 
     @property
     def is_directory(self) -> bool:
         """Whether it is a directory."""
         return self.kind == stat.S_IFDIR
+
+    def is_still(self, status: os.stat_result) -> bool:
+        """Whether nobody has written to a file that has this status now."""
+        # Not the inode: some file systems have no lasting ones.
+        _, _, modified_ns, _ = self.stamp
+        return (status.st_size, status.st_mtime_ns) == (self.size, modified_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
