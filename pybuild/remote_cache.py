@@ -10,7 +10,7 @@ import datetime
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from lifecycle.oci.image import Image
 from lifecycle.registry.blobs import BlobStore
 from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.errors import NoSuchImage, RegistryUnreachable
+from lifecycle.registry.parallel import end_all
 from lifecycle.registry.pull import Resolved, pull, resolve
 from lifecycle.registry.push import Uploaded, put_image, upload_blobs
 from pybuild.image_store import host_platform
@@ -35,7 +36,6 @@ from pybuild.log import Log
 
 # A registry that does not answer is given up sooner where the build can do without.
 _ATTEMPTS = 2
-_POLL_S = 0.1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -128,10 +128,7 @@ class RemoteCache:
                 yield lambda: SavedCache() if task is None else self._finish(request, task)
             except BaseException:
                 stopped.set()
-                # Again and again: an exchange that just begins is not ended by what ends those that there are.
-                while task is not None and not task.done():
-                    with self._client.interrupted():
-                        wait([task], timeout=_POLL_S)
+                end_all(self._client, [] if task is None else [task])
                 raise
 
     def _prepare(self, request: CacheImageRequest) -> _Prepared:

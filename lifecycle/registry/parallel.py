@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from lifecycle.registry.client import RegistryClient
 
 _TRANSFERS = 4
+_POLL_S = 0.1
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -29,7 +30,15 @@ def run_all(
         except BaseException:
             for task in tasks:
                 task.cancel()
-            with client.interrupted():
-                wait(tasks)
+            end_all(client, tasks)
             raise
         return tuple(task.result() for task in tasks)
+
+
+def end_all(client: RegistryClient, tasks: Collection[Future[_Result]]) -> None:
+    """Return when `tasks` have ended, which ask `client`: whatever they wait for ends at once."""
+    while True:
+        # Again and again: an exchange that just begins is not ended by what ends those that there are.
+        with client.interrupted():
+            if not wait(tasks, timeout=_POLL_S).not_done:
+                return
