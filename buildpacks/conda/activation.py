@@ -29,6 +29,8 @@ _UNSET = "***unset***"
 _OF_THE_SHELL = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "PS1", "BASHOPTS", "SHELLOPTS"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DELIMITERS = ":; ,"
+# What bash says of a program for another architecture.
+_NOT_RUN = re.compile(r"^.*(?:cannot execute binary file|Exec format error).*$", re.MULTILINE)
 _DRIVER = """
 out=$1; shift
 for script do
@@ -59,6 +61,31 @@ class ActivationFailed(BuildpackError):
         return "an activation script must not leave the shell: another version of its package may not"
 
 
+@dataclass(eq=False, kw_only=True)
+class ForeignActivation(BuildpackError):
+    """A script calls a program of the environment, which is for another architecture."""
+
+    said: str
+    platform: str
+
+    @property
+    def summary(self) -> str:
+        """Which script, and for what the image is."""
+        return (
+            f"activating the environment needs a program that this machine cannot run: the image is for {self.platform}"
+        )
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What bash said."""
+        return (("bash says", self.said),)
+
+    @property
+    def hint(self) -> str | None:
+        """How to do without it."""
+        return f"do without the package that brings the script, or build the image on a {self.platform} machine"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
     """What an activated environment has."""
@@ -69,7 +96,9 @@ class Activation:
 
 
 def activate(context: BuildContext, prefix: Path) -> Activation:
-    """Return what `conda activate` does with the prefix, in which everything is installed. Raises `ActivationFailed`."""
+    """Return what `conda activate` does with the prefix, in which everything is installed. Raises `ActivationFailed` and
+    `ForeignActivation`.
+    """
     variables, notices = _read_variables(prefix)
     own = {"CONDA_PREFIX": str(prefix), "CONDA_DEFAULT_ENV": prefix.name, "CONDA_SHLVL": "1", **variables}
     start = {
@@ -134,6 +163,9 @@ def _source(
         out = Path(directory, "env")
         argv = ["bash", "--noprofile", "--norc", "-c", _DRIVER, "bash", str(out), *map(str, scripts)]
         done = context.run(argv, env=env, cwd=prefix, echo=False, quiet=quiet)
+        refused = _NOT_RUN.search(done.output)
+        if refused is not None and context.target.is_foreign:
+            raise ForeignActivation(said=refused[0].replace(f"{prefix}/", ""), platform=context.target.platform)
         begun, ended = _words(Path(f"{out}.begun")), _words(Path(f"{out}.ended"))
         if done.status != 0 or not out.is_file():
             last = Path(begun[-1]).relative_to(prefix) if begun else "bash"

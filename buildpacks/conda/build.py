@@ -15,6 +15,7 @@ from buildpacks.conda.lock import LockedPackage, render_explicit
 from buildpacks.conda.locking import lock_packages
 from buildpacks.conda.prefix import ENV_LAYER, EXPLICIT_LOCK_NAME, prefix_path
 from buildpacks.conda.settings import read_settings
+from buildpacks.conda.stand_in import image_python, standing_in
 from buildpacks.conda.targets import find_target
 from buildpacks.conda.wanted import read_wanted
 from buildpacks.conda.work import Work
@@ -50,7 +51,9 @@ def _build(context: BuildContext) -> BuildResult:
         pip_lock = pip.kept_lock()
         if pip_lock is None:
             make_prefix(work, packages, key=key)
-            is_made, pip_lock = True, pip.make_lock(work.prefix)
+            with standing_in(context, work.prefix, cache_dir=work.cache_dir) as is_running:
+                version = image_python(context, work.prefix, is_running=is_running)
+                is_made, pip_lock = True, pip.make_lock(work.prefix, version)
     section = None if pip is None or pip_lock is None else PipSection(wanted=pip, lock=pip_lock)
     locks = _render_locks(work, packages, section)
     layer = _env_layer(work, conda, section)

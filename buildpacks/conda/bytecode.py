@@ -36,7 +36,7 @@ class Interpreter:
 
 
 def find_interpreter(context: BuildContext, prefix: Path) -> Interpreter | None:
-    """Return the Python of the prefix; `None` where there is none, or one of before 3.7. Raises `MissingTool`."""
+    """Return the Python of the prefix, which can be run; `None` where there is none, or one of before 3.7. Raises `MissingTool`."""
     executable = prefix / "bin" / "python"
     if not executable.exists():
         return None
@@ -48,7 +48,7 @@ def find_interpreter(context: BuildContext, prefix: Path) -> Interpreter | None:
     magic, _, library = done.output.strip().partition(" ")
     if done.status != 0 or not library:
         raise MissingTool(tool="python", looked_in=f"{executable}, which does not run: {done.output.strip()[-200:]}")
-    return Interpreter(python=python, magic=bytes.fromhex(magic), library=Path(library))
+    return Interpreter(python=python, magic=bytes.fromhex(magic), library=prefix / "lib" / Path(library).name)
 
 
 def settle_bytecode(context: BuildContext, interpreter: Interpreter, *, store: Path) -> Compiled:

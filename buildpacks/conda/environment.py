@@ -14,6 +14,7 @@ from buildpacks.conda.link_scripts import run_link_scripts
 from buildpacks.conda.lock import LockedPackage
 from buildpacks.conda.locking import count
 from buildpacks.conda.prefix import ENV_LAYER, scrub, write_state
+from buildpacks.conda.stand_in import image_python, python_version, standing_in
 from buildpacks.conda.work import Work
 from buildpacks.installer.bytecode import Compiled
 from buildpacks.installer.into_prefix import WantedInPrefix
@@ -56,14 +57,16 @@ def finish_environment(work: Work, layer: Layer, section: PipSection | None, loc
     context, prefix = work.context, work.prefix
     if section is not None:
         context.say(f"Installing {count(len(section.lock.entries))} of the `pip:` section")
-        changes = section.wanted.install(section.lock, prefix)
-        layer = replace(layer, metadata=with_pip_changes(layer.metadata, changes))
-        interpreter = find_interpreter(context, prefix)
-        if interpreter is not None:
-            before = KeptPrefix(cache_dir=work.cache_dir).path
-            store = work.cache_dir / "bytecode" / "pip"
-            done = settle_changes(context, interpreter, store=store, prefix=prefix, before=before)
-            _say_compiled(work, done)
+        with standing_in(context, prefix, cache_dir=work.cache_dir) as is_running:
+            version = image_python(context, prefix, is_running=is_running)
+            changes = section.wanted.install(section.lock, prefix, version)
+            layer = replace(layer, metadata=with_pip_changes(layer.metadata, changes))
+            interpreter = find_interpreter(context, prefix)
+            if interpreter is not None:
+                before = KeptPrefix(cache_dir=work.cache_dir).path
+                store = work.cache_dir / "bytecode" / "pip"
+                done = settle_changes(context, interpreter, store=store, prefix=prefix, before=before)
+                _say_compiled(work, done)
     write_state(prefix, dict(work.wanted.variables))
     for name, text in locks.items():
         write_atomically(prefix / name, text.encode())
@@ -83,10 +86,14 @@ def _install(work: Work, packages: tuple[LockedPackage, ...]) -> None:
     drop_unused(work.cache_dir, archives)
     run_link_scripts(context, prefix, packages)
     scrub(prefix, packages)
-    interpreter = find_interpreter(context, prefix)
-    if interpreter is not None:
-        done = settle_bytecode(context, interpreter, store=work.cache_dir / "bytecode" / "conda")
-        _say_compiled(work, done)
+    with standing_in(context, prefix, cache_dir=work.cache_dir) as is_running:
+        interpreter = find_interpreter(context, prefix) if is_running else None
+        if interpreter is not None:
+            done = settle_bytecode(context, interpreter, store=work.cache_dir / "bytecode" / "conda")
+            _say_compiled(work, done)
+        elif context.target.is_foreign and (version := python_version(prefix)) is not None:
+            minor = f"{version.major}.{version.minor}"
+            context.notice(f"no bytecode: the builder has no Python {minor} for this machine")
 
 
 def _say_compiled(work: Work, done: Compiled) -> None:

@@ -47,17 +47,37 @@ class LinkScriptFailed(BuildpackError):
         return "what the script printed is above; another version or build of the package may not need it"
 
 
+@dataclass(eq=False, kw_only=True)
+class ForeignLinkScript(BuildpackError):
+    """A package wants to run programs that this machine cannot run."""
+
+    package: str
+    platform: str
+
+    @property
+    def summary(self) -> str:
+        """Whose script, and for what."""
+        return f"the post-link script of {self.package} cannot be run here: the image is for {self.platform}"
+
+    @property
+    def hint(self) -> str | None:
+        """How to do without it."""
+        return f"ask for a version or build of the package without such a script, or build the image on a {self.platform} machine"
+
+
 def is_link_script(path: str, package: LockedPackage) -> bool:
     """Return whether `path` of the package is its post-link script."""
     return path == _script(package)
 
 
 def run_link_scripts(context: BuildContext, prefix: Path, packages: Sequence[LockedPackage]) -> None:
-    """Run the scripts that there are, in the order of `packages`. Raises `LinkScriptFailed`."""
+    """Run the scripts that there are, in the order of `packages`. Raises `LinkScriptFailed` and `ForeignLinkScript`."""
     for package in packages:
         script = prefix / _script(package)
         if not script.is_file():
             continue
+        if context.target.is_foreign:
+            raise ForeignLinkScript(package=str(package), platform=context.target.platform)
         context.say(f"Running the post-link script of {package}")
         env = _environment(context.env, prefix, package)
         done = context.run(["bash", str(script)], env=env, cwd=prefix, echo=False)

@@ -3,6 +3,7 @@
 kit.BuildpackError
   InvalidRequirements      lines or files that cannot be used; all of them at once, before anything is downloaded
   MissingTool              the build image lacks a program that this buildpack needs
+  BrokenInterpreter        an archive of the builder is not there, not what its list says, or cannot be unpacked
   InvalidSetting           a `BP_*` variable has a value that means nothing
   DiskFull                 there is no space, or no quota, for what has to be written
   InstallationFailed       uv or pip gave up; `diagnosis` found out why, where it could
@@ -88,6 +89,24 @@ class MissingTool(BuildpackError):
     @property
     def hint(self) -> str | None:
         """The builder is incomplete; the repository is fine."""
+        return "this is a fault of the builder, not of the repository: make it again with `pybuild builder create`"
+
+
+@dataclass(eq=False, kw_only=True)
+class BrokenInterpreter(BuildpackError):
+    """An interpreter of the builder cannot be used."""
+
+    path: str
+    reason: str
+
+    @property
+    def summary(self) -> str:
+        """Which file, and what is wrong with it."""
+        return f"`{self.path}` {self.reason}"
+
+    @property
+    def hint(self) -> str | None:
+        """The builder is at fault, not the repository."""
         return "this is a fault of the builder, not of the repository: make it again with `pybuild builder create`"
 
 

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from pathlib import Path
 
 from packaging.version import Version
 
-from buildpacks.python.detect import PYTHON
-from buildpacks.python.errors import BrokenInterpreter, DiskFull, NoForeignInterpreters, NoInterpreterHere
-from buildpacks.python.interpreters import (
-    Choice,
+from buildpacks.installer.interpreters import (
     Interpreter,
-    check_archive,
-    choose_interpreter,
     interpreters_directory,
     read_interpreters,
+    unpack_interpreter,
     with_same_minor,
 )
+from buildpacks.python.choice import Choice, choose_interpreter
+from buildpacks.python.detect import PYTHON
+from buildpacks.python.errors import NoForeignInterpreters, NoInterpreterHere
 from buildpacks.python.request import VARIABLE, Requirements, read_requests, read_requirements
 from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes
 from lifecycle.cnb.target import host_architecture
@@ -50,7 +48,7 @@ _LAUNCH_ENV = {"PYTHONUNBUFFERED.default": "1"}
 
 
 def build(context: BuildContext) -> BuildResult:
-    """Return the layer with the interpreter. Raises the errors of `buildpacks.python.errors`."""
+    """Return the layer with the interpreter. Raises the errors of `buildpacks.python.errors` and `BrokenInterpreter`."""
     required = read_requirements([entry.metadata for entry in context.plan if entry.name == PYTHON])
     available = _available(context)
     choice = choose_interpreter(read_requests(context.app_dir, context.env, required), required.ranges, available)
@@ -110,7 +108,7 @@ def _provide(
     """The layer `name` with the interpreter, made where the last build left none that can be used."""
     metadata = _metadata(interpreter)
     if not _is_restored(context, name, metadata, needs_directory=types.build):
-        _unpack(context, name, interpreter)
+        unpack_interpreter(context, interpreter, context.layer_dir(name))
     return Layer(name=name, types=types, metadata=metadata, launch_env=launch_env or {}, build_env=build_env or {})
 
 
@@ -166,23 +164,3 @@ def _is_restored(context: BuildContext, name: str, metadata: dict[str, object], 
     for difference in differences:
         context.say(f"  {difference}")
     return False
-
-
-def _unpack(context: BuildContext, name: str, interpreter: Interpreter) -> None:
-    check_archive(interpreter)
-    directory = context.layer_dir(name)
-    context.say(f"Unpacking Python {interpreter.version}")
-    # `-p`: the modes of the archive, whatever the umask; tar reads ten times faster than tarfile.
-    argv = ["env", "LC_ALL=C", "tar", "-xpzf", str(interpreter.archive), "-C", str(directory), "--no-same-owner"]
-    result = context.run(argv, echo=False, quiet=True)
-    if result.status != 0 and ("No space left" in result.output or "quota exceeded" in result.output):
-        raise DiskFull(path=str(directory))
-    if result.status != 0:
-        message = (result.output.strip().splitlines() or ["tar failed"])[-1]
-        raise BrokenInterpreter(path=str(interpreter.archive), reason=f"cannot be unpacked: {message}")
-    if not _has_python(directory):
-        raise BrokenInterpreter(path=str(interpreter.archive), reason="has no `bin/python3`")
-
-
-def _has_python(directory: Path) -> bool:
-    return (directory / "bin" / "python3").exists()

@@ -4,8 +4,6 @@ kit.BuildpackError
   UnreadableVersion      a file or variable does not name a version of CPython
   OutsideRange           the version that is asked for is none of those that the repository allows elsewhere
   NoSuchInterpreter      no interpreter of the builder fits the version that is asked for
-  DiskFull               there is no space for the interpreter
-  BrokenInterpreter      the builder's archive is not there, not what its list says, or cannot be unpacked
   NoForeignInterpreters  the image is for another architecture, which the builder has no interpreters for
   NoInterpreterHere      the builder has the interpreter of the image for the other architecture only
 """
@@ -94,24 +92,6 @@ class NoSuchInterpreter(BuildpackError):
 
 
 @dataclass(eq=False, kw_only=True)
-class BrokenInterpreter(BuildpackError):
-    """An interpreter of the builder cannot be used."""
-
-    path: str
-    reason: str
-
-    @property
-    def summary(self) -> str:
-        """Which file, and what is wrong with it."""
-        return f"`{self.path}` {self.reason}"
-
-    @property
-    def hint(self) -> str | None:
-        """The builder is at fault, not the repository."""
-        return "this is a fault of the builder, not of the repository: make it again with `pybuild builder create`"
-
-
-@dataclass(eq=False, kw_only=True)
 class NoForeignInterpreters(BuildpackError):
     """The builder was made for images of this machine's architecture."""
 
@@ -157,25 +137,3 @@ class NoInterpreterHere(BuildpackError):
     def hint(self) -> str | None:
         """How to get it, or do without."""
         return "ask for a version that is available here, or add it to `cpython` below `[pybuild.interpreters]` in builder.toml"
-
-
-@dataclass(eq=False, kw_only=True)
-class DiskFull(BuildpackError):
-    """The interpreter could not be written."""
-
-    path: str
-
-    @property
-    def summary(self) -> str:
-        """That the disk is full."""
-        return "the disk is full"
-
-    @property
-    def facts(self) -> tuple[tuple[str, str], ...]:
-        """What could not be written."""
-        return (("writing", self.path),)
-
-    @property
-    def hint(self) -> str | None:
-        """Where space is needed."""
-        return "free some space where pybuild keeps its store (`XDG_CACHE_HOME`), or move the store"

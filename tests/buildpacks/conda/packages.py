@@ -23,7 +23,7 @@ __all__ = ["Channels", "CondaPackage", "make_channel", "serve", "write_package"]
 
 def make_channel(directory: Path, packages: Sequence[CondaPackage]) -> Path:
     """Write and index a channel of `packages`; returns `directory`."""
-    for subdir in ("noarch", "linux-64"):
+    for subdir in ("noarch", "linux-64", "linux-aarch64"):
         (directory / subdir).mkdir(parents=True, exist_ok=True)
     for package in packages:
         write_package(directory, package)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from buildpacks.python.errors import BrokenInterpreter, NoSuchInterpreter, OutsideRange
-from buildpacks.python.request import VersionRequest
+from buildpacks.installer.errors import BrokenInterpreter, DiskFull
+from lifecycle.cnb.kit import BuildContext
 
 _LIST_NAME = "interpreters.json"
 _DEFAULT_DIRECTORY = Path("/opt/pybuild/interpreters")
@@ -25,14 +25,6 @@ class Interpreter:
     sha256: str
     archive: Path
     origin: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """An interpreter and the request that it answers."""
-
-    interpreter: Interpreter
-    request: VersionRequest
 
 
 def interpreters_directory(env: Mapping[str, str], *, foreign: str | None = None) -> Path:
@@ -66,64 +58,28 @@ def read_interpreters(directory: Path, arch: str | None) -> tuple[Interpreter, .
     return tuple(sorted(found, key=lambda interpreter: interpreter.version, reverse=True))
 
 
-def choose_interpreter(
-    requests: tuple[VersionRequest, ...], ranges: tuple[VersionRequest, ...], available: tuple[Interpreter, ...]
-) -> Choice:
-    """Return the newest interpreter within all of `ranges` that fits the first request that any fits.
-
-    An exact patch release that a file names is given up for another of the same minor version: the builder has one of each,
-    and patch releases only repair.
-
-    Raises:
-        NoSuchInterpreter: the builder has none.
-        OutsideRange: no interpreter could ever fit a request and a range.
-    """
-    allowed = tuple(interpreter for interpreter in available if _allow(ranges, interpreter.version))
-    for request in requests:
-        for interpreter in allowed:
-            if request.allows(interpreter.version):
-                return Choice(interpreter=interpreter, request=request)
-    for request in requests:
-        for interpreter in allowed:
-            if request.minor == f"{interpreter.version.major}.{interpreter.version.minor}":
-                return Choice(interpreter=interpreter, request=request)
-    for request in requests:
-        _check_overlap(request, ranges, allowed)
-    raise NoSuchInterpreter(
-        origin=requests[0].origin,
-        wanted=requests[0].text,
-        limits=tuple((limit.text, limit.origin) for limit in ranges if limit is not requests[0]),
-        available=tuple(str(interpreter.version) for interpreter in available),
-    )
-
-
-def _check_overlap(
-    request: VersionRequest, ranges: tuple[VersionRequest, ...], allowed: tuple[Interpreter, ...]
-) -> None:
-    """Raise `OutsideRange` where no release of CPython 3 fits both the request and a range."""
-    releases = [Version(f"3.{minor}.{patch}") for minor in range(40) for patch in range(40)]
-    asked = [release for release in releases if request.allows(release)]
-    for limit in ranges:
-        if not any(limit.allows(release) for release in asked):
-            raise OutsideRange(
-                origin=request.origin,
-                wanted=request.text,
-                range_origin=limit.origin,
-                range=limit.text,
-                available=tuple(str(interpreter.version) for interpreter in allowed),
-            )
-
-
-def _allow(ranges: tuple[VersionRequest, ...], version: Version) -> bool:
-    return all(limit.allows(version) for limit in ranges)
-
-
 def with_same_minor(version: Version, available: tuple[Interpreter, ...]) -> Interpreter | None:
     """Return the newest interpreter that reads and writes the same bytecode as `version`."""
     return next((one for one in available if one.version.release[:2] == version.release[:2]), None)
 
 
-def check_archive(interpreter: Interpreter) -> None:
+def unpack_interpreter(context: BuildContext, interpreter: Interpreter, directory: Path) -> None:
+    """Unpack the archive into the empty `directory`. Raises `BrokenInterpreter` and `DiskFull`."""
+    _check_archive(interpreter)
+    context.say(f"Unpacking Python {interpreter.version}")
+    # `-p`: the modes of the archive, whatever the umask; tar reads ten times faster than tarfile.
+    argv = ["env", "LC_ALL=C", "tar", "-xpzf", str(interpreter.archive), "-C", str(directory), "--no-same-owner"]
+    result = context.run(argv, echo=False, quiet=True)
+    if result.status != 0 and ("No space left" in result.output or "quota exceeded" in result.output):
+        raise DiskFull(path=str(directory))
+    if result.status != 0:
+        message = (result.output.strip().splitlines() or ["tar failed"])[-1]
+        raise BrokenInterpreter(path=str(interpreter.archive), reason=f"cannot be unpacked: {message}")
+    if not (directory / "bin" / "python3").exists():
+        raise BrokenInterpreter(path=str(interpreter.archive), reason="has no `bin/python3`")
+
+
+def _check_archive(interpreter: Interpreter) -> None:
     """Raise `BrokenInterpreter` unless the archive is the one that the list means."""
     digest = hashlib.sha256()
     try:
