@@ -27,12 +27,14 @@ from lifecycle.oci.blob import write_layer_blob
 from lifecycle.oci.config import History, ImageConfig
 from lifecycle.oci.descriptor import Descriptor, Platform
 from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.oci.tree import Tree, scan_tree
 from lifecycle.oci.unpack import unpack_image
 
 CACHE_LABEL = "io.buildpacks.lifecycle.cache.metadata"
 # A table of the label that other lifecycles ignore: which version of this module made it.
 _OWN_KEY, _SCHEMA = "pybuild", 1
 _LAYERS_PATH = PurePosixPath("/layers")
+_ENTRIES_BETWEEN_CHECKS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,13 +200,13 @@ class _Archive:
         return diff_id
 
     def _new(self, tree: Path, path: PurePosixPath) -> Layer:
-        def take_all(_: bytes) -> bool:
-            self._request.check()
-            return True
-
         def fill(archive: TarWriter) -> None:
             archive.parents(path, self._request.owner)
-            archive.tree(tree, path, self._request.owner, select=take_all)
+            found = scan_tree(tree)
+            for start in range(0, len(found.entries), _ENTRIES_BETWEEN_CHECKS):
+                self._request.check()
+                some = found.entries[start : start + _ENTRIES_BETWEEN_CHECKS]
+                archive.entries(Tree(root=tree, entries=some), path, self._request.owner)
 
         blob = write_layer_blob(self._request.blobs_dir, fill)
         # Trees that other times make look different may be the same; and another version of the compressor may have made the blob.

@@ -5,7 +5,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.labels import BuildpackRecord, LayerRecord, LifecycleMetadata
 from lifecycle.cnb.layer import read_layer_file
-from lifecycle.oci.archive import ROOT
+from lifecycle.oci.archive import ROOT, TarWriter
+from lifecycle.oci.blob import write_layer_blob
 from lifecycle.oci.descriptor import Descriptor, Platform
 from lifecycle.oci.errors import UnpackFailed
 from lifecycle.oci.image import Image, make_image
@@ -151,16 +152,40 @@ def test_a_tree_that_was_only_touched_has_the_blob_that_there_is(image: Image, m
     assert all(layer.descriptor in known.values() for layer in again.layers)
 
 
-def test_the_work_ends_when_nobody_wants_it_any_more(machine: Machine) -> None:
+def test_the_work_ends_in_the_middle_of_a_layer_when_nobody_wants_it_any_more(machine: Machine) -> None:
     layers = machine.layers()
     machine.write_layers(layers, "c")
+    for number in range(300):
+        (layers / f"example_pip/c/{number}").touch()
+    asked = 0
 
     def stop() -> None:
-        raise InterruptedError
+        nonlocal asked
+        asked += 1
+        if asked > 3:
+            raise InterruptedError
 
     with pytest.raises(InterruptedError):
         archive(machine, layers, check=stop)
     assert not list((machine.root / "blobs").glob("*"))
+
+
+def test_a_layer_is_the_one_that_an_app_image_would_have(machine: Machine) -> None:
+    """So that a layer which is in both counts as the same."""
+    layers = machine.layers()
+    machine.write_layers(layers, "lc")
+    (layers / "example_pip/lc/empty").mkdir()
+    for number in range(300):
+        (layers / f"example_pip/lc/{number}").touch()
+    made = archive(machine, layers)
+    assert made is not None
+
+    def fill(writer: TarWriter) -> None:
+        path = PurePosixPath("/layers/example_pip/lc")
+        writer.parents(path, ROOT)
+        writer.tree(layers / "example_pip/lc", path, ROOT)
+
+    assert made.image.layers[0].diff_id == write_layer_blob(machine.root / "app", fill).diff_id
 
 
 def flip_a_bit(image: Image) -> Image:
