@@ -35,7 +35,7 @@ class Clock:
         if since > self.deadline:
             raise kind(name, self._limit_s)
         try:
-            with self.log.phase(name.upper()):
+            with self.log.phase(name):
                 yield
         except CommandTimeout as err:
             raise kind(name, self._limit_s) from err

@@ -114,10 +114,10 @@ class TerminalLog:
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Show that the phase `name` of the build runs until the context ends; then its seconds."""
-        self._print(f"===> {name}", Verbosity.NORMAL, style="bold")
-        with self._show(name) as running:
+        self._print(f"===> {name.upper()}", Verbosity.NORMAL, style="bold")
+        with self._show(name.upper()) as running:
             yield
-        self.detail(f"{name} took {time.monotonic() - running.since:.2f} s")
+        self.detail(f"{name.upper()} took {time.monotonic() - running.since:.2f} s")
 
     @contextlib.contextmanager
     def _show(self, title: str, total: int | None = None) -> Iterator[_Running]:
