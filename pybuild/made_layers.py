@@ -78,19 +78,23 @@ class MadeLayers:
         try:
             verify_file(layer.path, layer.descriptor, subject=str(layer.path))
         except (OciError, OSError):
-            layer.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                layer.path.unlink()
             return None
-        mark_used(self.directory / key)
-        mark_used(layer.path)
+        with contextlib.suppress(FileNotFoundError):
+            mark_used(self.directory / key)
+            mark_used(layer.path)
         return layer
 
     def keep(self, made: Mapping[str, Layer]) -> None:
-        """Keep layers, by the keys of their trees."""
-        for key, layer in made.items():
-            keep_blob(layer, self.directory / "blobs")
-            path, content = self.directory / key, render_json(render_layer(layer)).encode()
-            if not path.is_file() or path.read_bytes() != content:
-                write_atomically(path, content)
+        """Keep layers, by the keys of their trees, as far as that is possible."""
+        # What cannot be written, or goes while it is, is made again.
+        with contextlib.suppress(OSError):
+            for key, layer in made.items():
+                keep_blob(layer, self.directory / "blobs")
+                path, content = self.directory / key, render_json(render_layer(layer)).encode()
+                if not path.is_file() or path.read_bytes() != content:
+                    write_atomically(path, content)
 
     def forget_unused(self) -> None:
         """Remove what no build has made or taken for long."""

@@ -156,6 +156,14 @@ def test_what_is_damaged_is_made_again(machine: Machine, what: str) -> None:
     assert all(machine.made.find(key) is not None for key in second.made)
 
 
+def test_a_store_that_cannot_be_written_breaks_nothing(machine: Machine) -> None:
+    machine.made.directory.write_text("not a directory")
+    application = machine.application("one")
+    first = application.build()
+    second = application.build()
+    assert first.image.manifest_bytes == second.image.manifest_bytes
+
+
 def test_what_nobody_takes_is_forgotten(machine: Machine) -> None:
     exported = machine.application("one").build()
     machine.made.forget_unused()
