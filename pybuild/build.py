@@ -150,11 +150,6 @@ def _build(
         detection, group = _detect(request, environment, log)
     made = None
     if environment.makes_image(group):
-        if place.is_foreign:
-            raise SettingsError(
-                f"a Dockerfile cannot be built for {name_of(place.platform)}: its commands would have to run on such a machine",
-                "build it on one, or choose another buildpack with `--buildpack`",
-            )
         _warn_of_policy(request, builder, log)
         made = Kitchen(
             environment=environment,

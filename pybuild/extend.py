@@ -123,7 +123,9 @@ def _take(execution: Execution, executed: Executed, config: bytes, known: Mappin
     layers = {**execution.known_layers, **executed.layers}
     images = {one.local: image for one, image in execution.images}
     stages = plan_stages(execution.recipe, executed.declared)
-    image = make_extended_image(config, Origin(recipe=execution.recipe, stages=stages, images=images), layers)
+    architecture = execution.builder.run_image.config.architecture
+    origin = Origin(recipe=execution.recipe, stages=stages, images=images, architecture=architecture)
+    image = make_extended_image(config, origin, layers)
     needed = set(parse_config(config, source="the config of the built image").diff_ids) - known.keys()
     return _Last(
         image=executed.image,

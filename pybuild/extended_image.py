@@ -31,6 +31,8 @@ class Origin:
     """Of the recipe as it was executed."""
     images: Mapping[str, Image]
     """By local name."""
+    architecture: str
+    """What the image is built for."""
 
 
 def make_extended_image(config: bytes, origin: Origin, layers: Mapping[Digest, Layer]) -> Image:
@@ -50,6 +52,8 @@ def make_extended_image(config: bytes, origin: Origin, layers: Mapping[Digest, L
             key: value for key, value in parsed.other_in_config.items() if key in _KEPT_IN_CONFIG and value
         },
         history=_clean_history(parsed, origin),
+        # An engine takes what begins with nothing to be for its own machine.
+        architecture=parsed.architecture if _lineage(origin)[1] is not None else origin.architecture,
     )
     return _assemble(cleaned, [layers[diff_id] for diff_id in parsed.diff_ids])
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 from buildpacks.dockerfile.arguments import InvalidWord, split_build_args, split_from
 from buildpacks.dockerfile.errors import Problem, ProblemKind
-from buildpacks.dockerfile.images import SCRATCH, make_image, parse_platform
+from buildpacks.dockerfile.images import SCRATCH, default_platform, make_image, parse_platform
 from buildpacks.dockerfile.instruction import Dockerfile, Flag, Instruction
 from buildpacks.dockerfile.mounts import parse_mount
 from buildpacks.dockerfile.scope import Scope, Value
 from buildpacks.installer.errors import Origin
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.recipe import RecipeImage
-from lifecycle.cnb.target import Target
+from lifecycle.cnb.target import Target, host_architecture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +96,15 @@ def evaluate(
 
 def platform_args(target: Target) -> dict[str, str]:
     """Return the variables that every `FROM` has (https://docs.docker.com/reference/dockerfile/#automatic-platform-args-in-the-global-scope)."""
-    system, architecture, variant = target.os or "linux", target.arch or "amd64", target.variant or ""
-    platform = "/".join(part for part in (system, architecture, variant) if part)
-    values = {"PLATFORM": platform, "OS": system, "ARCH": architecture, "VARIANT": variant}
-    return {f"{side}{name}": value for side in ("BUILD", "TARGET") for name, value in values.items()}
+    here = Target(os="linux", arch=host_architecture())
+    sides = {"BUILD": here if target.is_foreign else target, "TARGET": target}
+    found: dict[str, str] = {}
+    for side, one in sides.items():
+        system, architecture, variant = one.os or "linux", one.arch or "amd64", one.variant or ""
+        platform = "/".join(part for part in (system, architecture, variant) if part)
+        values = {"PLATFORM": platform, "OS": system, "ARCH": architecture, "VARIANT": variant}
+        found |= {f"{side}{name}": value for name, value in values.items()}
+    return found
 
 
 class _Evaluator:
@@ -128,6 +133,7 @@ class _Evaluator:
             for index, (start, end) in enumerate(zip(self.starts, ends, strict=True))
         ]
         needed = _needed_stages(stages, self._wanted(stages, stage_name))
+        self._check_runs(needed, stages)
         images: dict[str, RecipeImage] = {}
         for stage in needed:
             for source in stage.all_sources:
@@ -210,7 +216,7 @@ class _Evaluator:
     def _platform(self, origin: Instruction) -> str | None:
         flag = next((flag for flag in origin.flags if flag.name == "platform" and flag.value), None)
         if flag is None or flag.value is None:
-            return None
+            return default_platform(self.target)
         value = self._expand(origin, flag.value)
         if value is None:
             return None
@@ -232,7 +238,7 @@ class _Evaluator:
         if written == SCRATCH:
             return Source()
         try:
-            return Source(image=make_image(written, line=line))
+            return Source(image=make_image(written, line=line, platform=default_platform(self.target)))
         except InvalidValue as err:
             self.problems.add(line, "arguments", f"{shown}: {err}", "name a stage above, or an image", keyword)
             return Source()
@@ -250,6 +256,25 @@ class _Evaluator:
             change = "give the stage a name (`FROM … AS name`), and use that"
         self.problems.add(flag.line, "stage", message, change, keyword)
         return Source()
+
+    def _check_runs(self, needed: Sequence[Stage], stages: Sequence[Stage]) -> None:
+        """Nothing of another architecture is executed; stages on images of this machine's are as good as ever."""
+        if not self.target.is_foreign:
+            return
+        for stage in needed:
+            base = stage
+            while base.base.stage is not None:
+                base = stages[base.base.stage]
+            if base.base.image is not None and base.base.image.platform is None:
+                continue
+            for one in stage.instructions:
+                if one.keyword == "RUN":
+                    message = f"`RUN` would run programs of {self.target.platform}, which this machine cannot"
+                    change = (
+                        f"build on a {self.target.platform} machine; or run it in a stage `FROM --platform=$BUILDPLATFORM …`, "
+                        "and copy what it makes"
+                    )
+                    self.problems.add(one.line, "unsupported", message, change, "RUN")
 
     def _wanted(self, stages: Sequence[Stage], stage_name: str | None) -> int | None:
         if stage_name is not None:

@@ -8,7 +8,7 @@ import re
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.recipe import LOCAL_REGISTRY, RecipeImage
 from lifecycle.cnb.reference import Reference
-from lifecycle.cnb.target import Target
+from lifecycle.cnb.target import Target, host_architecture
 
 # `FROM scratch`: nothing (https://docs.docker.com/build/building/base-images/#create-a-minimal-base-image-using-scratch)
 SCRATCH = "scratch"
@@ -24,7 +24,7 @@ _LONGEST_TAG = 128
 
 
 def make_image(written: str, *, line: int, platform: str | None = None) -> RecipeImage:
-    """Return the image that `written` names; `platform` only where it is another than the build's. Raises `InvalidValue`."""
+    """Return the image that `written` names; `platform` only where it is another than this machine's. Raises `InvalidValue`."""
     reference = Reference.parse(written).with_default_tag()
     return RecipeImage(
         name=str(reference), written=written, line=line, platform=platform, local=_local_name(reference, platform)
@@ -32,7 +32,7 @@ def make_image(written: str, *, line: int, platform: str | None = None) -> Recip
 
 
 def parse_platform(text: str, target: Target) -> str | None:
-    """Return what `FROM --platform` asks for as `os/architecture[/variant]`; `None` where that is `target`. Raises `InvalidValue`."""
+    """Return what `FROM --platform` asks for as `os/architecture[/variant]`; `None` where that is this machine. Raises `InvalidValue`."""
     lowered = text.lower()
     if _PLATFORM.fullmatch(lowered) is None:
         raise InvalidValue(f"`{text[:100]}`", "is no platform", "write `linux/amd64`")
@@ -44,9 +44,14 @@ def parse_platform(text: str, target: Target) -> str | None:
     variant = others[1] if len(others) > 1 else None
     if (architecture, variant) in _DEFAULT_VARIANTS:
         variant = None
-    if (system, architecture, variant) == (target.os or "linux", target.arch, target.variant or None):
+    if (system, architecture, variant) == ("linux", host_architecture(), None):
         return None
     return "/".join(part for part in (system, architecture, variant) if part)
+
+
+def default_platform(target: Target) -> str | None:
+    """Return the platform of images that are taken for `target`; `None` where that is this machine's."""
+    return target.platform if target.is_foreign else None
 
 
 def _local_name(reference: Reference, platform: str | None) -> str:

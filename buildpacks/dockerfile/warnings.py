@@ -15,7 +15,7 @@ from buildpacks.dockerfile.arguments import (
     split_from,
     split_pairs,
 )
-from buildpacks.dockerfile.images import SCRATCH, parse_platform
+from buildpacks.dockerfile.images import SCRATCH, default_platform, parse_platform
 from buildpacks.dockerfile.instruction import Dockerfile, Instruction
 from buildpacks.dockerfile.mounts import parse_mount
 from buildpacks.dockerfile.run_warnings import find_run_warnings
@@ -156,7 +156,7 @@ class _Finder:
                 platform = parse_platform(flag.value, self._target)
             except InvalidValue:
                 continue
-            if platform is not None:
+            if platform not in (None, default_platform(self._target)):
                 message = f"`--platform={flag.value}` is not the platform that is built for"
                 yield self._advise(flag.line, message, "leave it out: programs of another platform do not run")
 

@@ -31,7 +31,7 @@ class RecipeImage:
     line: int
     """Where it is used first."""
     platform: str | None = None
-    """`FROM --platform`, where it is given: `linux/amd64`."""
+    """What it must be made for, where that is not this machine: `linux/arm64`."""
     local: str
     """What `Recipe.instructions` call it: a name below `LOCAL_REGISTRY`."""
 

@@ -49,7 +49,8 @@ def base_image(blobs: Path, *, onbuild: Sequence[str] = ()) -> Image:
 
 def origin_of(base: Image, text: str = TEXT) -> Origin:
     recipe = recipe_of(text, images=["a:1"], build_args={"TOKEN": "s3cr3t"}, secret_args=["TOKEN"])
-    return Origin(recipe=recipe, stages=plan_stages(recipe, DECLARED), images={local_name("a:1"): base})
+    images = {local_name("a:1"): base}
+    return Origin(recipe=recipe, stages=plan_stages(recipe, DECLARED), images=images, architecture="arm64")
 
 
 def extended(
@@ -88,6 +89,13 @@ def test_history_is_that_of_the_dockerfile(tmp_path: Path) -> None:
         "RUN echo ***",
         "COPY --from=a:1 /x /x",
     ]
+
+
+def test_what_begins_with_nothing_is_for_what_it_is_built_for(tmp_path: Path) -> None:
+    base = base_image(tmp_path)
+    assert extended(base, tmp_path).config.architecture == "amd64"
+    text = "\nFROM scratch\nCOPY --from={a:1} /x /x\n"
+    assert extended(base, tmp_path, own=OWN[-1:], text=text).config.architecture == "arm64"
 
 
 def test_triggers_of_the_base_are_its_own(tmp_path: Path) -> None:

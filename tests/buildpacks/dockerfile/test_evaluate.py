@@ -8,9 +8,10 @@ import pytest
 
 from buildpacks.dockerfile.evaluate import Evaluation, evaluate
 from buildpacks.dockerfile.parser import parse_dockerfile
-from lifecycle.cnb.target import Target
+from lifecycle.cnb.target import Target, host_architecture
 
 AMD64 = Target(os="linux", arch="amd64")
+FOREIGN = Target(os="linux", arch="arm64" if host_architecture() == "amd64" else "amd64")
 
 
 def run(
@@ -179,6 +180,26 @@ def test_only_another_platform_is_said(flag: str, platform: str | None) -> None:
     evaluation, problems = run(f"FROM --platform={flag} a")
     assert problems == []
     assert evaluation.images[0].platform == platform
+
+
+def test_images_are_those_of_the_architecture_that_is_built_for_and_its_programs_do_not_run() -> None:
+    text = (
+        "FROM a AS x\nRUN one\nFROM --platform=$BUILDPLATFORM b AS y\nRUN two\nFROM y AS z\nRUN three\n"
+        "FROM x\nENV A=$TARGETARCH\nRUN four\nCOPY --from=z a b\nCOPY --from=c a b"
+    )
+    evaluation, problems = run(text, target=FOREIGN)
+    assert [(image.name, image.platform) for image in evaluation.images] == [
+        ("docker.io/library/a:latest", FOREIGN.platform),
+        ("docker.io/library/b:latest", None),
+        ("docker.io/library/c:latest", FOREIGN.platform),
+    ]
+    assert [problem.partition(" would")[0] for problem in problems] == ["2: `RUN`", "9: `RUN`"]
+    assert (
+        f"programs of {FOREIGN.platform}, which this machine cannot: build on a {FOREIGN.platform} machine"
+        in problems[0]
+    )
+    _, problems = run("FROM a\nENV A=1\nCOPY a b\nWORKDIR /c", target=FOREIGN)
+    assert problems == []
 
 
 def test_one_image_for_two_platforms_is_two_images() -> None:
