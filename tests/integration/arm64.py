@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from pybuild.builder.sources import machine_apt_settings, machine_sources
@@ -62,7 +63,7 @@ def make_downloads(directory: Path, build_root: Path) -> Path:
     return downloads
 
 
-def run_emulated(rootfs: Path, *argv: str, env: dict[str, str] | None = None) -> str:
+def run_emulated(rootfs: Path, *argv: str, env: Mapping[str, str] | None = None) -> str:
     """Output of an arm64 program in the root file system of an image; it must succeed. What it starts is not emulated."""
     result = subprocess.run(
         [

@@ -194,3 +194,13 @@ def test_parts_of_another_store_stay(store: Path, tmp_path: Path) -> None:
     prune(store)
     assert (foreign / "base").is_dir()
     assert not (store / "archives/link").is_symlink()
+
+
+def test_a_repository_is_what_is_kept_of_it_for_every_platform(store: Path) -> None:
+    repository = str(store.parent / "one")
+    with open_application(store, repository, RecordingLog(), foreign="arm64") as application:
+        application.cache.mkdir()
+        (application.cache / "file").write_bytes(os.urandom(BYTES))
+    assert names(store) == {"one", "one for linux/arm64", "other"}
+    prune(store, PruneRequest(applications=(repository,)))
+    assert names(store) == {"other"}

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import click
+import pytest
+
+from lifecycle.cnb.target import host_architecture
+from lifecycle.oci.descriptor import Platform
+from pybuild.build import BuildRequest
+from pybuild.builder import default_definition_path
+from pybuild.commands.options import Platforms
+
+
+def read(text: str) -> list[str]:
+    return [f"{one.os}/{one.architecture}" for one in Platforms().convert(text, None, None)]
+
+
+def test_platforms_are_read_as_other_tools_write_them() -> None:
+    assert read("linux/arm64") == ["linux/arm64"]
+    assert read("linux/amd64, linux/arm64/v8,linux/amd64,linux/arm64") == ["linux/amd64", "linux/arm64"]
+
+
+@pytest.mark.parametrize("text", ["", "arm64", "linux/s390x", "windows/amd64", "linux/amd64,"])
+def test_what_no_image_is_made_for_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="images are made for linux/amd64 and linux/arm64"):
+        read(text)
+
+
+def test_an_image_is_for_this_machine_where_nobody_says_another() -> None:
+    request = BuildRequest(repository=".", builder=default_definition_path())
+    assert request.platforms == (Platform(os="linux", architecture=host_architecture()),)
