@@ -45,7 +45,7 @@ class FoundLayer:
     name: str
     record: LayerRecord
     path: Path
-    archived: str
+    archived: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ class Cache:
         kept_sbom = None
         if sbom is not None:
             path, archived = sbom
-            kept_sbom = self._move_in(path, TreeFacts(fingerprint=fingerprint_tree(path), archived=archived))
+            kept_sbom = self._move_in(path, TreeFacts(fingerprint=fingerprint_tree(path), archived=(archived,)))
         self._commit(
             CacheContents(layers=tuple(kept), sbom=kept_sbom, exec_env=exec_env, image=cache_image, target=self.target)
         )

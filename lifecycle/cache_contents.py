@@ -18,10 +18,10 @@ _TREE_NAME = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeFacts:
-    """What is known of a tree. `archived` is the diff id of the layer that it is in a cache image, if it was made one."""
+    """What is known of a tree. `archived` are the diff ids of the layers that it is in a cache image, if it was put into one."""
 
     fingerprint: str
-    archived: str | None = None
+    archived: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def _records_of(contents: CacheContents) -> tuple[BuildpackRecord, ...]:
 
 
 def _render_tree(tree: KeptTree) -> dict[str, object]:
-    return {"tree": tree.name, "fingerprint": tree.facts.fingerprint, "archived": tree.facts.archived}
+    return {"tree": tree.name, "fingerprint": tree.facts.fingerprint, "archived": list(tree.facts.archived)}
 
 
 def parse_contents(document: Table) -> CacheContents:
@@ -127,7 +127,7 @@ def parse_contents(document: Table) -> CacheContents:
 
 
 def _parse_tree(table: Table) -> KeptTree:
-    facts = TreeFacts(fingerprint=table.string("fingerprint"), archived=table.optional_string("archived"))
+    facts = TreeFacts(fingerprint=table.string("fingerprint"), archived=table.strings("archived"))
     return KeptTree(name=table.parsed("tree", _parse_tree_name), facts=facts)
 
 

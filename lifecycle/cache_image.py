@@ -1,15 +1,18 @@
 """The cache of an application as an image, for machines that have no cache of their own (platform.md, "Cache").
 
 Every cached layer is a layer of the image, at the path that it has in a build, as other lifecycles have it; the label
-`io.buildpacks.lifecycle.cache.metadata` says which is which, by diff ids. An image that another lifecycle or version has written is
-not taken: how far what is in it may be relied on is not known here.
+`io.buildpacks.lifecycle.cache.metadata` says which is which, by diff ids. A large one that is in no app image is several: most of what
+tools cache stays from build to build. An image that another lifecycle or version has written is not taken: how far what is in it may
+be relied on is not known here.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from zlib import crc32
 
 from lifecycle.cache import Cache, FoundLayer, cache_sbom_path, describe_tree, has_cache_sbom, read_cache_layers
 from lifecycle.cache_contents import TreeFacts
@@ -23,11 +26,11 @@ from lifecycle.cnb.layer import is_layer_name, is_real_subdirectory
 from lifecycle.cnb.toml import Table
 from lifecycle.log import PhaseLog
 from lifecycle.oci.archive import Owner, TarWriter
-from lifecycle.oci.blob import write_layer_blob
+from lifecycle.oci.blob import write_layer_blobs
 from lifecycle.oci.config import History, ImageConfig
 from lifecycle.oci.descriptor import Descriptor, Platform
 from lifecycle.oci.image import Image, Layer, make_image
-from lifecycle.oci.tree import Tree, scan_tree
+from lifecycle.oci.tree import Entry, Tree, scan_tree
 from lifecycle.oci.unpack import unpack_image
 
 CACHE_LABEL = "io.buildpacks.lifecycle.cache.metadata"
@@ -35,6 +38,9 @@ CACHE_LABEL = "io.buildpacks.lifecycle.cache.metadata"
 _OWN_KEY, _SCHEMA = "pybuild", 1
 _LAYERS_PATH = PurePosixPath("/layers")
 _ENTRIES_BETWEEN_CHECKS = 100
+# What is at most so deep belongs together, such as a wheel that uv has unpacked, `uv/archive-v0/<id>`.
+_DEPTH = 3
+_OWN_PART, _OWN_PARTS, _BINS = 4 << 20, 24, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +60,8 @@ class CacheImageRequest:
     created: str
     """RFC 3339."""
     exec_env: str = DEFAULT_EXEC_ENV
+    divided_above: int = 32 << 20
+    """Bytes of a layer that becomes several, if it is for the cache alone."""
     check: Callable[[], None] = lambda: None
     """Called again and again; ends the work by raising."""
 
@@ -88,6 +96,8 @@ def make_cache_image(request: CacheImageRequest, log: PhaseLog) -> CacheImage | 
                     path / layer.name,
                     before.facts(element.id, layer.name),
                     f"Cache of layer `{layer.name}` of buildpack {element}",
+                    # The others are compared with layers of the app image, by their diff id.
+                    may_be_divided=not layer.file.types.launch,
                 ),
                 types=layer.file.types,
                 metadata=layer.file.metadata,
@@ -106,7 +116,7 @@ def make_cache_image(request: CacheImageRequest, log: PhaseLog) -> CacheImage | 
         "buildpacks": render_buildpack_records(tuple(records), data_key="data"),
         "sbom": None if sbom is None else {"sha": sbom},
         "exec-env": request.exec_env,
-        _OWN_KEY: {"schema": _SCHEMA, "target": request.cache.target},
+        _OWN_KEY: {"schema": _SCHEMA, "target": request.cache.target, "parts": archive.parts},
     }
     config = ImageConfig(
         architecture=request.platform.architecture,
@@ -146,12 +156,13 @@ def take_cache_image(image: Image, cache: Cache, scratch: Path, log: PhaseLog) -
     """
     label = read_cache_label(image.config, cache, source=f"cache image {image.digest}")
     records = parse_buildpack_records(label, data_key="data")
+    parts = label.table(_OWN_KEY).table("parts")
     diff_ids = {str(layer.diff_id) for layer in image.layers}
     sbom = label.table("sbom").optional_string("sha")
     unpack_image(image, scratch)
     has_sbom = sbom in diff_ids and is_real_subdirectory(scratch, "layers", "sbom", "cache")
     cache.take(
-        _find_layers(records, diff_ids, scratch, log),
+        _find_layers(records, parts, diff_ids, scratch, log),
         sbom=(scratch / "layers" / "sbom" / "cache", sbom) if sbom is not None and has_sbom else None,
         exec_env=label.optional_string("exec-env") or DEFAULT_EXEC_ENV,
         cache_image=str(image.digest),
@@ -159,22 +170,23 @@ def take_cache_image(image: Image, cache: Cache, scratch: Path, log: PhaseLog) -
 
 
 def _find_layers(
-    records: tuple[BuildpackRecord, ...], diff_ids: set[str], scratch: Path, log: PhaseLog
+    records: tuple[BuildpackRecord, ...], parts: Table, diff_ids: set[str], scratch: Path, log: PhaseLog
 ) -> Iterator[FoundLayer]:
     for record in records:
         for name, layer in sorted(record.layers.items()):
             way = ("layers", record.id.directory_name, name)
             if not is_layer_name(name) or not layer.types.cache:
                 continue
-            # The diff id was verified, and for layers of the app image it is compared with that of its layer.
-            if layer.sha is not None and layer.sha in diff_ids and is_real_subdirectory(scratch, *way):
+            # The diff ids were verified, and for layers of the app image it is compared with that of its layer.
+            archived = () if layer.sha is None else (layer.sha, *parts.strings(layer.sha))
+            if archived and diff_ids.issuperset(archived) and is_real_subdirectory(scratch, *way):
                 yield FoundLayer(
                     buildpack=record.id,
                     version=record.version,
                     name=name,
                     record=layer,
                     path=scratch.joinpath(*way),
-                    archived=layer.sha,
+                    archived=archived,
                 )
             else:
                 log.info(f"Cached layer `{record.id}:{name}` is not used: the cache image lacks it")
@@ -187,35 +199,74 @@ class _Archive:
         self._request = request
         self.layers: list[Layer] = []
         self.facts: dict[Path, TreeFacts] = {}
+        self.parts: dict[str, list[str]] = {}
+        """Diff ids of the further parts of a layer, by that of the first."""
 
-    def add(self, tree: Path, path: PurePosixPath, before: TreeFacts | None, created_by: str) -> str:
-        """Add a layer that has `tree` at `path`; return its diff id."""
+    def add(
+        self,
+        tree: Path,
+        path: PurePosixPath,
+        before: TreeFacts | None,
+        created_by: str,
+        *,
+        may_be_divided: bool = False,
+    ) -> str:
+        """Add a layer that has `tree` at `path`, or several; return the diff id of the first."""
         self._request.check()
         facts = describe_tree(tree, before)
-        layer = self._known(facts.archived) or self._new(tree, path)
-        diff_id = str(layer.diff_id)
-        self.facts[tree] = replace(facts, archived=diff_id)
+        known = [layer for layer in map(self._known, facts.archived) if layer is not None]
+        is_known = bool(known) and len(known) == len(facts.archived)
+        layers = known if is_known else self._new(tree, path, may_be_divided=may_be_divided)
         history = History(created=self._request.created, created_by=created_by)
-        self.layers.append(replace(layer, history=history))
-        return diff_id
+        self.layers += [replace(layer, history=history) for layer in layers]
+        first, *others = (str(layer.diff_id) for layer in layers)
+        self.facts[tree] = replace(facts, archived=(first, *others))
+        if others:
+            self.parts[first] = others
+        return first
 
-    def _new(self, tree: Path, path: PurePosixPath) -> Layer:
+    def _new(self, directory: Path, path: PurePosixPath, *, may_be_divided: bool) -> list[Layer]:
+        tree = scan_tree(directory)
+        is_large = tree.size > self._request.divided_above
+        parts = _divide(tree) if may_be_divided and is_large else [tree]
+        blobs = write_layer_blobs(self._request.blobs_dir, [self._filler(part, path) for part in parts])
+        # Trees that other times make look different may be the same; and another version of the compressor may have made the blob.
+        return [
+            self._known(str(blob.diff_id)) or Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
+            for blob in blobs
+        ]
+
+    def _filler(self, tree: Tree, path: PurePosixPath) -> Callable[[TarWriter], None]:
         def fill(archive: TarWriter) -> None:
             archive.parents(path, self._request.owner)
-            found = scan_tree(tree)
-            for start in range(0, len(found.entries), _ENTRIES_BETWEEN_CHECKS):
+            for start in range(0, len(tree.entries), _ENTRIES_BETWEEN_CHECKS):
                 self._request.check()
-                some = found.entries[start : start + _ENTRIES_BETWEEN_CHECKS]
-                archive.entries(Tree(root=tree, entries=some), path, self._request.owner)
+                some = tree.entries[start : start + _ENTRIES_BETWEEN_CHECKS]
+                archive.entries(Tree(root=tree.root, entries=some), path, self._request.owner)
 
-        blob = write_layer_blob(self._request.blobs_dir, fill)
-        # Trees that other times make look different may be the same; and another version of the compressor may have made the blob.
-        known = self._known(str(blob.diff_id))
-        return known or Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
+        return fill
 
-    def _known(self, diff_id: str | None) -> Layer | None:
-        descriptor = None if diff_id is None else self._request.known.get(diff_id)
-        if diff_id is None or descriptor is None:
+    def _known(self, diff_id: str) -> Layer | None:
+        descriptor = self._request.known.get(diff_id)
+        if descriptor is None:
             return None
         path = self._request.blobs_dir / descriptor.digest.hex
         return Layer(descriptor=descriptor, diff_id=Digest.parse(diff_id), path=path)
+
+
+def _divide(tree: Tree) -> list[Tree]:
+    """Parts of which few change from build to build: each large thing is one, the others are in bins by their names."""
+    sizes: Counter[bytes] = Counter()
+    for entry in tree.entries:
+        sizes[_thing(entry.path)] += entry.size
+    own = {thing for thing, size in sizes.most_common(_OWN_PARTS) if size > _OWN_PART}
+
+    def part_of(entry: Entry) -> bytes:
+        thing = _thing(entry.path)
+        return thing if thing in own else b"%d" % (crc32(thing) % _BINS)
+
+    return [part for _, part in sorted(tree.divide(part_of).items())]
+
+
+def _thing(path: bytes) -> bytes:
+    return b"/".join(path.split(b"/")[:_DEPTH])

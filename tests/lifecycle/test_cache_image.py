@@ -34,6 +34,7 @@ def archive(
     known: Mapping[str, Descriptor] | None = None,
     blobs: str = "blobs",
     check: Callable[[], None] = lambda: None,
+    divided_above: int = 32 << 20,
 ) -> CacheImage | None:
     request = CacheImageRequest(
         layers_dir=layers,
@@ -45,6 +46,7 @@ def archive(
         platform=Platform(os="linux", architecture="amd64"),
         created="2026-01-02T03:04:05Z",
         check=check,
+        divided_above=divided_above,
     )
     return make_cache_image(request, machine.log)
 
@@ -186,6 +188,73 @@ def test_a_layer_is_the_one_that_an_app_image_would_have(machine: Machine) -> No
         writer.tree(layers / "example_pip/lc", path, ROOT)
 
     assert made.image.layers[0].diff_id == write_layer_blob(machine.root / "app", fill).diff_id
+
+
+class TestLargeLayers:
+    """A layer for the cache alone is several, so that little of it travels when little has changed."""
+
+    @pytest.fixture
+    def layers(self, machine: Machine) -> Path:
+        layers = machine.layers()
+        machine.write_layers(layers, "c lc")
+        for name in ("c", "lc"):
+            for number in range(40):
+                directory = layers / f"example_pip/{name}/uv/archive-v0/{number}"
+                directory.mkdir(parents=True)
+                (directory / "file").write_text(f"{number}")
+            (layers / f"example_pip/{name}/empty").mkdir()
+        return layers
+
+    def export(self, machine: Machine, layers: Path, known: Image | None, blobs: str) -> Image:
+        made = archive(machine, layers, divided_above=0, blobs=blobs, known=None if known is None else known_of(known))
+        assert made is not None
+        if known is None:
+            validate_image(made.image)
+        machine.save(layers, known=made.facts)
+        return made.image
+
+    def test_the_parts_are_the_whole(self, machine: Machine, fresh: Machine, layers: Path) -> None:
+        expected = {
+            path.relative_to(layers): path.read_bytes() if path.is_file() else None
+            for path in (layers / "example_pip/c").rglob("*")
+        }
+        image = self.export(machine, layers, None, "blobs")
+        # The one that is in the app image as well is whole.
+        assert 3 < len(image.layers) <= 1 + 8
+        take(fresh, image)
+        restored = fresh.restore()
+        assert expected == {
+            path.relative_to(restored): path.read_bytes() if path.is_file() else None
+            for path in (restored / "example_pip/c").rglob("*")
+        }
+
+    def test_a_change_makes_one_part_anew(self, machine: Machine, fresh: Machine, layers: Path) -> None:
+        image = self.export(machine, layers, None, "blobs")
+        take(fresh, image)
+        again = fresh.restore()
+        fresh.declare_again(again)
+        (again / "example_pip/c/uv/archive-v0/7/file").write_text("changed")
+        changed = self.export(fresh, again, image, "more")
+        new = set(known_of(changed)) - set(known_of(image))
+        assert len(new) == 1
+        assert len(changed.layers) == len(image.layers)
+
+    def test_what_did_not_change_is_not_archived_again(self, machine: Machine, fresh: Machine, layers: Path) -> None:
+        image = self.export(machine, layers, None, "blobs")
+        take(fresh, image)
+        again = fresh.restore()
+        fresh.declare_again(again)
+        self.export(fresh, again, image, "more")
+        assert not (fresh.root / "more").exists()
+
+    def test_without_one_part_there_is_no_layer(self, machine: Machine, fresh: Machine, layers: Path) -> None:
+        image = self.export(machine, layers, None, "blobs")
+        label = json.loads(image.config.labels[CACHE_LABEL])
+        (first,) = label["pybuild"]["parts"]
+        label["pybuild"]["parts"][first][-1] = "sha256:" + "0" * 64
+        config = replace(image.config, labels={CACHE_LABEL: json.dumps(label)}, diff_ids=(), history=())
+        take(fresh, make_image(config, image.layers))
+        assert found(fresh.restore()) == {"lc": "td"}
 
 
 def flip_a_bit(image: Image) -> Image:
