@@ -90,7 +90,7 @@ def open_application(store: Path, identity: str, log: Log, *, foreign: str | Non
     Two builds of one application would need the same cache at once: the second waits, and says so.
     """
     application = application_of(store, identity, foreign=foreign)
-    shown = mask_credentials(identity) + ("" if foreign is None else f" for linux/{foreign}")
+    shown = mask_credentials(identity) + ("" if foreign is None else f" for {foreign}")
     busy = "another build of this application is running; waiting for it to end"
     with locked(application.lock, log, busy=busy):
         remove_tree(application.work)

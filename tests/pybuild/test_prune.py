@@ -201,6 +201,6 @@ def test_a_repository_is_what_is_kept_of_it_for_every_platform(store: Path) -> N
     with open_application(store, repository, RecordingLog(), foreign="arm64") as application:
         application.cache.mkdir()
         (application.cache / "file").write_bytes(os.urandom(BYTES))
-    assert names(store) == {"one", "one for linux/arm64", "other"}
+    assert names(store) == {"one", "one for arm64", "other"}
     prune(store, PruneRequest(applications=(repository,)))
     assert names(store) == {"other"}
