@@ -27,7 +27,7 @@ _PACKAGES = (
 )
 # What Debian's interpreter loads and the run base has not; of the libraries beside an interpreter those with its name are taken.
 _OWN_LIBRARY = f"libpython{MINOR}-expat.so"
-_EMULATOR = Path("/usr/bin/qemu-aarch64-static")
+EMULATOR = Path("/usr/bin/qemu-aarch64-static")
 _EMULATOR_INSIDE = PurePosixPath("/tmp/emulator/qemu")
 
 
@@ -69,7 +69,7 @@ def run_emulated(rootfs: Path, *argv: str, env: Mapping[str, str] | None = None)
         [
             "bwrap",
             *("--unshare-all", "--ro-bind", str(rootfs), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
-            *("--ro-bind", str(_EMULATOR), str(_EMULATOR_INSIDE), "--", str(_EMULATOR_INSIDE), *argv),
+            *("--ro-bind", str(EMULATOR), str(_EMULATOR_INSIDE), "--", str(_EMULATOR_INSIDE), *argv),
         ],
         env={"PATH": "/usr/bin:/bin", **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -85,7 +85,7 @@ def run_emulated(rootfs: Path, *argv: str, env: Mapping[str, str] | None = None)
 def _make_prefix(tree: Path, work: Path) -> str:
     """Put an installation with a prefix of its own into `tree`; its version."""
     unpacked = work / "unpacked"
-    for package in _download(work):
+    for package in download_packages(work, *_PACKAGES):
         subprocess.run(["dpkg-deb", "--extract", str(package), str(unpacked)], check=True)
     usr = unpacked / "usr"
     (tree / "bin").mkdir(parents=True)
@@ -115,8 +115,8 @@ def _let_find_libraries(tree: Path, build_root: Path) -> None:
         assert result.status == 0, result.output
 
 
-def _download(work: Path) -> list[Path]:
-    """Debian packages for arm64, got by an apt that knows nothing of this machine's packages."""
+def download_packages(work: Path, *packages: str) -> list[Path]:
+    """Debian packages for arm64 by their names, got by an apt that knows nothing of this machine's packages."""
     for name in ("lists/partial", "cache/archives/partial", "packages"):
         (work / name).mkdir(parents=True)
     (work / "status").touch()
@@ -136,7 +136,7 @@ def _download(work: Path) -> list[Path]:
     }
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
     env = {**os.environ, "APT_CONFIG": str(work / "apt.conf")}
-    for arguments in (["update"], ["download", *_PACKAGES]):
+    for arguments in (["update"], ["download", *packages]):
         command = ["apt-get", "-qq", *options, *arguments]
         subprocess.run(command, env=env, cwd=work / "packages", stdout=subprocess.DEVNULL, check=True)
     return sorted((work / "packages").glob("*.deb"))

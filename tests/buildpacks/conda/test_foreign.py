@@ -94,17 +94,17 @@ def bench(workbench: Callable[[str], Workbench], channels: Channels, tmp_path: P
     return made
 
 
-def add_interpreter(directory: Path) -> None:
-    """The interpreter of the tests, as an archive that refers to it."""
+def add_interpreter(directory: Path, executable: Path = Path(sys.executable), version: str = f"{MINOR}.1") -> None:
+    """An interpreter of this machine, by default that of the tests, as an archive that refers to it."""
     directory.mkdir()
     path = directory / "cpython.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
-        for name in ("python3", f"python{MINOR}"):
+        for name in ("python3", f"python{version.rpartition('.')[0]}"):
             member = tarfile.TarInfo(f"bin/{name}")
-            member.type, member.linkname = tarfile.SYMTYPE, str(Path(sys.executable).resolve())
+            member.type, member.linkname = tarfile.SYMTYPE, str(executable.resolve())
             archive.addfile(member)
     entry = {
-        "version": f"{MINOR}.1",
+        "version": version,
         "arch": host_architecture(),
         "file": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
