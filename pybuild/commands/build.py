@@ -16,7 +16,7 @@ from lifecycle.oci.compression import Compression
 from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.location import Transport
 from pybuild.build import build_image
-from pybuild.commands.options import Platforms, Selection, Session, selection_options, session_options
+from pybuild.commands.options import Selection, Session, platform_option, selection_options, session_options
 from pybuild.commands.outputs import output_options, report_option, write_report
 from pybuild.commands.printing import print_result
 from pybuild.errors import UsageError
@@ -40,13 +40,7 @@ from pybuild.report import render_report
     show_default=True,
     help="Of the layers that buildpacks make. zstd is a quarter smaller; Docker reads it from version 23 on.",
 )
-@click.option(
-    "--platform",
-    "platforms",
-    type=Platforms(),
-    metavar="OS/ARCH[,...]",
-    help="What the image is for, such as linux/arm64; several become one index. Without it, this machine's platform.",
-)
+@platform_option
 @report_option
 @selection_options
 @session_options
@@ -56,7 +50,7 @@ def build(
     outputs: tuple[Output, ...],
     cache_image: str | None,
     compression: str,
-    platforms: tuple[Platform, ...] | None,
+    platforms: tuple[Platform, ...],
     report: Path | None,
     *,
     refresh: bool,
@@ -70,7 +64,7 @@ def build(
         refresh=refresh,
         cache_image=_cache_image(cache_image, outputs),
         compression=_compression(compression, outputs),
-        platforms=platforms or (),
+        platforms=platforms,
     )
     result = build_image(request, session.store, selection.host_env, session.log)
     write_report(report, result.to_json())

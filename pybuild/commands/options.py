@@ -66,7 +66,7 @@ class Selection:
         refresh: bool = False,
         cache_image: Reference | None = None,
         compression: Compression = Compression.GZIP,
-        platforms: tuple[Platform, ...] = (),
+        platforms: tuple[Platform, ...] | None = None,
     ) -> BuildRequest:
         """The build of it; `refresh` resolves unpinned requirements anew. Without `platforms` it is for this machine's."""
         return BuildRequest(
@@ -144,6 +144,19 @@ def builder_option(command: F) -> F:
         "--builder",
         type=click.Path(path_type=Path, dir_okay=False),
         help="A builder.toml; without it the default builder.",
+    )
+    return option(command)
+
+
+def platform_option(command: F) -> F:
+    """Gives a command `platforms`: this machine's where none is said."""
+    option = click.option(
+        "--platform",
+        "platforms",
+        type=Platforms(),
+        default=lambda: (host_platform(),),
+        metavar="OS/ARCH[,...]",
+        help="What images are for, such as linux/arm64; several become one index. Without it, this machine's platform.",
     )
     return option(command)
 
