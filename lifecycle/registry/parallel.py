@@ -19,14 +19,17 @@ def run_all(
     client: RegistryClient, transfer: Callable[[_Item], _Result], items: Sequence[_Item]
 ) -> tuple[_Result, ...]:
     """Return what `transfer` returns for each of `items`. The first that fails ends the others; raises what it raised."""
-    if not items:
-        return ()
     with ThreadPoolExecutor(_TRANSFERS) as pool:
-        tasks = [pool.submit(transfer, item) for item in items]
+        tasks: list[Future[_Result]] = []
         try:
-            done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
-            for task in done:
-                task.result()
+            for item in items:
+                tasks.append(pool.submit(transfer, item))
+            pending = set(tasks)
+            while pending:
+                # A signal that comes at the moment when a wait begins is heard only after it.
+                done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_EXCEPTION)
+                for task in done:
+                    task.result()
         except BaseException:
             for task in tasks:
                 task.cancel()
