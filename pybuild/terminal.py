@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NoReturn, TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -32,6 +35,13 @@ class Verbosity(IntEnum):
 def last_state(line: str) -> str:
     """Of a line that a program redrew, what stands last; everything that a terminal would obey is made visible."""
     return printable(line.rstrip("\r\n").rsplit("\r", 1)[-1])
+
+
+def leave_without_reader(stream: TextIO) -> NoReturn:
+    """End the program, because nobody reads `stream` any more."""
+    # Nothing can be told there, not even by a late flush.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def open_log(verbosity: Verbosity, *, color: bool) -> TerminalLog:
@@ -142,5 +152,10 @@ class TerminalLog:
         return self._spinner
 
     def _print(self, line: str, least: Verbosity, style: str = "") -> None:
-        if self._verbosity >= least:
+        if self._verbosity < least:
+            return
+        try:
             self._console.print(Text(last_state(line), style=style))
+        except (BrokenPipeError, SystemExit):
+            # rich ends the program as well, with the code of a bug.
+            leave_without_reader(sys.stderr)

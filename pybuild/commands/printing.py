@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 
 import click
+
+from pybuild.terminal import leave_without_reader
 
 
 def print_result(text: str) -> None:
@@ -14,6 +14,5 @@ def print_result(text: str) -> None:
     try:
         click.echo(text)
     except BrokenPipeError:
-        # The reader has gone, as in `pybuild … | head`; nothing can be told it any more, not even by a late flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+        # As in `pybuild … | head`
+        leave_without_reader(sys.stdout)
