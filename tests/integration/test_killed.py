@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
-import sys
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,10 +14,10 @@ import pytest
 from tests.integration.command import Pybuild, expect_success
 from tests.integration.image_check import run_tool, validate_image
 from tests.integration.image_files import blob, read_layout
+from tests.integration.kills import kill, spread, steps_of
 from tests.integration.package_index import PackageIndex
 
 pytestmark = pytest.mark.integration
-_KILLER = Path(__file__).with_name("kill_at.py")
 _KILLS_OF_FIRST_BUILDS, _KILLS_OF_LATER_BUILDS = 10, 30
 
 
@@ -73,29 +71,6 @@ class Place:
 def place(tmp_path: Path) -> Place:
     (tmp_path / "place").mkdir()
     return Place(directory=tmp_path / "place")
-
-
-def steps_of(pybuild: Pybuild, *arguments: str | Path) -> int:
-    """How many steps a command has, which is run to its end."""
-    counted = pybuild.cache_home / "steps"
-    expect_success(at(pybuild, 0)(*arguments))
-    return int(counted.read_text())
-
-
-def kill(pybuild: Pybuild, step: int, *arguments: str | Path) -> bool:
-    """Run a command that is killed before a step; whether it came to that."""
-    finished = at(pybuild, step)(*arguments)
-    assert finished.status in (0, -signal.SIGKILL), f"step {step}:\n{finished.stderr[-4000:]}"
-    return finished.status != 0
-
-
-def at(pybuild: Pybuild, step: int) -> Pybuild:
-    return replace(pybuild, program=(sys.executable, str(_KILLER), str(step), str(pybuild.cache_home / "steps")))
-
-
-def spread(steps: int, kills: int) -> list[int]:
-    """Numbers of steps from the first to the last, at even distances."""
-    return sorted({1 + (steps - 1) * number // (kills - 1) for number in range(kills)})
 
 
 def test_first_builds_that_are_killed(
