@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from lifecycle.registry.client import RegistryClient
@@ -21,21 +23,27 @@ def run_all(
     """Return what `transfer` returns for each of `items`. The first that fails ends the others; raises what it raised."""
     with ThreadPoolExecutor(_TRANSFERS) as pool:
         tasks: list[Future[_Result]] = []
+        # Not `wait`: an exception of a signal in the midst of it leaves a task locked.
+        ended: SimpleQueue[Future[_Result]] = SimpleQueue()
         try:
             for item in items:
                 tasks.append(pool.submit(transfer, item))
-            pending = set(tasks)
-            while pending:
-                # A signal that comes at the moment when a wait begins is heard only after it.
-                done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_EXCEPTION)
-                for task in done:
-                    task.result()
+                tasks[-1].add_done_callback(ended.put)
+            for _ in tasks:
+                _next(ended).result()
         except BaseException:
             for task in tasks:
                 task.cancel()
             end_all(client, tasks)
             raise
         return tuple(task.result() for task in tasks)
+
+
+def _next(ended: SimpleQueue[Future[_Result]]) -> Future[_Result]:
+    while True:
+        # A signal that comes at the moment when the waiting begins is heard only after it.
+        with contextlib.suppress(Empty):
+            return ended.get(timeout=_POLL_S)
 
 
 def end_all(client: RegistryClient, tasks: Collection[Future[_Result]]) -> None:
