@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.command import Pybuild, expect_error, expect_success, ordinary_environment
 from tests.integration.image_check import validate_image
+from tests.integration.image_files import read_layout
 from tests.integration.machine import small_disk
 
 pytestmark = pytest.mark.integration
 
 _LACKING, _BUILDPACK_FAILED = 4, 51
+# pybuild, and then the most memory in kB that its process has had at one time.
+_MEASURED = """
+import pathlib, sys
+from pybuild.__main__ import main
+peak = pathlib.Path(sys.argv.pop(1))
+try:
+    main()
+finally:
+    peak.write_text(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+"""
 
 
 def path_without(tool: str, directory: Path) -> str:
@@ -96,3 +109,15 @@ def test_the_outputs_that_fit_are_not_half_of_the_answer(
         expect_error(offline_pybuild("build", repository, *outputs), _LACKING)
         if (tmp_path / "layout").exists():
             validate_image(tmp_path / "layout")
+
+
+def test_large_layers_are_not_built_in_memory(offline_pybuild: Pybuild, repository: Path, tmp_path: Path) -> None:
+    with (repository / "large").open("wb") as stream:
+        for _ in range(150):
+            stream.write(os.urandom(1 << 20))
+            stream.write(bytes(1 << 20))
+    measured = replace(offline_pybuild, program=(sys.executable, "-c", _MEASURED, str(tmp_path / "peak")))
+    outputs = ("--output", f"oci:{tmp_path / 'layout'}", "--output", f"docker-archive:{tmp_path / 'image.tar'}")
+    expect_success(measured("build", repository, *outputs))
+    assert int((tmp_path / "peak").read_text()) < 200_000
+    assert sum(path.stat().st_size for path in read_layout(tmp_path / "layout").layers) > 150 << 20
