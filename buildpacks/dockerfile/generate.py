@@ -62,7 +62,7 @@ def generate(context: GenerateContext) -> None:
         images=evaluation.images,
         files=lowered.files,
         # Those that the file does not declare may be declared by a trigger (`ONBUILD ARG`) of its base.
-        build_args=settings.build_args,
+        build_args={**_platform_of_image(context, dockerfile), **settings.build_args},
         target=evaluation.stages[-1].name,
         secret_args=_find_secrets(settings, dockerfile),
         awaits_images=lowered.awaits_images and context.images_path is None,
@@ -132,6 +132,15 @@ def _evaluate(
     if problems:
         raise InvalidDockerfile(problems=in_order(tuple(dict.fromkeys(problems))))
     return evaluation, lowered
+
+
+def _platform_of_image(context: GenerateContext, dockerfile: Dockerfile) -> Mapping[str, str]:
+    """What `ARG TARGETARCH` and its like stand for in a stage, where whoever executes it would say its own machine."""
+    if not context.target.is_foreign:
+        return {}
+    declared = frozenset(_declared(dockerfile))
+    known = platform_args(context.target).items()
+    return {name: value for name, value in known if name.startswith("TARGET") and name in declared}
 
 
 def _pairs(dockerfile: Dockerfile) -> Iterator[Pair]:

@@ -13,8 +13,11 @@ from lifecycle.execution.steps import Stage, Step
 _STEP = re.compile(r"(.*?)(?:\[\d+/\d+\] )?STEP (\d+)/(\d+): ([A-Za-z]+)\b(.*)")
 _COMMIT = re.compile(r"(.*?)(?:\[\d+/\d+\] )?COMMIT")
 _IMAGE = re.compile(r"(.*?)--> (Using cache )?([0-9a-f]{11,64})")
-# What buildah tells of arguments that pybuild gives it, or that the parser has told already.
-_NOISE = re.compile(r'time="[^"]*" level=warning msg="missing \\"|\[Warning\] one or more build args were not consumed')
+# What buildah tells of arguments that pybuild gives it, or that the parser has told already, and of bases for what is built for.
+_NOISE = re.compile(
+    r'time="[^"]*" level=warning msg="missing \\"|\[Warning\] one or more build args were not consumed'
+    r"|WARNING: image platform \("
+)
 _STATUS = re.compile(r"exit status (\d+)$")
 _SUBPROCESS = re.compile(r"subprocess exited with status \d+")
 _TAIL_LENGTH = 200

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.recipe import ImageFacts, Recipe, read_recipe, write_image_facts
+from lifecycle.cnb.target import host_architecture
 from lifecycle.cnb.toml import read_toml
 
 BUILDPACK = Path(__file__).parents[3] / "buildpacks" / "dockerfile"
@@ -119,6 +120,20 @@ def test_images_that_were_looked_at_decide_what_depends_on_them(bench: Bench, tm
     assert not second.awaits_images
     assert list(second.files.values()) == ["/p\n"]
     assert texts(second)[-1] == 'CMD ["/bin/bash", "-c", "a"]'
+
+
+def test_stages_are_told_what_is_built_for_where_that_is_not_this_machine(bench: Bench) -> None:
+    bench.env["BP_DOCKERFILE_POLICY"] = "full"
+    bench.write("Dockerfile", "FROM --platform=$BUILDPLATFORM a:1\nARG TARGETARCH BUILDARCH\nRUN cross\n")
+    assert bench.generate(CNB_TARGET_ARCH=host_architecture()).status == 0
+    assert bench.recipe.build_args == {}
+    foreign = "arm64" if host_architecture() == "amd64" else "amd64"
+    assert bench.generate(CNB_TARGET_ARCH=foreign).status == 0
+    assert bench.recipe.build_args == {"TARGETARCH": foreign}
+    bench.write("Dockerfile", "FROM a:1\nRUN there\n")
+    assert bench.generate(CNB_TARGET_ARCH=foreign).stderr.startswith(
+        f"error: Dockerfile:2: `RUN` would run programs of linux/{foreign}, which this machine cannot\n"
+    )
 
 
 def test_the_policy_is_restricted_where_the_operator_says_nothing(bench: Bench) -> None:
