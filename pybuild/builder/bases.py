@@ -39,6 +39,8 @@ from pybuild.image_store import ImageStore, open_client, read_any_image
 
 # Another number when the same packages would be made into another base.
 _FORMAT = 2
+# The same for bases of other architectures, which are put together here.
+_FOREIGN_FORMAT = 3
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Programs take the encoding of texts from LANG; Debian's C library has this locale built in.
 _ENVIRONMENT = {"PATH": _PATH, "LANG": "C.UTF-8"}
@@ -75,7 +77,11 @@ class WantedBase:
         else:
             source = [self.base.location, _fingerprint(self.base.location)]
         user = [self.user.name, self.user.id, self.user.group_id]
-        return store / "bases" / content_key(_FORMAT, self.architecture, self.is_run, source, user)
+        return (
+            store
+            / "bases"
+            / content_key(_FOREIGN_FORMAT if self.is_foreign else _FORMAT, self.architecture, self.is_run, source, user)
+        )
 
 
 def read_base(directory: Path) -> KeptBase | None:

@@ -17,32 +17,44 @@ _HEADER = struct.Struct("<16xHHIQQQIHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _DYNAMIC = struct.Struct("<qQ")
 _LOAD_SEGMENT, _DYNAMIC_SEGMENT = 1, 2
-_END, _NEEDED, _STRINGS = 0, 1, 5
+_END, _NEEDED, _STRINGS, _SONAME = 0, 1, 5, 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElfFile:
-    """`architecture`: as OCI names it, or a number. `needed`: names of the libraries that it loads when it is loaded."""
+    """`architecture`: as OCI names it, or a number. `needed`: names of the libraries that it loads when it is loaded.
+
+    `soname`: the name that others load it by, where it says one.
+    """
 
     architecture: str
     needed: tuple[str, ...]
+    soname: str | None
 
 
 def read_elf(path: Path) -> ElfFile | None:
     """What the file is; None where it is no ELF file of a kind that is known here, or is cut off."""
-    content = path.read_bytes()
+    return parse_elf(path.read_bytes())
+
+
+def parse_elf(content: bytes) -> ElfFile | None:
+    """The same of a file's content."""
     if not content.startswith(_MAGIC):
         return None
     try:
         _, machine, _, _, segments_at, _, _, _, size, count = _HEADER.unpack_from(content)
         segments = [_SEGMENT.unpack_from(content, segments_at + number * size) for number in range(count)]
-        needed = tuple(_read_needed(content, segments))
+        named = _read_names(content, segments)
     except (struct.error, ValueError, StopIteration):
         return None
-    return ElfFile(architecture=_MACHINES.get(machine, str(machine)), needed=needed)
+    return ElfFile(
+        architecture=_MACHINES.get(machine, str(machine)),
+        needed=tuple(name for tag, name in named if tag == _NEEDED),
+        soname=next((name for tag, name in named if tag == _SONAME), None),
+    )
 
 
-def _read_needed(content: bytes, segments: list[tuple[int, ...]]) -> list[str]:
+def _read_names(content: bytes, segments: list[tuple[int, ...]]) -> list[tuple[int, str]]:
     entries: list[tuple[int, int]] = []
     for kind, _, offset, _, _, size, _, _ in segments:
         if kind == _DYNAMIC_SEGMENT:
@@ -60,5 +72,5 @@ def _read_needed(content: bytes, segments: list[tuple[int, ...]]) -> list[str]:
         for kind, _, offset, virtual, _, size, _, _ in segments
         if kind == _LOAD_SEGMENT and virtual <= address < virtual + size
     )
-    names = [start + value for tag, value in entries if tag == _NEEDED]
-    return [content[name : content.index(b"\0", name)].decode("utf-8", "replace") for name in names]
+    names = [(tag, start + value) for tag, value in entries if tag in (_NEEDED, _SONAME)]
+    return [(tag, content[name : content.index(b"\0", name)].decode("utf-8", "replace")) for tag, name in names]

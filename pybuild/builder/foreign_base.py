@@ -10,25 +10,30 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import posixpath
 import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.archive import FILE_TIME
 from pybuild.builder.crew import Crew
 from pybuild.builder.debian import CONTROL_DIRECTORY, Assembly, assemble_base
+from pybuild.builder.elf import ElfFile, parse_elf
 from pybuild.builder.errors import AssemblyFailed
+from pybuild.builder.library_cache import find_libraries, render_cache
 from pybuild.builder.value import DebianPackage
 
 _DPKG = "var/lib/dpkg"
 _STATUS, _ARCHITECTURE, _INFO = f"{_DPKG}/status", f"{_DPKG}/arch", f"{_DPKG}/info"
 _APT_STATE = "var/lib/apt/extended_states"
-# What scripts make of the machine's own libraries
-_OF_MACHINE = ("etc/ld.so.cache",)
+_LIBRARY_CACHE, _LIBRARY_SETTINGS = "etc/ld.so.cache", "etc/ld.so.conf.d"
+# Where the loader looks beside what the settings name
+_LIBRARY_PLACES = ("/lib", "/usr/lib")
+_LINK_DEPTH = 8
 # What mmdebstrap leaves where it only unpacks
 _LEFT_OVER = (
     "etc/apt/apt.conf.d/99mmdebstrap",
@@ -145,11 +150,35 @@ class _Merge:
                     )
                 found[name] = (member, content)
         self._put_state(found)
+        if _LIBRARY_CACHE in self._of_made:
+            self._put(found, _LIBRARY_CACHE, self._render_library_cache(found))
         return found
+
+    def _render_library_cache(self, found: Mapping[str, tuple[tarfile.TarInfo, bytes | None]]) -> bytes:
+        settings = sorted(name for name in found if name.startswith(f"{_LIBRARY_SETTINGS}/") and name.endswith(".conf"))
+        lines = [line for name in settings for line in (found[name][1] or b"").decode().splitlines()]
+        places = [line.strip() for line in lines if line.startswith("/")] + list(_LIBRARY_PLACES)
+        inside: dict[str, list[str]] = {}
+        for name in found:
+            directory, _, file = name.rpartition("/")
+            inside.setdefault(directory, []).append(file)
+        # The same directory by two names counts once, by the first.
+        directories = {_merged(f"{place.strip('/')}/").rstrip("/"): place for place in reversed(places)}
+        libraries = [
+            library
+            for directory, place in reversed(list(directories.items()))
+            for library in find_libraries(
+                PurePosixPath(place),
+                inside.get(directory, ()),
+                lambda path: _read_library(str(path).strip("/"), found),
+                self._architecture,
+            )
+        ]
+        return render_cache(libraries, self._architecture)
 
     def _is_dropped(self, name: str, shipped_here: frozenset[str]) -> bool:
         """Whether what this machine's base has is not for the other architecture."""
-        if name in _OF_MACHINE or name.startswith(f"{_INFO}/"):
+        if name == _LIBRARY_CACHE or name.startswith(f"{_INFO}/"):
             return True
         if name not in shipped_here or name in self._of_shipped:
             return False
@@ -239,6 +268,17 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
     """Of a file; `None` of what has none, also of a further name of a file."""
     stream = archive.extractfile(member) if member.isreg() else None
     return None if stream is None else stream.read()
+
+
+def _read_library(name: str, found: Mapping[str, tuple[tarfile.TarInfo, bytes | None]]) -> ElfFile | None:
+    """The library that a name, through links, leads to."""
+    for _ in range(_LINK_DEPTH):
+        member, content = found.get(_merged(name), (None, None))
+        if member is None or not (member.issym() or member.islnk()):
+            return None if content is None else parse_elf(content)
+        target = member.linkname if member.issym() else f"/{member.linkname.removeprefix('./')}"
+        name = posixpath.normpath(posixpath.join("/", posixpath.dirname(_merged(name)), target)).strip("/")
+    return None
 
 
 def _file_like(member: tarfile.TarInfo, name: str, size: int) -> tarfile.TarInfo:

@@ -63,12 +63,17 @@ def make_downloads(directory: Path, build_root: Path) -> Path:
     return downloads
 
 
-def run_emulated(rootfs: Path, *argv: str, env: Mapping[str, str] | None = None) -> str:
-    """Output of an arm64 program in the root file system of an image; it must succeed. What it starts is not emulated."""
+def run_emulated(rootfs: Path, *argv: str, env: Mapping[str, str] | None = None, workspace: Path | None = None) -> str:
+    """Output of an arm64 program in the root file system of an image; it must succeed. What it starts is not emulated.
+
+    `workspace` is `/workspace` for it, where it may write.
+    """
+    writable = () if workspace is None else ("--bind", str(workspace), "/workspace")
     result = subprocess.run(
         [
             "bwrap",
             *("--unshare-all", "--ro-bind", str(rootfs), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
+            *writable,
             *("--ro-bind", str(EMULATOR), str(_EMULATOR_INSIDE), "--", str(_EMULATOR_INSIDE), *argv),
         ],
         env={"PATH": "/usr/bin:/bin", **(env or {})},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -32,9 +33,8 @@ pytestmark = [
     pytest.mark.skipif(host_architecture() != "amd64", reason="what is foreign here is what this machine is"),
 ]
 PLATFORMS = "linux/amd64,linux/arm64"
-ARM64 = Platform(os="linux", architecture="arm64")
-# What knows the architecture: its name in paths, and what is made of libraries
-_OF_ARCHITECTURE = ("x86_64", "aarch64", "amd64", "arm64", "x86-64", "usr/bin/i386", "etc/ld.so.cache")
+# Paths that name the architecture
+_OF_ARCHITECTURE = ("x86_64", "aarch64", "amd64", "arm64", "x86-64", "usr/bin/i386")
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +181,9 @@ def test_the_run_base_is_the_one_that_a_machine_of_that_architecture_makes(
         is_program = content.startswith(b"\x7fELF") and other_content.startswith(b"\x7fELF")
         if (content, member.linkname) != (other_content, other.linkname) and not is_program:
             different.append(name)
-    # Scripts that name the machine, and what dpkg and apt know of packages.
+    # What is made of libraries, scripts that name the machine, and what dpkg and apt know of packages.
     assert [name for name in different if not name.startswith("var/lib/dpkg/info/")] == [
+        "etc/ld.so.cache",
         "usr/bin/bashbug",
         "usr/bin/ld.so",
         "usr/bin/ldd",
@@ -202,3 +203,27 @@ def test_the_run_base_is_the_one_that_a_machine_of_that_architecture_makes(
         for files in (here, there)
     )
     assert stanzas == other_stanzas
+
+
+def test_libraries_are_found_where_ldconfig_finds_them(cache_home: Path, tmp_path: Path) -> None:
+    root, workspace = tmp_path / "root", tmp_path / "workspace"
+    unpack_image(machine_builder(cache_home, "arm64").run_image, root)
+    add_mount_points(root)
+    workspace.mkdir()
+    run_emulated(root, "/usr/sbin/ldconfig", "-X", "-C", "/workspace/ld.so.cache", workspace=workspace)
+    made = read_cache((root / "etc/ld.so.cache").read_bytes())
+    assert made == read_cache((workspace / "ld.so.cache").read_bytes())
+    assert "libssl.so.3 (libc6,AArch64) => /lib/aarch64-linux-gnu/libssl.so.3" in run_emulated(
+        root, "/usr/sbin/ldconfig", "-p"
+    )
+
+
+def read_cache(content: bytes) -> list[tuple[int, str, str]]:
+    """Kind, name and path of each library, in their order."""
+    (count,) = struct.unpack_from("<I", content, 20)
+    entries = [struct.unpack_from("<iIIIQ", content, 48 + 24 * number) for number in range(count)]
+
+    def text(position: int) -> str:
+        return content[position : content.index(b"\0", position)].decode()
+
+    return [(kind, text(name), text(path)) for kind, name, path, _, _ in entries]
