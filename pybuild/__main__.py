@@ -16,6 +16,8 @@ from pybuild.errors import MachineError, NoSpace, PhaseFailed
 
 _INTERRUPTED = 128 + signal.SIGINT
 _TERMINATED = 128 + signal.SIGTERM
+# What tempfile says, whatever it is that keeps it from writing
+_NO_TEMPORARY_DIRECTORY = "No usable temporary directory"
 
 
 class Terminated(KeyboardInterrupt):
@@ -66,6 +68,15 @@ def _known_os_error(err: OSError) -> MachineError | None:
     path = Path(err.filename) if isinstance(err.filename, (str, bytes)) and isinstance(err.filename, str) else None
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpace(path)
+    if err.errno == errno.ENOENT and (err.strerror or "").startswith(_NO_TEMPORARY_DIRECTORY):
+        return MachineError(
+            "no directory for temporary files can be written", "make room in `/tmp`, or name a directory with `TMPDIR`"
+        )
+    if err.errno == errno.EIO:
+        what = "a disk" if path is None else f"`{path}`"
+        return MachineError(
+            f"{what} cannot be read or written: {os.strerror(errno.EIO)}", "look at what `dmesg` says of the disk"
+        )
     if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and path is not None:
         return MachineError(f"cannot write `{path}`: {os.strerror(err.errno)}", "look at its permissions")
     return None

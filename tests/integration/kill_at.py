@@ -1,10 +1,12 @@
-"""Runs pybuild, and has the kernel kill it at the moment before its N-th step: a change in a file system, or a piece that it sends.
+"""Runs pybuild, and makes trouble at the moment before its N-th step: a change in a file system, or a piece that it sends.
 
-Called as `kill_at.py N FILE ARGUMENT...`; with N = 0 it runs to its end, and FILE then holds the number of its steps.
+Called as `kill_at.py TROUBLE N FILE ARGUMENT...`; with N = 0 it runs to its end, and FILE then holds the number of its steps.
+TROUBLE is `SIGKILL`, by the kernel; `ENOSPC`, from then on for whatever would be made; or `EIO`, once.
 """
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import signal
@@ -24,22 +26,29 @@ _STEPS = {
     "os.truncate",
     "os.utime",
 }
+_MAKING = {"os.link", "os.mkdir", "os.symlink"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def _run() -> None:
-    deadly, steps = int(sys.argv[1]), Path(sys.argv[2])
-    sys.argv = ["pybuild", *sys.argv[3:]]
+    trouble, deadly, steps = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    sys.argv = ["pybuild", *sys.argv[4:]]
     numbers = itertools.count(1)
     last = 0
 
     # https://docs.python.org/3/library/audit_events.html
     def watch(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal last
-        if event in _STEPS or (event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING):
-            last = next(numbers)
-            if last == deadly:
-                os.kill(os.getpid(), signal.SIGKILL)
+        is_opened = event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & _WRITING)
+        if not (is_opened or event in _STEPS) or str(arguments[0]).startswith("/dev/"):
+            return
+        last = next(numbers)
+        if trouble == "SIGKILL" and last == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        makes = is_opened or event in _MAKING
+        if makes and ((trouble == "ENOSPC" and 0 < deadly <= last) or (trouble == "EIO" and last == deadly)):
+            code = getattr(errno, trouble)
+            raise OSError(code, os.strerror(code), str(arguments[0]))
 
     from pybuild.__main__ import main
 

@@ -26,8 +26,10 @@ def kill(pybuild: Pybuild, step: int, *arguments: str | Path) -> bool:
     return finished.status != 0
 
 
-def at(pybuild: Pybuild, step: int) -> Pybuild:
-    return replace(pybuild, program=(sys.executable, str(_KILLER), str(step), str(pybuild.cache_home / "steps")))
+def at(pybuild: Pybuild, step: int, trouble: str = "SIGKILL") -> Pybuild:
+    """The command with trouble before a step."""
+    program = (sys.executable, str(_KILLER), trouble, str(step), str(pybuild.cache_home / "steps"))
+    return replace(pybuild, program=program)
 
 
 def spread(steps: int, kills: int) -> list[int]:

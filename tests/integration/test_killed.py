@@ -1,4 +1,4 @@
-"""A build that is killed, at whatever moment: outputs are what they were or what they should be, and the next build is as any other."""
+"""Builds that are killed, or whose disk fails: outputs are what they were or what they should be, and the next build is as any other."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import Pybuild, expect_success
+from tests.integration.command import Pybuild, expect_error, expect_success
 from tests.integration.image_check import run_tool, validate_image
 from tests.integration.image_files import blob, read_layout
-from tests.integration.kills import kill, spread, steps_of
+from tests.integration.kills import at, kill, spread, steps_of
 from tests.integration.package_index import PackageIndex
 
 pytestmark = pytest.mark.integration
 _KILLS_OF_FIRST_BUILDS, _KILLS_OF_LATER_BUILDS = 10, 30
+_FAILING_DISKS = 8
+_LACKING, _NOT_RESTORED = 4, 42
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,4 +113,26 @@ def test_builds_that_are_killed_after_others(offline_pybuild: Pybuild, repositor
             assert place.digests() == {digests[wanted]}, f"after step {step}"
     assert count > _KILLS_OF_LATER_BUILDS // 2
     run_tool("skopeo", "inspect", f"docker-archive:{place.archive}")
+    assert place.left_over() == []
+
+
+@pytest.mark.parametrize("trouble", ["ENOSPC", "EIO"])
+def test_a_disk_that_fails_at_any_step(trouble: str, offline_pybuild: Pybuild, repository: Path, place: Place) -> None:
+    digests: list[str | None] = []
+    steps = 0
+    for number in range(2):
+        (repository / "main.py").write_text(f"print({number})\n")
+        steps = steps_of(offline_pybuild, "build", repository, *place.outputs)
+        digests += place.digests()
+    failed = 0
+    for number, step in enumerate(spread(steps, _FAILING_DISKS)):
+        (repository / "main.py").write_text(f"print({number % 2})\n")
+        finished = at(offline_pybuild, step, trouble)("build", repository, *place.outputs)
+        if finished.status != 0:
+            failed += 1
+            expect_error(finished, (_LACKING, _NOT_RESTORED))
+        assert place.digests() <= set(digests), f"step {step}"
+    assert failed > 0
+    expect_success(offline_pybuild("build", repository, *place.outputs))
+    assert place.digests() == {digests[(_FAILING_DISKS - 1) % 2]}
     assert place.left_over() == []
