@@ -105,7 +105,7 @@ def rebase_image(request: RebaseRequest, store: Path, env: Mapping[str, str], lo
             way = _Way(request=request, store=store, images=images, delivery=delivery, log=log, stack=stack)
             image = way.read_image()
             previous = read_app_metadata(image.config).run_image
-            run_image = way.find_run_image(previous)
+            run_image = way.find_run_image(previous, image.config.architecture)
             log.info(f"run image {run_image.origin}: {run_image.reference}")
         with log.phase("rebase"):
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pybuild-rebase-")))
@@ -147,8 +147,8 @@ class _Way:
         reference = _reference_of(self.request.location)
         return self._open(self.request.location) if reference is None else self._fetch(reference).image
 
-    def find_run_image(self, record: RunImageRecord) -> _RunImage:
-        """The run image that is asked for, else what the image names as that is today, else the builder's own."""
+    def find_run_image(self, record: RunImageRecord, architecture: str) -> _RunImage:
+        """The run image that is asked for, else what the image names as that is today, else the builder's own for `architecture`."""
         location = self.request.run_image
         if location is not None:
             reference = _reference_of(location)
@@ -159,7 +159,7 @@ class _Way:
         definition = read_definition(self.request.builder)
         if record.image is not None and not is_known_as(definition.run_images[0].image, record):
             return self._fetch_first((record.image, *record.mirrors))
-        builder = ensure_builder(definition, self.store, self.log)
+        builder = ensure_builder(definition, self.store, self.log, architecture=architecture)
         return _RunImage(
             image=builder.run_image,
             name=builder.run_image_name,

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from lifecycle.oci.image import Image
+from lifecycle.registry.manifest import name_of
 from pybuild.engines.image_root import open_copy, open_image_root, outer_environment
 from pybuild.engines.sandbox import Mount
-from pybuild.errors import UsageError
+from pybuild.errors import SettingsError, UsageError
 from pybuild.image_location import open_image
+from pybuild.image_store import host_platform
 from pybuild.log import Log
 from pybuild.store import in_use
 
@@ -46,6 +48,7 @@ def run_image(request: RunRequest, store: Path, log: Log) -> int:
         stack.enter_context(in_use(store, log))
         # Layers are needed no more when the image's files are unpacked.
         with open_image(request.location, store, log, insecure=request.insecure_registries) as image:
+            _check_platform(image, request.location)
             root = stack.enter_context(open_image_root(image, store, log, keep=True))
         argv = _argv(image, request)
         copy = stack.enter_context(open_copy(root, store, log))
@@ -58,6 +61,14 @@ def run_image(request: RunRequest, store: Path, log: Log) -> int:
             interactive=sys.stdin.isatty(),
         )
         return _exit_status(copy.command(sandbox, argv, by_shell=True))
+
+
+def _check_platform(image: Image, location: str) -> None:
+    found, machine = f"{image.config.os}/{image.config.architecture}", name_of(host_platform())
+    if found != machine:
+        raise SettingsError(
+            f"`{location}` is for {found}, and this machine is {machine}", "run it on a machine of its architecture"
+        )
 
 
 def _exit_status(command: list[str]) -> int:

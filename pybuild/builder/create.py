@@ -20,7 +20,7 @@ from pybuild.builder.bases import WantedBase, make_base, read_base, unpacked_run
 from pybuild.builder.crew import Crew, run_side_by_side
 from pybuild.builder.debian import check_debian_tools
 from pybuild.builder.definition import Definition, PackageBase
-from pybuild.builder.errors import InterpreterMissing, PackagingFailed
+from pybuild.builder.errors import ImageUnusable, InterpreterMissing, PackagingFailed
 from pybuild.builder.installed import MACHINE, InstalledPython
 from pybuild.builder.interpreter import (
     Fetched,
@@ -52,6 +52,9 @@ _KEPT_S = {
     "wheels": 30 * _DAY_S,
 }
 _SCRATCH = "making-"
+TARGET_ARCHITECTURES = ("amd64", "arm64")
+"""What images can be made for on any machine."""
+_TARGETS = " and ".join(f"linux/{architecture}" for architecture in TARGET_ARCHITECTURES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,10 @@ def ensure_builder(
         lifecycle.cnb.errors.CnbError: it cannot be made; nothing half made is left.
     """
     store = store.absolute()
-    wanted = Wanted.of(definition, store, architecture or host_architecture())
+    architecture = architecture or host_architecture()
+    if architecture not in (host_architecture(), *TARGET_ARCHITECTURES):
+        raise ImageUnusable(f"there is no run base for linux/{architecture}: builders are made for {_TARGETS}")
+    wanted = Wanted.of(definition, store, architecture)
     builder = None if refresh else wanted.open()
     if builder is not None:
         return builder

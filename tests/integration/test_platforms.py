@@ -129,6 +129,9 @@ def test_an_index_leads_each_platform_to_an_image_that_runs_there(
     alone = ["--platform", "linux/arm64", "--output", f"oci:{tmp_path}/alone"]
     again = expect_success(pybuild("build", app, "--builder", definition, *alone))
     assert again.stdout.strip() == f"oci:{tmp_path}/alone:latest@{images['arm64'].digest}"
+    expect_error(pybuild("run", f"oci:{tmp_path}/alone"), 3, "is for linux/arm64, and this machine is linux/amd64")
+    rebased = expect_success(pybuild("rebase", f"oci:{tmp_path}/alone", "--builder", definition))
+    assert "the image stands on this run image already" in rebased.stderr
 
 
 def assert_runs_on_arm64(image: Image, root: Path) -> None:
