@@ -165,6 +165,21 @@ def test_an_index_does_not_go_where_there_is_room_for_one_image(pybuild: Pybuild
     expect_error(finished, 2, "has room for an image of one platform")
 
 
+def test_a_dockerfile_takes_the_image_of_the_architecture_and_nothing_of_it_runs(
+    pybuild: Pybuild, definition: Path, tmp_path: Path
+) -> None:
+    app, layout = tmp_path / "app", tmp_path / "layout"
+    app.mkdir()
+    base = read_definition(definition).run_images[0].image
+    options = ["--builder", definition, "--platform", "linux/arm64", "--output", f"oci:{layout}"]
+    (app / "Dockerfile").write_text(f"FROM {base}\nENV HERE=there\n")
+    expect_success(pybuild("build", app, *options))
+    config = read_image(f"oci:{layout}", platform=Platform(os="linux", architecture="arm64")).config
+    assert (config.architecture, config.environment()["HERE"]) == ("arm64", "there")
+    (app / "Dockerfile").write_text(f"FROM {base}\nRUN true\n")
+    expect_error(pybuild("build", app, *options), 91, "Dockerfile:2: `RUN` would run programs of linux/arm64")
+
+
 def test_the_run_base_is_the_one_that_a_machine_of_that_architecture_makes(
     cache_home: Path,
 ) -> None:
