@@ -12,7 +12,10 @@ from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Written
 from lifecycle.exporters.registry import RegistryOutput
 from lifecycle.oci.image import Image
-from lifecycle.oci.location import REGISTRY_PREFIX
+from lifecycle.oci.image_index import Content
+from lifecycle.oci.layout import read_content
+from lifecycle.oci.location import REGISTRY_PREFIX, Transport, parse_location
+from lifecycle.registry.manifest import name_of
 from pybuild.delivery import Delivery
 from pybuild.image_location import open_image
 from pybuild.image_store import ImageStore, host_platform, open_client
@@ -33,7 +36,7 @@ class PushRequest:
 class PushReport:
     """The result of a push."""
 
-    image: Image
+    image: Content
     written: tuple[Written, ...]
 
     def to_json(self) -> Mapping[str, object]:
@@ -41,7 +44,7 @@ class PushReport:
         return {
             "image": {
                 "digest": str(self.image.digest),
-                "id": str(self.image.id),
+                "id": str(self.image.id) if isinstance(self.image, Image) else None,
                 "outputs": [one.location for one in self.written],
             },
             "transfers": [one.to_json() for one in self.written],
@@ -56,6 +59,11 @@ def push_image(request: PushRequest, store: Path, log: Log) -> PushReport:
     """
     delivery = Delivery(outputs=request.outputs, env=os.environ, insecure_registries=request.insecure_registries)
     delivery.check(log)
+    place = parse_location(request.location) if request.location.startswith(f"{Transport.OCI.value}:") else None
+    if place is not None:
+        # Images for several platforms, which such a place can hold, go all.
+        content = read_content(place)
+        return PushReport(image=content, written=delivery.deliver(content, log))
     # Where the registry has it, it need not come here; unless one of its repositories does not give it to the other.
     with contextlib.suppress(FileNotFoundError), _look_up(request, store, log) as image:
         if image is not None:
@@ -77,6 +85,11 @@ def _look_up(request: PushRequest, store: Path, log: Log) -> Iterator[Image | No
     with in_use(store, log):
         client = open_client(os.environ, Path.home(), insecure=request.insecure_registries)
         try:
-            yield ImageStore(store, client, log).look_up(reference, host_platform()).image
+            found = ImageStore(store, client, log).look_up(reference, host_platform())
+            if found.is_of_index:
+                log.notice(
+                    f"`{request.location}` names images for several platforms; the one for {name_of(host_platform())} is pushed"
+                )
+            yield found.image
         finally:
             client.close()

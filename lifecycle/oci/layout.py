@@ -26,6 +26,7 @@ from lifecycle.oci.docker_archive import read_docker_archive
 from lifecycle.oci.document import SIZE_LIMIT, parse_document
 from lifecycle.oci.errors import BrokenImage, ImageNotFound, UnsupportedImage
 from lifecycle.oci.image import Image, assemble_image
+from lifecycle.oci.image_index import Content, ImageIndex
 from lifecycle.oci.location import Location, Transport, parse_location
 from lifecycle.oci.manifest import parse_manifest
 from lifecycle.oci.tar import MemberKind, TarReader
@@ -72,6 +73,17 @@ def read_index(directory: Path) -> tuple[Descriptor, ...]:
     return tuple(parse_descriptor(table) for table in index.tables("manifests"))
 
 
+def read_content(place: Location) -> Content:
+    """Return what `place`, in a layout, leads to: an image, or an index of several with all of them. Raises as `read_image` does."""
+    entry = find_image(place)
+    if entry.media_type != INDEX_TYPE:
+        return _read_entry(place.path, entry, place)
+    content = _read_blob(place.path, entry)
+    tables = parse_document(content, source=str(entry.digest)).tables("manifests")
+    images = tuple(_read_entry(place.path, parse_descriptor(table), place) for table in tables)
+    return ImageIndex(images=images, content=content)
+
+
 def find_image(place: Location) -> Descriptor:
     """Return the entry of `index.json` that `place`, in a layout, leads to. Raises as `read_image` does."""
     return _choose(read_index(place.path), place, _host_platform())
@@ -109,6 +121,10 @@ def _read_layout(directory: Path, place: Location, wanted: Platform) -> Image:
         index = parse_document(_read_blob(directory, entry), source=str(entry.digest))
         entries = tuple(parse_descriptor(table) for table in index.tables("manifests"))
         entry = _choose_platform(entries, place, wanted)
+    return _read_entry(directory, entry, place)
+
+
+def _read_entry(directory: Path, entry: Descriptor, place: Location) -> Image:
     if entry.media_type != MANIFEST_TYPE:
         raise UnsupportedImage(str(place), f"leads to `{entry.media_type}`, which is not an image")
     manifest_bytes = _read_blob(directory, entry)

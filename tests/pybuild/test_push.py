@@ -12,6 +12,8 @@ from lifecycle.exporters.registry import RegistryOutput
 from lifecycle.exporters.transfer import Transfer, size_of_blobs
 from lifecycle.oci.config import ImageConfig
 from lifecycle.oci.image import Image, make_image
+from lifecycle.oci.image_index import make_index
+from lifecycle.oci.layout_writer import open_layout
 from pybuild.push import PushReport, PushRequest, push_image
 from tests.lifecycle.oci.images import file_layer
 from tests.lifecycle.registry.fake_registry import FakeRegistry
@@ -67,3 +69,24 @@ def test_what_the_registry_does_not_copy_goes_through_this_machine(
     assert layers_that_came(registry, image) == {str(layer.descriptor.digest) for layer in image.layers}
     assert registry.manifests["copy/app:1"][0] == image.manifest_bytes
     assert report.image.digest == image.digest
+
+
+def test_images_for_several_platforms_go_all_from_a_layout(
+    registry: FakeRegistry, image: Image, tmp_path: Path
+) -> None:
+    other = make_image(ImageConfig(architecture="s390x", os="linux"), image.layers)
+    index = make_index([image, other])
+    with open_layout(tmp_path / "layout") as layout:
+        layout.add(index)
+        layout.tag(index, ["both"])
+    outputs = (RegistryOutput.make(f"{registry.host}/team/app:1"),)
+    request = PushRequest(location=f"oci:{tmp_path}/layout:both", outputs=outputs)
+    report = push_image(request, tmp_path / "store", RecordingLog())
+    assert registry.manifests["team/app:1"][0] == index.content
+    put = [path.rpartition("/")[2] for path in registry.paths("PUT") if "/manifests/" in path]
+    assert put == [str(image.digest), str(other.digest), "1"]
+    assert report.to_json()["image"] == {
+        "digest": str(index.digest),
+        "id": None,
+        "outputs": [f"docker://{registry.host}/team/app:1@{index.digest}"],
+    }

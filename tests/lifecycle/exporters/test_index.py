@@ -16,8 +16,9 @@ from lifecycle.exporters.transfer import Transfer, size_of_blobs
 from lifecycle.oci.descriptor import INDEX_TYPE, Platform
 from lifecycle.oci.image import Image, make_image
 from lifecycle.oci.image_index import ImageIndex, make_index
-from lifecycle.oci.layout import read_image, referenced_digests
+from lifecycle.oci.layout import read_content, read_image, referenced_digests
 from lifecycle.oci.layout import read_index as read_entries
+from lifecycle.oci.location import parse_location
 from lifecycle.registry.blobs import BlobStore
 from lifecycle.registry.errors import PlatformMissing
 from lifecycle.registry.pull import pull, resolve
@@ -102,6 +103,20 @@ def test_the_index_is_named_when_all_images_are_in_the_registry(
             assert pull(client, resolved, blobs).manifest_bytes == image.manifest_bytes
         with pytest.raises(PlatformMissing):
             resolve(client, reference, Platform(os="linux", architecture="s390x"), blobs)
+
+
+def test_what_is_read_from_a_layout_is_the_whole_index(
+    index: ImageIndex, images: dict[Platform, Image], tmp_path: Path
+) -> None:
+    write_to(index, f"oci:{tmp_path}/layout:both")
+    write_outputs(images[ARM64], [parse_output(f"oci:{tmp_path}/layout:one")], connections())
+    found = read_content(parse_location(f"oci:{tmp_path}/layout:both"))
+    assert isinstance(found, ImageIndex)
+    assert (found.digest, [image.digest for image in found.images]) == (
+        index.digest,
+        [image.digest for image in images.values()],
+    )
+    assert read_content(parse_location(f"oci:{tmp_path}/layout:one")).digest == images[ARM64].digest
 
 
 @pytest.mark.parametrize("text", ["docker-archive:image.tar", "docker-daemon:team/app"])
