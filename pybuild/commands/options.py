@@ -17,11 +17,11 @@ from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
 from lifecycle.oci.compression import Compression
 from lifecycle.oci.descriptor import Platform
-from pybuild.build import BuildRequest
 from pybuild.builder import default_definition_path
 from pybuild.errors import UsageError
 from pybuild.extend import Engine
 from pybuild.image_store import host_platform
+from pybuild.request import BuildRequest
 from pybuild.run_image import ImageSettings
 from pybuild.store import store_directory
 from pybuild.terminal import TerminalLog, Verbosity, open_log

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pybuild.build import BuildRequest, build_image
+from pybuild.build import build_image
 from pybuild.builder import default_definition_path
+from pybuild.request import BuildRequest
 from tests.integration.command import Pybuild, expect_success
 from tests.integration.derived_images import write_image
 from tests.integration.image_check import validate_image

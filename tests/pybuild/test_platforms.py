@@ -7,10 +7,10 @@ import pytest
 
 from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.descriptor import Platform
-from pybuild.build import BuildRequest
 from pybuild.builder import default_definition_path, ensure_builder, read_definition
 from pybuild.builder.errors import ImageUnusable
 from pybuild.commands.options import Platforms
+from pybuild.request import BuildRequest
 from tests.pybuild.recording_log import RecordingLog
 
 

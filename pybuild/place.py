@@ -1,0 +1,121 @@
+"""Where a build takes place: for one platform its builder, what the store has of the application, and the build environment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lifecycle.oci.descriptor import Platform
+from lifecycle.registry.manifest import name_of
+from pybuild.builder import Builder, ensure_builder, read_definition
+from pybuild.clock import Clock
+from pybuild.environment import BuildEnvironment
+from pybuild.host import read_host_settings
+from pybuild.image_store import host_platform, open_client
+from pybuild.log import Log
+from pybuild.remote_cache import RemoteCache
+from pybuild.request import BuildRequest
+from pybuild.source import source_identity
+from pybuild.store import Application, in_use, open_application
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What the stages of a build work with. Made by `open_places`."""
+
+    request: BuildRequest
+    store: Path
+    host_env: Mapping[str, str]
+    clock: Clock
+    platform: Platform
+    builder: Builder
+    application: Application
+    environment: BuildEnvironment
+
+    @property
+    def log(self) -> Log:
+        """What people read."""
+        return self.clock.log
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether nothing of what is built can be executed here."""
+        return self.platform.architecture != host_platform().architecture
+
+    def open_remote_cache(self) -> RemoteCache | None:
+        """The cache of the application as an image, if the request names one."""
+        reference, insecure = self.request.cache_image, self.request.images.insecure_registries
+        if reference is None:
+            return None
+        if self.is_foreign:
+            # A tag for each platform: what is cached for one is of no use for another.
+            reference = replace(reference, tag=f"{reference.tag}-{self.platform.architecture}")
+        return RemoteCache(
+            reference,
+            open_client(self.host_env, Path.home(), insecure=insecure, deadline=self.clock.deadline),
+            work=self.application.work / "cache-image",
+            log=self.log,
+            platform=self.platform,
+        )
+
+
+@contextlib.contextmanager
+def open_places(
+    request: BuildRequest, store: Path, host_env: Mapping[str, str], clock: Clock
+) -> Iterator[tuple[Place, ...]]:
+    """A place for each platform, this machine's first; making builders the first time does not count towards the time limit."""
+    with in_use(store, clock.log), contextlib.ExitStack() as stack:
+        definition = read_definition(request.builder)
+        # In one order, whoever asks in which: two builds that wait for each other would wait for ever.
+        platforms = sorted(request.platforms, key=lambda one: (one != host_platform(), name_of(one)))
+        with clock.phase("builder"):
+            builders = [
+                ensure_builder(definition, store, clock.log, architecture=platform.architecture)
+                for platform in platforms
+            ]
+        clock.start()
+        places = []
+        for platform, builder in zip(platforms, builders, strict=True):
+            application, environment = stack.enter_context(
+                _open_application(request, platform, builder, store, host_env, clock)
+            )
+            places.append(
+                Place(
+                    request=request,
+                    store=store,
+                    host_env=host_env,
+                    clock=clock,
+                    platform=platform,
+                    builder=builder,
+                    application=application,
+                    environment=environment,
+                )
+            )
+        yield tuple(places)
+
+
+@contextlib.contextmanager
+def _open_application(
+    request: BuildRequest,
+    platform: Platform,
+    builder: Builder,
+    store: Path,
+    host_env: Mapping[str, str],
+    clock: Clock,
+) -> Iterator[tuple[Application, BuildEnvironment]]:
+    foreign = None if platform.architecture == host_platform().architecture else platform.architecture
+    with open_application(store, source_identity(request.repository), clock.log, foreign=foreign) as application:
+        environment = BuildEnvironment(
+            builder=builder,
+            host=read_host_settings(host_env, Path.home()),
+            work=application.work,
+            archives=store / "archives",
+            shared_layers=store / "layers",
+            made_layers=store / "made",
+            network=request.network,
+            deadline=clock.deadline,
+        )
+        environment.prepare(request.env)
+        yield application, environment

@@ -1,0 +1,38 @@
+"""What a person asks of a build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lifecycle.cnb.reference import Reference
+from lifecycle.exporters import Output
+from lifecycle.oci.compression import Compression
+from lifecycle.oci.descriptor import Platform
+from pybuild.image_store import host_platform
+from pybuild.run_image import ImageSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What to build, and how."""
+
+    repository: str
+    builder: Path
+    """A `builder.toml`."""
+    outputs: tuple[Output, ...] = ()
+    """Empty: the image stays in the store."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The user's variables for the buildpacks."""
+    buildpacks: tuple[str, ...] = ()
+    """Ids that take the place of the builder's order."""
+    timeout_s: float = 3600
+    network: bool = True
+    images: ImageSettings = field(default_factory=ImageSettings)
+    compression: Compression = Compression.GZIP
+    """Of the layers that buildpacks make."""
+    cache_image: Reference | None = None
+    """Where the cache of the application is as an image, beside the one in the store."""
+    platforms: tuple[Platform, ...] = field(default_factory=lambda: (host_platform(),))
+    """What to build it for, at least one and each once; the images of several become one index."""
