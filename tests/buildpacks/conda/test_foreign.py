@@ -188,6 +188,7 @@ def test_what_pip_has_no_wheel_for_is_an_error_with_its_line(bench: Workbench) -
     assert not (bench.layers / "cache" / "python").exists()
 
 
+@pytest.mark.integration
 def test_a_lock_of_the_other_platform_is_found_and_one_of_this_machine_refused(bench: Workbench) -> None:
     ask(bench, "zlib")
     bench.build()
