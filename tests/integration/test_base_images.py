@@ -549,17 +549,19 @@ def test_the_builder_s_base_can_be_in_a_private_registry(
 ) -> None:
     user = User(name="pybuild", id=1000, group_id=1000)
     name = f"docker://{private.host}/team/base:1"
-    wanted = WantedBase(base=ImageBase(location=name), user=user, image_name="run", is_run=True)
+    wanted = WantedBase(
+        base=ImageBase(location=name), user=user, image_name="run", is_run=True, architecture=host_architecture()
+    )
     store = tmp_path / "store"
     store.mkdir()
     for variable in ("CNB_REGISTRY_AUTH", "DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(machine.home))
     with pytest.raises(LoginNeeded):
-        make_base(wanted, store, Crew(), print)
+        make_base(wanted, None, store, Crew(), print)
     write_auth(machine.home / "config.json", {"auths": {private.host: {"auth": encoded(ALICE)}}})
     stages: list[str] = []
-    make_base(wanted, store, Crew(), stages.append)
+    make_base(wanted, None, store, Crew(), stages.append)
     assert any(stage.startswith("pulling") for stage in stages)
     made = read_base(wanted.directory(store))
     assert made is not None
