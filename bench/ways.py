@@ -132,7 +132,7 @@ def measure_pybuild(
     for case, change in changes.items():
         change()
         peaks: list[int] = []
-        command = ("build", repository, "--output", layout, "--report", report, *options)
+        command: tuple[str | Path, ...] = ("build", repository, "--output", layout, "--report", report, *options)
         seconds = seconds_of(lambda: peaks.append(_run_watched(pybuild, *command)))  # noqa: B023
         print_phases("pybuild", case, report)
         reference = f"{registry.host}/pybuild:latest"

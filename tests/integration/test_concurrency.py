@@ -16,6 +16,7 @@ import pytest
 
 from pybuild.build import build_image
 from pybuild.builder import default_definition_path
+from pybuild.report import BuildReport
 from pybuild.request import BuildRequest
 from tests.integration.command import Pybuild, expect_success
 from tests.integration.derived_images import write_image
@@ -57,7 +58,9 @@ def test_builds_in_threads_of_one_program_give_that_image_too(
     def build(_: int) -> str:
         request = BuildRequest(repository=str(repository), builder=default_definition_path())
         store = offline_pybuild.cache_home / "pybuild"
-        return str(build_image(request, store, offline_pybuild.env, RecordingLog()).exported.image.digest)
+        report = build_image(request, store, offline_pybuild.env, RecordingLog())
+        assert isinstance(report, BuildReport)
+        return str(report.exported.image.digest)
 
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(build, range(8))) == {read_layout(tmp_path / "alone").digest}

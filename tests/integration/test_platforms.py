@@ -107,7 +107,7 @@ def test_an_index_leads_each_platform_to_an_image_that_runs_there(
     with start_registry(tmp_path / "registry") as registry:
         name = f"docker://{registry.host}/team/app:1"
         outputs = ["--output", f"oci:{layout}", "--output", name, "--insecure-registry", registry.host]
-        options = ["--builder", definition, "--platform", PLATFORMS, *outputs, "--report", report]
+        options = ["--builder", str(definition), "--platform", PLATFORMS, *outputs, "--report", str(report)]
         finished = expect_success(pybuild("build", app, *options))
         document = json.loads(report.read_text())
         digest = document["index"]["digest"]
@@ -171,7 +171,7 @@ def test_a_dockerfile_takes_the_image_of_the_architecture_and_nothing_of_it_runs
     app, layout = tmp_path / "app", tmp_path / "layout"
     app.mkdir()
     base = read_definition(definition).run_images[0].image
-    options = ["--builder", definition, "--platform", "linux/arm64", "--output", f"oci:{layout}"]
+    options = ["--builder", str(definition), "--platform", "linux/arm64", "--output", f"oci:{layout}"]
     (app / "Dockerfile").write_text(f"FROM {base}\nENV HERE=there\n")
     expect_success(pybuild("build", app, *options))
     config = read_image(f"oci:{layout}", platform=Platform(os="linux", architecture="arm64")).config

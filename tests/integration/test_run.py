@@ -29,7 +29,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Layout with an image of a few programs, which its ordinary user runs."""
     directory = tmp_path_factory.mktemp("small")
     programs = shell_image(directory / "blobs", *_PROGRAMS)
-    members = [
+    members: list[tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]] = [
         member("tmp", kind=tarfile.DIRTYPE, mode=0o1777),
         member("root", kind=tarfile.DIRTYPE, mode=0o700),
         (member("root/secret"), b"secret\n"),

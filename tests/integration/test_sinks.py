@@ -102,7 +102,7 @@ def test_builds_publish_what_has_changed(
     credentials = private_registry.config_file(tmp_path / "docker")
     pybuild = offline_pybuild.with_env(DOCKER_CONFIG=str(credentials.parent))
     names = [f"{private_registry.host}/team/app:{tag}" for tag in ("1", "2")]
-    options = ["--tag", names[0], "--tag", names[1], "--publish", "--report", tmp_path / "report.json"]
+    options = ["--tag", names[0], "--tag", names[1], "--publish", "--report", str(tmp_path / "report.json")]
     built = expect_success(pybuild("build", repository, *options, "--output", f"oci:{tmp_path / 'layout'}:local"))
     digest = validate_image(tmp_path / "layout", "local").digest
     assert built.stdout.splitlines() == [

@@ -43,7 +43,8 @@ class Exporter:
         return self.export_built(build, elements, **options)
 
     def export_built(self, build: BuildMetadata, elements: Sequence[GroupElement], **options: Any) -> ExportedImage:
-        previous = self.previous and PreviousImage(reference="previous", labels=self.previous.config.labels)
+        before = self.previous
+        previous = None if before is None else PreviousImage(reference="previous", labels=before.config.labels)
         config = self.run_image.config
         run_image = RunImage(
             name=self.run_image_name, reference="run@digest", os=config.os, architecture=config.architecture

@@ -80,7 +80,7 @@ def test_layers_come_in_the_order_of_the_contract(exporter: Exporter) -> None:
     assert names_in(layers["application"]) == ["workspace/", "workspace/main.py"]
     assert names_in(layers["launcher"]) == ["cnb/", "cnb/lifecycle/", "cnb/lifecycle/launcher"]
     assert names_in(layers["process types"]) == ["cnb/", "cnb/process/", "cnb/process/web", "cnb/process/worker"]
-    metadata = parse_toml(content_of(layers["config"], "layers/config/metadata.toml"), source="metadata.toml")
+    metadata: Any = parse_toml(content_of(layers["config"], "layers/config/metadata.toml"), source="metadata.toml")
     assert [process["type"] for process in metadata["processes"]] == ["web", "worker"]
 
 

@@ -29,7 +29,7 @@ RUN echo \\
   s3cr3t
 COPY --from={a:1} /x /x
 """
-OWN = [
+OWN: list[Mapping[str, Any]] = [
     {"created_by": "/bin/sh -c #(nop) ARG PIP_CONFIG_FILE pybuild_base_01", "empty_layer": True, "comment": "FROM x"},
     {"created_by": "|1 PIP_CONFIG_FILE=/dev/pybuild/pip.conf /bin/sh -c one"},
     {"created_by": "/bin/sh -c #(nop) ARG PIP_CONFIG_FILE pybuild_base_01", "empty_layer": True},
@@ -100,7 +100,10 @@ def test_what_begins_with_nothing_is_for_what_it_is_built_for(tmp_path: Path) ->
 
 def test_triggers_of_the_base_are_its_own(tmp_path: Path) -> None:
     base = base_image(tmp_path, onbuild=["RUN trigger", "ENV T=1"])
-    triggers = [{"created_by": "/bin/sh -c trigger"}, {"created_by": "/bin/sh -c #(nop) ENV T=1", "empty_layer": True}]
+    triggers: list[Mapping[str, Any]] = [
+        {"created_by": "/bin/sh -c trigger"},
+        {"created_by": "/bin/sh -c #(nop) ENV T=1", "empty_layer": True},
+    ]
     image = extended(base, tmp_path, own=[*triggers, *OWN])
     assert [entry.created_by for entry in image.config.history][1:4] == ["RUN trigger", "ENV T=1", "RUN one"]
 

@@ -155,13 +155,14 @@ def make_certificates(directory: Path) -> tuple[Path, Path]:
     extension.write_text("subjectAltName=IP:127.0.0.1\n")
     authority, key, request = directory / "ca.pem", directory / "ca.key", directory / "request"
     signed, server_key, server = directory / "signed.pem", directory / "server.key", directory / "server.pem"
-    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    sign = ["openssl", "x509", "-req", "-CA", authority, "-CAkey", key, "-CAcreateserial"]
-    for argv in (
+    new: list[str | Path] = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    sign: list[str | Path] = ["openssl", "x509", "-req", "-CA", authority, "-CAkey", key, "-CAcreateserial"]
+    commands: tuple[list[str | Path], ...] = (
         [*new, "-x509", "-keyout", key, "-out", authority, "-days", "2", "-subj", "/CN=Authority of the tests"],
         [*new, "-keyout", server_key, "-out", request, "-subj", "/CN=127.0.0.1"],
         [*sign, "-in", request, "-out", signed, "-days", "2", "-extfile", extension],
-    ):
+    )
+    for argv in commands:
         subprocess.run(argv, check=True, capture_output=True)
     server.write_bytes(server_key.read_bytes() + signed.read_bytes())
     return authority, server

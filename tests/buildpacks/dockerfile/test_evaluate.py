@@ -15,7 +15,7 @@ FOREIGN = Target(os="linux", arch="arm64" if host_architecture() == "amd64" else
 
 
 def run(
-    text: str, *, stage: str | None = None, target: Target = AMD64, **build_args: str
+    text: str, /, *, stage: str | None = None, target: Target = AMD64, **build_args: str
 ) -> tuple[Evaluation, list[str]]:
     dockerfile, wrong = parse_dockerfile(text.encode(), path="Dockerfile")
     assert wrong == ()
@@ -24,7 +24,7 @@ def run(
 
 
 def images(text: str, **build_args: str) -> list[str]:
-    evaluation, problems = run(text, **build_args)
+    evaluation, problems = run(text, stage=None, target=AMD64, **build_args)
     assert problems == []
     return [image.name for image in evaluation.images]
 

@@ -94,7 +94,7 @@ def test_what_is_written_can_be_kept() -> None:
 
 def test_used_and_unset_variables_are_named() -> None:
     expansion = expand("$NAME ${NO:-${OTHER}} '$QUOTED'", VARIABLES)
-    assert (expansion.used, expansion.unset) == ({"NAME"}, {"NO", "OTHER"})
+    assert (expansion.used, expansion.unset) == (frozenset({"NAME"}), frozenset({"NO", "OTHER"}))
 
 
 def test_a_variable_that_must_be_set_is_no_mistake_of_the_word() -> None:

@@ -57,7 +57,7 @@ class Place:
         self.uv("pip", "install", "--no-index", find, "--link-mode=hardlink", f"--python={self.venv}", *lines)
 
     def uv(self, *arguments: str) -> None:
-        command = [UV, *arguments, "--quiet", "--no-config", f"--cache-dir={self.root / 'cache/uv'}"]
+        command = [str(UV), *arguments, "--quiet", "--no-config", f"--cache-dir={self.root / 'cache/uv'}"]
         subprocess.run(command, check=True, env=self.env)
 
     def cached(self) -> set[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.exporters import parse_output
+from lifecycle.exporters.archive import ArchiveOutput
 from lifecycle.oci.blob import compress_layer_blob
 from lifecycle.oci.compression import Compression
 from lifecycle.oci.errors import OciError, UnsupportedImage
@@ -155,6 +156,7 @@ def test_a_directory_is_no_archive(tmp_path: Path, image: Image) -> None:
 
 def test_what_a_killed_writer_of_an_archive_has_left_is_written_over(tmp_path: Path, image: Image) -> None:
     output = parse_output(f"oci-archive:{tmp_path / 'out' / 'image.tar'}")
+    assert isinstance(output, ArchiveOutput)
     with output.prepare(image, None):
         (left,) = (tmp_path / "out").iterdir()
     assert not left.exists()

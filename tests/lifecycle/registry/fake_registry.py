@@ -72,7 +72,7 @@ class Exchange(BaseHTTPRequestHandler):
     def pieces(self, limit: int | None = None) -> Iterator[bytes]:
         """The body as it comes, or its first `limit` bytes."""
         remaining = self.unread if limit is None else min(self.unread, limit)
-        while remaining and (piece := self.rfile.read1(min(remaining, 1 << 16))):  # type: ignore[attr-defined]  # buffered
+        while remaining and (piece := self.rfile.read1(min(remaining, 1 << 16))):
             remaining -= len(piece)
             self.unread -= len(piece)
             yield piece
@@ -84,7 +84,7 @@ class Exchange(BaseHTTPRequestHandler):
     def authorization(self) -> str | None:
         return self.headers.get("Authorization")
 
-    def answer(self, status: int, content: bytes = b"", **headers: str) -> bool:
+    def answer(self, status: int, content: bytes = b"", /, **headers: str) -> bool:
         """A whole answer; True. `_` in names of headers stands for `-`."""
         for _ in self.pieces():
             """As most servers do: what comes after it is the next request."""

@@ -76,7 +76,7 @@ def ask(
         client.close()
 
 
-def status(number: int, content: bytes = b"", **headers: str) -> Hook:
+def status(number: int, content: bytes = b"", /, **headers: str) -> Hook:
     return lambda exchange: exchange.answer(number, content, **headers)
 
 

@@ -108,7 +108,7 @@ def push(
         client.close()
 
 
-def status(number: int, content: bytes = b"", **headers: str) -> Hook:
+def status(number: int, content: bytes = b"", /, **headers: str) -> Hook:
     return lambda exchange: exchange.answer(number, content, **headers)
 
 
@@ -284,6 +284,7 @@ def test_a_refusal_is_not_waited_for_and_its_words_are_quoted(
         unlike = {(MANIFEST, 400): ManifestRefused, (MANIFEST, 405): ManifestRefused, (PUT, 404): UnexpectedAnswer}
         with pytest.raises(unlike.get((kind, number), error)) as caught:
             push(registry, single, waits=waits)
+        assert isinstance(caught.value, RegistryError)
         assert (caught.value.exit_code, caught.value.status) == (62, number)
         if method != "HEAD":
             assert dict(caught.value.facts)["answer"] == f"{number} DENIED: not for you"
@@ -332,7 +333,7 @@ def test_a_registry_that_forgets_and_remembers_is_given_up(registry: FakeRegistr
 
     registry.always("/blobs/uploads/", status_of)
     registry.always("/blobs/uploads/", lambda exchange: exchange.command == "PATCH" and exchange.cut())
-    registry.always("/blobs/uploads/", lambda exchange: exchange.headers.get("Content-Range") and exchange.cut())
+    registry.always("/blobs/uploads/", lambda exchange: bool(exchange.headers.get("Content-Range")) and exchange.cut())
     with pytest.raises(RegistryUnreachable):
         push(registry, single)
 

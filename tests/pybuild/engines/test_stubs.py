@@ -17,7 +17,7 @@ def member(
 ) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.mode, info.size, info.uid = kind, mode, size, uid
-    info.mtime = 1.5  # type: ignore[assignment]  # as Go writes it, with a header of its own
+    info.mtime = 1.5  # as Go writes it, with a header of its own
     return info
 
 
@@ -78,8 +78,14 @@ def test_what_is_no_stub_stays(members: list[tarfile.TarInfo]) -> None:
 
 
 def test_notes_of_the_overlay_are_left_out_and_other_attributes_are_not() -> None:
-    members, expected = [], []
-    for name, other in (("only", {}), ("both", {"SCHILY.xattr.user.mine": "user.overlay.opaque"}), ("x" * 200, {})):
+    members: list[tarfile.TarInfo] = []
+    expected: list[tarfile.TarInfo] = []
+    kept: dict[str, dict[str, str]] = {
+        "only": {},
+        "both": {"SCHILY.xattr.user.mine": "user.overlay.opaque"},
+        "x" * 200: {},
+    }
+    for name, other in kept.items():
         notes = {"SCHILY.xattr.user.overlay.origin": "", "SCHILY.xattr.user.overlay.impure": "y"}
         for found, headers in ((members, {**notes, **other}), (expected, other)):
             info = tarfile.TarInfo(name)
