@@ -147,7 +147,7 @@ class AppLayers:
         self.all += layers
         parts = f" in {len(done)} parts" if len(done) > 1 else ""
         if new:
-            self.log.info(f"Adding layer `{name}`{parts}{f', {new} of them new' if parts else ''}")
+            self.log.info(f"Adding layer `{name}`{parts}{f', {new} of them new' if new < len(done) else ''}")
         else:
             self.log.info(f"Reusing layer `{name}`{parts}")
         return layers

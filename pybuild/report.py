@@ -130,6 +130,8 @@ def _describe_reuse(parts: Sequence[ExportedLayer]) -> str:
         return "reused"
     if len(parts) == 1:
         return "new"
+    if len(new) == len(parts):
+        return f"new, in {len(parts)} parts"
     return f"new: {len(new)} of {len(parts)} parts, {_size(sum(part.size for part in new))}"
 
 
