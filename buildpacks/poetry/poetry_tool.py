@@ -34,9 +34,11 @@ _PLUGINS = ("poetry-plugin-export", "poetry-plugin-pypi-mirror")
 _START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from poetry.console.application import main; sys.exit(main())"
 )
-# What Poetry says when an index has web pages where PyPI has JSON, as mirrors of the simple API do: while it looks for versions
-# the first, while it looks for the files of one the second.
-_NO_JSON_API = re.compile(r"Expecting value: line 1 column 1|Unable to find installation candidates")
+# What Poetry says when an index has not all of PyPI's JSON, as mirrors of the simple API do: web pages in the place of lists, while it
+# looks for versions the first, while it looks for the files of one the second; lists, but nothing of each version, the third.
+_NO_JSON_API = re.compile(
+    r"Expecting value: line 1 column 1|Unable to find installation candidates|Package \S+ [(\[]\S+[)\]] not found\."
+)
 _ALLOWED = re.compile(r"POETRY_(HTTP_BASIC|PYPI_TOKEN|CERTIFICATES|REPOSITORIES|REQUESTS)_|POETRY_PYPI_MIRROR_URL$")
 
 
