@@ -80,7 +80,7 @@ def placed_lock(app_dir: Path, text: str | None) -> Iterator[None]:
         # Also where Poetry itself wrote one: the application's files are the user's.
         if before is None:
             path.unlink(missing_ok=True)
-        elif path.read_bytes() != before:
+        elif not path.is_file() or path.read_bytes() != before:
             write_atomically(path, before)
 
 
