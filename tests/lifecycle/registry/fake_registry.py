@@ -313,8 +313,9 @@ class FakeRegistry:
             if exchange.command == "PATCH":
                 exchange.answer(202, Range=f"0-{max(0, len(content) - 1)}", **place)
             else:
-                self._finish_blob(exchange, bytes(content), query["digest"])
+                # Before the answer: who gets that may look.
                 self.uploads.pop(name)
+                self._finish_blob(exchange, bytes(content), query["digest"])
 
     def _finish_blob(self, exchange: Exchange, content: bytes, digest: str) -> None:
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
