@@ -46,7 +46,7 @@ def test_an_unchanged_build_asks_no_server_and_takes_moments(
     assert (conda.server.requests, index.requests) == ([], [])
     print(f"an unchanged build took {finished.seconds:.2f} s")
     # Three seconds on a quiet machine.
-    assert finished.seconds < 10
+    assert finished.seconds < 20
 
 
 def test_changed_code_leaves_the_environment_alone(conda: CondaBuilds, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_an_unchanged_build_starts_neither_poetry_nor_uv(offline: Builds, index:
     assert not commands
     print(f"an unchanged build took {finished.seconds:.2f} s")
     # One and a half seconds on a quiet machine; more where other tests run beside it.
-    assert finished.seconds < 6
+    assert finished.seconds < 20
 
 
 def test_changed_code_leaves_the_environment_of_a_package_alone(poetry_builds: Builds) -> None:

@@ -74,7 +74,7 @@ def test_an_unchanged_repository_is_built_in_moments(renku: Builds) -> None:
     assert all(reused_layers(report).values())
     print(f"an unchanged build took {finished.seconds:.2f} s")
     # One and a half seconds on a quiet machine; more where other tests run beside it.
-    assert finished.seconds < 6
+    assert finished.seconds < 20
 
 
 @pytest.mark.engine
