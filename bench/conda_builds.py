@@ -43,9 +43,9 @@ _DOCKERFILE = f"""\
 FROM {BASE}
 WORKDIR /workspace
 COPY install.py conda.txt ./
-RUN --mount=type=cache,target=/root/.cache/rattler python install.py CHANNEL /opt/env /root/.cache/rattler $(cat conda.txt)
+RUN --mount=type=cache,target=/var/cache/rattler python install.py CHANNEL /opt/env /var/cache/rattler $(cat conda.txt)
 COPY pip.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip /opt/env/bin/python -m pip install --cache-dir /root/.cache/pip INDEX -r pip.txt
+RUN --mount=type=cache,target=/var/cache/pip /opt/env/bin/python -m pip install --cache-dir /var/cache/pip INDEX -r pip.txt
 COPY . .
 """
 # It ends without the interpreter's own end, which rattler's threads may not survive.

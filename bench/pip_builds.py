@@ -32,7 +32,7 @@ _DOCKERFILE = f"""\
 FROM {BASE}
 WORKDIR /workspace
 COPY requirements.txt .
-RUN --mount=type=cache,target=/root/.cache/pip pip install --cache-dir /root/.cache/pip -r requirements.txt
+RUN --mount=type=cache,target=/var/cache/pip pip install --cache-dir /var/cache/pip -r requirements.txt
 COPY . .
 """
 

@@ -36,7 +36,7 @@ _DOCKERFILE = f"""\
 FROM {BASE}
 WORKDIR /workspace
 COPY pyproject.toml poetry.lock ./
-RUN --mount=type=cache,target=/root/.cache/pypoetry POETRY_CACHE_DIR=/root/.cache/pypoetry poetry {" ".join(_INSTALL)} --no-interaction
+RUN --mount=type=cache,target=/var/cache/pypoetry POETRY_CACHE_DIR=/var/cache/pypoetry poetry {" ".join(_INSTALL)} --no-interaction
 COPY . .
 """
 _EMPTY = """\

@@ -90,7 +90,7 @@ def _check_value(flag: Flag, value: str) -> Iterator[tuple[Flag, str, str]]:
         try:
             parse_mount(value)
         except InvalidWord as err:
-            yield flag, err.reason, "write it as in `--mount=type=cache,target=/root/.cache`"
+            yield flag, err.reason, "write it as in `--mount=type=cache,target=/var/cache/apt`"
     else:
         try:
             check_word(value)

@@ -47,7 +47,7 @@ _DIFFER_FROM_RUN_TO_RUN = {
     "/var/cache/ldconfig/aux-cache": "inodes and times of libraries",
     "/var/cache/fontconfig/*": "times of the directories of fonts",
     "/var/lib/dbus/machine-id": "a random number",
-    "/root/.cache/pip/selfcheck/*": "the time at which pip looked for a newer one",
+    "*/.cache/pip/selfcheck/*": "the time at which pip looked for a newer one",
     "*.pyc": "times of the sources",
 }
 # Where files belong to several users, or are changed, or come to be where something is mounted.

@@ -64,7 +64,7 @@ def script_of(text: str) -> list[str]:
     [
         "RUN echo $A ${B%x} \\$C 'd' \"e\" && [ -f x ]",
         'RUN ["echo", "$A"]',
-        "RUN --mount=type=cache,target=/root/.cache pip install x",
+        "RUN --mount=type=cache,target=/var/cache/apt pip install x",
         'ENV A=b C="d e" F=$A G=${A:-x}',
         "ENV A b c",
         "LABEL a.b=c",

@@ -22,7 +22,7 @@ from tests.buildpacks.dockerfile.dockerfiles import problems_of, read
         ("RUN --mount=type=cache,target=/x --mont=a b", "`RUN` knows no `--mont`", "write `--mount`"),
         ("RUN --network=lan a", "`--network` cannot be `lan`", "write `default` or `none` or `host`"),
         ("RUN --network a", "`--network` has no value", "write `--network=…`, without spaces"),
-        ("RUN --mount=type=disk a", "`--mount` knows no type `disk`", "write it as in `--mount=type=cache,target=/root/.cache`"),
+        ("RUN --mount=type=disk a", "`--mount` knows no type `disk`", "write it as in `--mount=type=cache,target=/var/cache/apt`"),
         ("RUN --mount=type=cache a", "`--mount=type=cache` needs a `target`, a directory other than `/`", None),
         ("RUN --mount=type=bind,target=/x,bind-propagation=shared a", "`--mount` knows no `bind-propagation`", None),
         ("RUN --mount=type=bind,target=/x,from=$x a", "`--mount` takes no variable in `from`", None),

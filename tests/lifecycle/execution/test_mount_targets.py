@@ -23,14 +23,14 @@ def test_a_target_becomes_a_link_that_leads_to_it() -> None:
 
 def test_a_cache_is_still_known_by_its_target() -> None:
     text, links = redirect(
-        "RUN --mount=type=cache,dst=/root/.cache/pip,sharing=locked --mount=type=cache,id=a,target=/b x"
+        "RUN --mount=type=cache,dst=/var/cache/pip,sharing=locked --mount=type=cache,id=a,target=/b x"
     )
     first, second = links
     assert text == (
-        f"RUN --mount=type=cache,sharing=locked,id=/root/.cache/pip,target=//dev/x/mounts/{first} "
+        f"RUN --mount=type=cache,sharing=locked,id=/var/cache/pip,target=//dev/x/mounts/{first} "
         f"--mount=type=cache,id=a,target=//dev/x/mounts/{second} x"
     )
-    assert list(links.values()) == ["/root/.cache/pip", "/b"]
+    assert list(links.values()) == ["/var/cache/pip", "/b"]
 
 
 def test_the_last_of_several_targets_counts() -> None:
