@@ -10,7 +10,7 @@
 
 `cnb/` is the contract (files, environment rules, the kit a buildpack is written with), `oci/` the image values,
 `exporters/` the sinks. The phases that run other people's code (detect, build) get everything through files, so that
-they can run in another process, container or machine: see `__main__`. Specification: https://github.com/buildpacks/spec
+they can run in another process, container or machine: see `commands`. Specification: https://github.com/buildpacks/spec
 """
 
 __version__ = "0.1.0"

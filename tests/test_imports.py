@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from lifecycle.__main__ import PROGRAMS
 from pybuild.builder.package import NOT_IN_BUILD_IMAGE
 
 ROOT = Path(__file__).parent.parent
@@ -90,7 +91,7 @@ def test_what_runs_in_the_build_image_needs_nothing_that_is_not_there() -> None:
 
 def test_the_programs_of_the_build_image_reach_nothing_that_is_left_out_of_it() -> None:
     reached: set[str] = set()
-    pending = {"lifecycle.__main__"}
+    pending = {"lifecycle.__main__", *(f"lifecycle.commands.{program}" for program in PROGRAMS)}
     while pending:
         module = pending.pop()
         reached.add(module)

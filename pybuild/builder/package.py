@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 import lifecycle
+from lifecycle.__main__ import PROGRAMS
 from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS
 from lifecycle.cnb.buildpack import Descriptor
 from lifecycle.cnb.order import write_order
@@ -39,7 +40,6 @@ OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
 # -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
 _SHEBANG = b"#!/usr/bin/python3 -IB\n"
-_PROGRAMS = ("detector", "builder", "fixer", "generator", "extender")
 # What the lifecycle imports beside the standard library, and what buildpacks do.
 _LIFECYCLE_LIBRARIES = ("packaging", "tomli_w")
 _BUILDPACK_LIBRARIES = (*_LIFECYCLE_LIBRARIES, "yaml")
@@ -268,7 +268,7 @@ def _compile(rootfs: Path, cnb: Path, opt: Path, stage: Path) -> None:
 
 def _write_programs(library: Path, directory: Path) -> None:
     """Write the phases as single files with everything in them (https://docs.python.org/3/library/zipapp.html)."""
-    program = directory / _PROGRAMS[0]
+    program = directory / PROGRAMS[0]
     with program.open("wb") as stream:
         stream.write(_SHEBANG)
         # Not compressed: a program starts faster so.
@@ -278,7 +278,7 @@ def _write_programs(library: Path, directory: Path) -> None:
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, path.read_bytes())
     program.chmod(0o755)
-    for other in _PROGRAMS[1:]:
+    for other in PROGRAMS[1:]:
         shutil.copyfile(program, directory / other)
         (directory / other).chmod(0o755)
 

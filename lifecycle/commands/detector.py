@@ -1,0 +1,65 @@
+"""`detector`: which buildpacks take part in the build (platform.md, "detector")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lifecycle.cnb.api import EXEC_ENV_PLATFORM_API, ApiVersion
+from lifecycle.cnb.environment import start_environment
+from lifecycle.cnb.group import write_group
+from lifecycle.cnb.order import System, read_order, read_system
+from lifecycle.cnb.plan import write_resolved_plan
+from lifecycle.cnb.toml import write_atomically
+from lifecycle.commands.inputs import EXECUTION, GENERATED, open_log, read_surroundings
+from lifecycle.detect import DetectRequest, detect
+from lifecycle.detection import render_detection
+from lifecycle.flags import Flag, Inputs
+
+FLAGS = (
+    *EXECUTION,
+    # Without a value: `<layers>/order.toml` if there is one, else the builder's.
+    Flag(name="order", variable="CNB_ORDER_PATH", default=""),
+    Flag(name="system", variable="CNB_SYSTEM_PATH", default="/cnb/system.toml"),
+    # What platforms pass to a lifecycle with image extensions; without extensions they name nothing.
+    Flag(name="extensions", variable="CNB_EXTENSIONS_DIR", default="/cnb/extensions"),
+    GENERATED,
+    Flag(name="run", variable="CNB_RUN_PATH", default="/cnb/run.toml"),
+)
+
+_BUILDER_ORDER = Path("/cnb/order.toml")
+
+
+def run(inputs: Inputs, api: ApiVersion, env: Mapping[str, str]) -> None:
+    """Write group.toml and plan.toml."""
+    log = open_log(inputs)
+    wanted = env.get("PYBUILD_DETECTION_PATH")
+    request = DetectRequest(
+        order=read_order(_order_path(inputs)),
+        buildpacks_dir=inputs.path("buildpacks"),
+        surroundings=read_surroundings(inputs),
+        env=start_environment(env),
+        system=_read_system(inputs.path("system"), api),
+        platform_api=api,
+        looks_further=bool(wanted),
+    )
+    detection = detect(request, log)
+    if wanted:
+        write_atomically(Path(wanted), render_detection(detection).encode())
+    if detection.group is None:
+        raise detection.error(app_dir=request.surroundings.app_dir)
+    for element in detection.group.elements:
+        log.info(f"{element.id} {element.version}")
+    write_group(inputs.path("group"), detection.group)
+    write_resolved_plan(inputs.path("plan"), detection.plan)
+
+
+def _order_path(inputs: Inputs) -> Path:
+    if inputs.text("order"):
+        return inputs.path("order")
+    own = inputs.path("layers") / "order.toml"
+    return own if own.exists() else _BUILDER_ORDER
+
+
+def _read_system(path: Path, api: ApiVersion) -> System:
+    return read_system(path) if api >= EXEC_ENV_PLATFORM_API and path.exists() else System()

@@ -1,0 +1,28 @@
+"""`generator`: what the group says of an image of its own; pybuild's own, between detect and build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lifecycle.cnb.api import ApiVersion
+from lifecycle.cnb.environment import start_environment
+from lifecycle.cnb.group import read_group
+from lifecycle.cnb.plan import read_resolved_plan
+from lifecycle.commands.inputs import EXECUTION, GENERATED, open_log, read_surroundings
+from lifecycle.flags import Inputs
+from lifecycle.generate import GenerateRequest, generate
+
+FLAGS = (*EXECUTION, GENERATED)
+
+
+def run(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
+    """Write what the buildpacks generate."""
+    request = GenerateRequest(
+        group=read_group(inputs.path("group")),
+        plan=read_resolved_plan(inputs.path("plan")),
+        buildpacks_dir=inputs.path("buildpacks"),
+        generated_dir=inputs.path("generated"),
+        surroundings=read_surroundings(inputs),
+        env=start_environment(env),
+    )
+    generate(request, open_log(inputs))
