@@ -29,9 +29,12 @@ from lifecycle.cnb.layer import remove_tree
 from lifecycle.oci.archive import Owner, TarWriter
 from lifecycle.oci.blob import Blob, compress_layer_blob, write_layer_blobs
 from lifecycle.oci.compression import Compression
+from lifecycle.oci.image import Layer
 from lifecycle.oci.tree import Tree, scan_tree
 from lifecycle.parts import divide_layer
+from lifecycle.recognition import Recognizable, describe_tree, find_made
 from pybuild.host import read_host_settings
+from pybuild.made_layers import MadeLayers
 from pybuild.store import store_directory
 from tests.integration.command import FIXTURES, Pybuild, expect_success
 
@@ -58,13 +61,38 @@ def archive_in_memory(tree: Path, blobs: Path) -> tuple[float, list[Blob]]:
 def archive_in_parts(tree: Path, blobs: Path, compression: Compression = Compression.GZIP) -> tuple[float, list[Blob]]:
     """What the exporter does with an environment."""
     since = time.monotonic()
-    scanned = scan_tree(tree)
-    division = divide_layer(_LAYER, scanned)
-    if division is None:
-        sys.exit(f"{tree} is not divided")
-    fills = [_filler(part) for part in (*division.parts.values(), division.rest)]
+    fills = [_filler(part) for part in _divide(tree).values()]
     written = write_layer_blobs(blobs, fills, compression=compression)
     return time.monotonic() - since, written
+
+
+def recognize_parts(tree: Path, blobs: Path) -> tuple[float, list[Blob]]:
+    """What the exporter does where another application of the machine has the same packages."""
+    store = MadeLayers(directory=blobs / "made")
+    described = _describe(tree)
+    written = write_layer_blobs(blobs, [part.fill for part in described.values()])
+    layers = [Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path) for blob in written]
+    store.keep({part.listing: layer for part, layer in zip(described.values(), layers, strict=True)})
+    since = time.monotonic()
+    found = find_made(_describe(tree), store.find)
+    seconds = time.monotonic() - since
+    if len(found) != len(layers):
+        sys.exit(f"only {len(found)} of {len(layers)} parts are recognized")
+    return seconds, written
+
+
+def _divide(tree: Path) -> Mapping[str, Tree]:
+    division = divide_layer(_LAYER, scan_tree(tree))
+    if division is None:
+        sys.exit(f"{tree} is not divided")
+    return {**division.parts, _LAYER: division.rest}
+
+
+def _describe(tree: Path) -> Mapping[str, Recognizable]:
+    return {
+        name: describe_tree(part, _PLACE, _OWNER, _filler(part), comes_back=False)
+        for name, part in _divide(tree).items()
+    }
 
 
 def archive_whole(tree: Path, blobs: Path) -> tuple[float, list[Blob]]:
@@ -81,6 +109,7 @@ def _filler(tree: Tree) -> Callable[[TarWriter], None]:
 _OWN_WAYS: Mapping[str, Callable[[Path, Path], tuple[float, list[Blob]]]] = {
     _LIMIT: archive_in_memory,
     "pybuild, in parts": archive_in_parts,
+    "pybuild, in parts, known": recognize_parts,
     "pybuild, whole": archive_whole,
     "pybuild, in parts, zstd": lambda tree, blobs: archive_in_parts(tree, blobs, Compression.ZSTD),
 }

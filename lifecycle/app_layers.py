@@ -88,15 +88,21 @@ class AppLayers:
         """Archive a layer; where the previous image has the same content, its blob is taken. Raises `OciError`, `OSError`."""
         return self.add_all({origin: fill})[0]
 
-    def add_all(self, fills: Mapping[Origin, Callable[[TarWriter], None]]) -> list[Layer]:
-        """Archive layers as `add` does; all but the last one are parts of the last one."""
+    def add_all(
+        self, fills: Mapping[Origin, Callable[[TarWriter], None]], known: Mapping[Origin, Layer] | None = None
+    ) -> list[Layer]:
+        """Archive layers as `add` does, except `known` ones; all but the last one are parts of the last one."""
+        known = known or {}
+        to_write = {origin: fill for origin, fill in fills.items() if origin not in known}
         blobs = write_layer_blobs(
             self.blobs_dir,
-            fills.values(),
+            to_write.values(),
             compression=self.compression,
             on_skip=lambda path: self.log.warning(f"{path} is left out: it is neither file, directory nor link"),
         )
-        return self._append([self._compare(origin, blob) for origin, blob in zip(fills, blobs, strict=True)])
+        done = {origin: self._compare(origin, blob) for origin, blob in zip(to_write, blobs, strict=True)}
+        done |= {origin: self._prefer_previous(origin, layer) for origin, layer in known.items()}
+        return self._append([done[origin] for origin in fills])
 
     def find(self, sha: str) -> Layer | None:
         """A layer of the previous image, whose blob is on disk."""
@@ -118,6 +124,9 @@ class AppLayers:
             known = None
         layer = known or Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
         return _Done(origin=origin, layer=layer, is_reused=known is not None, seconds=blob.seconds)
+
+    def _prefer_previous(self, origin: Origin, layer: Layer) -> _Done:
+        return _Done(origin=origin, layer=self._known.get(layer.diff_id, layer), is_reused=True)
 
     def _in_form(self, layer: Layer) -> Layer:
         """The layer, compressed as it was asked for: which layers were there before must not decide about the image."""

@@ -87,7 +87,7 @@ class ExportRequest:
     find_shared: Callable[[str], SharedLayer | None] = lambda _: None
     """The layer of that key (`lifecycle.cnb.shared`), asked where neither a directory nor the previous image has it."""
     find_made: Callable[[str], Layer | None] = lambda _: None
-    """The layer that was made of a tree with that key (`lifecycle.recognition`), asked for trees that come from the cache."""
+    """The layer that was made of a tree with that key (`lifecycle.recognition`)."""
     blobs_dir: Path
     """Gets a file for each new layer, named by the hexadecimal part of its digest, as in `blobs/sha256` of a layout."""
     compression: Compression = Compression.GZIP
@@ -109,7 +109,7 @@ class ExportRequest:
 class ExportedImage:
     """The app image, its layers (base first), and what its lifecycle label says.
 
-    `made` are the layers made of trees that go into the cache, by the keys of the trees (`lifecycle.recognition`).
+    `made` are the launch layers by the keys of the trees that they are made of (`lifecycle.recognition`).
     """
 
     image: Image
@@ -216,18 +216,20 @@ def _export_directory(
     element: GroupElement, layer: LayerDirectory, path: PurePosixPath, request: ExportRequest, layers: AppLayers
 ) -> Mapping[str, Layer]:
     """The layer that its directory is, after its parts, by name."""
-    trees = _divide(layer, request)
-    fills = {name: _tree_filler(tree, path, request.owner) for name, tree in trees.items()}
-    if not layer.file.types.cache:
-        made = layers.add_all({_origin(element, name): fill for name, fill in fills.items()})
-        return dict(zip(trees, made, strict=True))
-    # The tree comes back with each build.
-    origin, fill = _origin(element, layer.name), fills[layer.name]
-    keys = describe_tree(trees[layer.name], path, request.owner)
-    known = find_made(keys, request.find_made, fill)
-    exported = layers.add(origin, fill) if known is None else layers.take_all({origin: known})[0]
-    layers.made |= dict.fromkeys((keys.listing, keys.stamp), exported)
-    return {layer.name: exported}
+    trees = {
+        name: describe_tree(
+            tree, path, request.owner, _tree_filler(tree, path, request.owner), comes_back=layer.file.types.cache
+        )
+        for name, tree in _divide(layer, request).items()
+    }
+    made = find_made(trees, request.find_made)
+    exported = layers.add_all(
+        {_origin(element, name): tree.fill for name, tree in trees.items()},
+        {_origin(element, name): known for name, known in made.items()},
+    )
+    for tree, one in zip(trees.values(), exported, strict=True):
+        layers.made |= dict.fromkeys(tree.keys, one)
+    return dict(zip(trees, exported, strict=True))
 
 
 def _origin(element: GroupElement, layer: str) -> Origin:

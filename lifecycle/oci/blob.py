@@ -80,6 +80,23 @@ def write_layer_blobs(
     return blobs
 
 
+def hash_layers(fills: Iterable[Callable[[TarWriter], None]]) -> list[Digest]:
+    """Return the diff ids of the layers whose tars `fills` write; nothing is compressed. Raises what a `fill` raises."""
+    room = threading.Semaphore(_PIECES)
+    hashers: list[_Hasher] = []
+    try:
+        for fill in fills:
+            hashers.append(_Hasher(room))
+            writer = TarWriter(hashers[-1].put)
+            fill(writer)
+            writer.finish()
+            hashers[-1].end()
+        return [hasher.take() for hasher in hashers]
+    finally:
+        for hasher in hashers:
+            hasher.end()
+
+
 def compress_layer_blob(blobs_dir: Path, stream: Readable, *, compression: Compression = Compression.GZIP) -> Blob:
     """Return the blob of the uncompressed tar in `stream`. Raises `OSError`."""
     pipeline = _Pipeline(blobs_dir, threading.Semaphore(_PIECES), compression)
@@ -117,7 +134,7 @@ class _Pipeline:
     def put(self, piece: memoryview) -> None:
         """Take a piece; waits until there is room. Raises what has gone wrong with an earlier one."""
         self._room.acquire()
-        passage = _Passage(piece, self._room)
+        passage = _Passage(piece, self._room, threads=2)
         if self._failure is not None:
             self._room.release()
             raise self._failure
@@ -178,21 +195,49 @@ class _Pipeline:
         self._failure = self._failure or err
 
 
+class _Hasher:
+    """Hashes the pieces of one layer on a thread. `room` has a place for each piece that is not through."""
+
+    def __init__(self, room: threading.Semaphore) -> None:
+        self._room = room
+        self._hash = hashlib.sha256()
+        self._failure: BaseException | None = None
+        self._hashing = _Worker(self._hash.update, self._fail)
+
+    def put(self, piece: memoryview) -> None:
+        self._room.acquire()
+        self._hashing.put(_Passage(piece, self._room, threads=1))
+
+    def end(self) -> None:
+        """Say that no more pieces come."""
+        self._hashing.put(None)
+
+    def take(self) -> Digest:
+        """Return the hash, after `end`, as soon as it is there. Raises what has gone wrong."""
+        self._hashing.join()
+        if self._failure is not None:
+            raise self._failure
+        return Digest("sha256", self._hash.hexdigest())
+
+    def _fail(self, err: BaseException) -> None:
+        self._failure = err
+
+
 class _Passage:
-    """A piece on its way through two threads."""
+    """A piece on its way through some threads."""
 
-    __slots__ = ("_lock", "_room", "_through", "piece")
+    __slots__ = ("_lock", "_room", "_to_go", "piece")
 
-    def __init__(self, piece: memoryview, room: threading.Semaphore) -> None:
+    def __init__(self, piece: memoryview, room: threading.Semaphore, *, threads: int) -> None:
         self.piece = piece
         self._room = room
         self._lock = threading.Lock()
-        self._through = 0
+        self._to_go = threads
 
     def leave(self) -> None:
         with self._lock:
-            self._through += 1
-            is_through = self._through == 2
+            self._to_go -= 1
+            is_through = self._to_go == 0
         if is_through:
             self._room.release()
 

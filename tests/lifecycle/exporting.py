@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.metadata import BuildMetadata
 from lifecycle.export import ExportedImage, ExportRequest, export
 from lifecycle.oci.config import ImageConfig
-from lifecycle.oci.image import Image, make_image
+from lifecycle.oci.image import Image, Layer, make_image
+from tests.lifecycle.environments import add_distribution
 from tests.lifecycle.oci.images import file_layer, validate_image
 from tests.lifecycle.world import World
 
@@ -24,6 +25,9 @@ printf only > "$CNB_LAYERS_DIR/venv/env.launch/web/FLAG"
 printf '[types]\\nlaunch = true\\n[metadata]\\nlock = "1"\\n' > "$CNB_LAYERS_DIR/venv.toml"
 """
 REUSED = 'printf \'[types]\\nlaunch = true\\n[metadata]\\nlock = "2"\\n\' > "$CNB_LAYERS_DIR/venv.toml"\n'
+
+BY_PACKAGES = "printf '[pybuild]\\nby-packages = true\\n' >> \"$CNB_LAYERS_DIR/venv.toml\"\n"
+LARGE = {"numpy": 20 << 20, "pandas": 15 << 20, "small": 1000, "tiny": 10}
 
 
 @dataclass
@@ -80,3 +84,20 @@ def make_exporter(world: World) -> Exporter:
     )
     (world.app / "main.py").write_text("print(1)\n")
     return Exporter(world=world, run_image=make_image(config, [base]))
+
+
+def by_name(exported: ExportedImage) -> dict[str, Layer]:
+    return {described.name: layer for described, layer in zip(exported.layers, exported.image.layers, strict=True)}
+
+
+def make_environment(exporter: Exporter, sizes: Mapping[str, int]) -> str:
+    """The program of a buildpack that leaves an environment of these packages."""
+    prefix = exporter.world.root / "environment"
+    remove_tree(prefix)
+    for name, size in sizes.items():
+        add_distribution(prefix, name, {f"{name}/__init__.py": size})
+    return LAYER + BY_PACKAGES + f'cp -r --sparse=always "{prefix}/." "$CNB_LAYERS_DIR/venv"\n'
+
+
+def parts_in(exported: ExportedImage) -> dict[str, Layer]:
+    return {name: layer for name, layer in by_name(exported).items() if name.startswith("x/a:venv")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,17 +14,25 @@ import pytest
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.labels import BUILD_LABEL, LIFECYCLE_LABEL, PROJECT_LABEL, ProjectMetadata
 from lifecycle.cnb.launch import Slice
-from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.toml import parse_toml
 from lifecycle.errors import ExportError
 from lifecycle.export import ExportedImage
 from lifecycle.launch_facts import LAUNCH_FACTS_LABEL
 from lifecycle.oci.compression import Compression
 from lifecycle.oci.errors import ArchiveError
-from lifecycle.oci.image import Layer, make_image
+from lifecycle.oci.image import make_image
 from lifecycle.slices import assign_slices
-from tests.lifecycle.environments import add_distribution
-from tests.lifecycle.exporting import LAYER, REUSED, Exporter, make_exporter
+from tests.lifecycle.exporting import (
+    BY_PACKAGES,
+    LARGE,
+    LAYER,
+    REUSED,
+    Exporter,
+    by_name,
+    make_environment,
+    make_exporter,
+    parts_in,
+)
 from tests.lifecycle.oci.images import content_of, file_layer, names_in
 from tests.lifecycle.world import World
 
@@ -48,10 +56,6 @@ END
 @pytest.fixture
 def exporter(world: World) -> Exporter:
     return make_exporter(world)
-
-
-def by_name(exported: ExportedImage) -> dict[str, Layer]:
-    return {described.name: layer for described, layer in zip(exported.layers, exported.image.layers, strict=True)}
 
 
 def label(exported: ExportedImage, name: str) -> Any:
@@ -224,23 +228,6 @@ def test_bills_of_materials_get_a_layer(exporter: Exporter) -> None:
     layer = by_name(exported)["sbom"]
     assert "layers/sbom/launch/x_a/sbom.cdx.json" in names_in(layer)
     assert label(exported, LIFECYCLE_LABEL)["sbom"] == {"sha": str(layer.diff_id)}
-
-
-BY_PACKAGES = "printf '[pybuild]\\nby-packages = true\\n' >> \"$CNB_LAYERS_DIR/venv.toml\"\n"
-LARGE = {"numpy": 20 << 20, "pandas": 15 << 20, "small": 1000, "tiny": 10}
-
-
-def make_environment(exporter: Exporter, sizes: Mapping[str, int]) -> str:
-    """The program of a buildpack that leaves an environment of these packages."""
-    prefix = exporter.world.root / "environment"
-    remove_tree(prefix)
-    for name, size in sizes.items():
-        add_distribution(prefix, name, {f"{name}/__init__.py": size})
-    return LAYER + BY_PACKAGES + f'cp -r --sparse=always "{prefix}/." "$CNB_LAYERS_DIR/venv"\n'
-
-
-def parts_in(exported: ExportedImage) -> dict[str, Layer]:
-    return {name: layer for name, layer in by_name(exported).items() if name.startswith("x/a:venv")}
 
 
 def digests(exported: ExportedImage) -> dict[str, Digest]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.group import GroupElement
 from lifecycle.export import ExportedImage
 from lifecycle.oci.archive import Owner
 from pybuild.made_layers import MadeLayers
-from tests.lifecycle.exporting import Exporter, make_exporter
+from tests.lifecycle.exporting import LARGE, Exporter, make_environment, make_exporter
 from tests.lifecycle.oci.images import content_of
 from tests.lifecycle.world import RecordingLog, World
 
@@ -172,3 +174,19 @@ def test_what_nobody_takes_is_forgotten(machine: Machine) -> None:
         os.utime(path, (1, 1))
     machine.made.forget_unused()
     assert not [path for path in machine.made.directory.rglob("*") if path.is_file()]
+
+
+def test_the_packages_that_applications_share_are_compressed_once(machine: Machine) -> None:
+    def build(name: str, sizes: Mapping[str, int]) -> Mapping[str, tuple[Digest, bool]]:
+        exporter = machine.application(name).exporter
+        element = exporter.world.add("x/b", build=make_environment(exporter, sizes))
+        exported = exporter.export(element, find_made=machine.made.find)
+        machine.made.keep(exported.made)
+        return {one.name.removeprefix("x/b:"): (one.digest, one.is_reused) for one in exported.layers}
+
+    first = build("one", LARGE)
+    second = build("two", {**LARGE, "pandas": (15 << 20) + 1})
+    shared = {name for name, (_, is_reused) in second.items() if is_reused and name.startswith("venv")}
+    assert shared == {"venv.package-numpy", "venv.packages-00", "venv"}
+    assert all(first[name][0] == second[name][0] for name in shared)
+    assert first["venv.package-pandas"][0] != second["venv.package-pandas"][0]
