@@ -106,15 +106,13 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
     _write_configuration(parts, cnb)
     with tempfile.TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
         library = Path(stage) / "lifecycle"
-        _copy_libraries(library, _LIFECYCLE_LIBRARIES)
-        _copy_package("lifecycle", library, left_out=NOT_IN_BUILD_IMAGE)
-        (library / "__main__.py").write_text(_MAIN, encoding="utf-8")
+        stage_lifecycle(library)
         copy_tools(parts.uv, parts.pip_wheel, opt)
         # Too large for each buildpack to carry its own.
         _copy_libraries(opt / "python", ("rattler",))
         _write_metadata("py-rattler", opt / "python")
         _compile(rootfs, cnb, opt, Path(stage))
-        _write_programs(library, cnb / "lifecycle")
+        write_programs(library, cnb / "lifecycle")
     _put_interpreters(parts.interpreters, opt / "interpreters")
     if parts.foreign_architecture is not None:
         _put_interpreters(parts.foreign_interpreters, opt / f"interpreters-{parts.foreign_architecture}")
@@ -266,7 +264,14 @@ def _compile(rootfs: Path, cnb: Path, opt: Path, stage: Path) -> None:
         raise PackagingFailed("the Python of the build base cannot compile the lifecycle", details)
 
 
-def _write_programs(library: Path, directory: Path) -> None:
+def stage_lifecycle(library: Path) -> None:
+    """Write what the programs of the lifecycle import into `library`, which must not exist."""
+    _copy_libraries(library, _LIFECYCLE_LIBRARIES)
+    _copy_package("lifecycle", library, left_out=NOT_IN_BUILD_IMAGE)
+    (library / "__main__.py").write_text(_MAIN, encoding="utf-8")
+
+
+def write_programs(library: Path, directory: Path) -> None:
     """Write the phases as single files with everything in them (https://docs.python.org/3/library/zipapp.html)."""
     program = directory / PROGRAMS[0]
     with program.open("wb") as stream:
