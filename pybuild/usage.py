@@ -18,6 +18,7 @@ PARTS: Mapping[str, str] = {
     "interpreters": "CPython archives",
     "poetry": "Poetry",
     "wheels": "the wheel of pip",
+    "buildpacks": "buildpacks that came in archives and images",
     "builders": "builders made of these",
     "archives": "conda packages",
     "layers": "environments that applications share",

@@ -29,9 +29,6 @@ from lifecycle.oci.user import find_user
 _WHITEOUT, _OPAQUE = b".wh.", b".wh..wh..opq"
 # Left by storage drivers that are gone (AUFS); they mean nothing in a layer.
 _METADATA = b".wh..wh."
-# An image is refused before it fills the disk with what compresses well.
-_SIZE_LIMIT = 1 << 40
-_COUNT_LIMIT = 10_000_000
 # More than any list of users has.
 _TABLE_LIMIT = 1 << 20
 _PIECE_SIZE = 1 << 20
@@ -55,7 +52,7 @@ def main() -> None:
         os.chdir("/")
         os.umask(0)
         owners = None if request["user"] is None else Owners()
-        extraction = Extraction(owners)
+        extraction = Extraction(owners, most_files=request["most_files"], most_bytes=request["most_bytes"])
         answer: dict[str, object] = {}
         try:
             for number, (layer, stream) in enumerate(zip(request["layers"], streams, strict=True), 1):
@@ -116,8 +113,10 @@ def unpack_layer(extraction: Extraction, content: Readable, layer: dict[str, str
 class Extraction:
     """Layers being unpacked into the root directory of this process, the lowest first."""
 
-    def __init__(self, owners: Owners | None = None) -> None:
+    def __init__(self, owners: Owners | None, *, most_files: int, most_bytes: int) -> None:
         self._owners = owners
+        self._most_files = most_files
+        self._most_bytes = most_bytes
         self.files = 0
         self.skipped = 0
         self._size = 0
@@ -132,8 +131,9 @@ class Extraction:
         path = _clean(member.name, source)
         self.files += 1
         self._size += member.size
-        if self.files > _COUNT_LIMIT or self._size > _SIZE_LIMIT:
-            raise BrokenImage(source, f"is too large: more than {_COUNT_LIMIT} files or {_SIZE_LIMIT >> 30} GiB")
+        if self.files > self._most_files or self._size > self._most_bytes:
+            size = f"{self._most_bytes / 2**30:g} GiB"
+            raise BrokenImage(source, f"is too large: more than {self._most_files} files or {size}")
         directory, _, name = path.rpartition(b"/")
         if name.startswith(_WHITEOUT):
             self._whiteout(directory, name, source)

@@ -26,6 +26,9 @@ from lifecycle.oci.user import ImageUser
 _PACKAGE_ROOT = Path(__file__).parents[2]
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from lifecycle.oci.extract import main; main()"
 _SETUP_FAILED = "bwrap: "
+# An image is refused before it fills the disk with what compresses well.
+_MOST_BYTES = 1 << 40
+_MOST_FILES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +51,10 @@ class Runnable:
     directories: Mapping[PurePosixPath, int]
 
 
-def unpack_image(image: Image, directory: Path) -> Unpacked:
-    """Make `directory`, which must not exist or be empty, the root file system of `image`.
+def unpack_image(
+    image: Image, directory: Path, *, most_files: int = _MOST_FILES, most_bytes: int = _MOST_BYTES
+) -> Unpacked:
+    """Make `directory`, which must not exist or be empty, the root file system of `image`, unless that would be larger than allowed.
 
     Files belong to the caller, whatever the image says; permission bits stay, set-user-id and set-group-id do not, and every
     directory can be used by its owner. Each layer is checked against its diff id. Where it fails, `directory` holds a part.
@@ -59,7 +64,7 @@ def unpack_image(image: Image, directory: Path) -> Unpacked:
         UnpackToolMissing: bubblewrap is not installed or may not work here.
         OSError: the disk is full.
     """
-    answer = _unpack(image, directory, user=None)
+    answer = _unpack(image, directory, user=None, most_files=most_files, most_bytes=most_bytes)
     return Unpacked(files=int(str(answer["files"])), skipped=int(str(answer["skipped"])))
 
 
@@ -85,11 +90,20 @@ def unpack_runnable(image: Image, directory: Path) -> Runnable:
     )
 
 
-def _unpack(image: Image, directory: Path, *, user: str | None) -> dict[str, Any]:
+def _unpack(
+    image: Image,
+    directory: Path,
+    *,
+    user: str | None,
+    most_files: int = _MOST_FILES,
+    most_bytes: int = _MOST_BYTES,
+) -> dict[str, Any]:
     directory.mkdir(parents=True, exist_ok=True)
     request = json.dumps(
         {
             "user": user,
+            "most_files": most_files,
+            "most_bytes": most_bytes,
             "layers": [
                 {
                     "path": str(layer.path.resolve()),

@@ -14,22 +14,22 @@ from pybuild.log import Log
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # An archive that unpacks to more than this is a mistake or an attack.
 _MOST_BYTES = 20 * 2**30
-_MOST_ENTRIES = 1_000_000
+_MOST_FILES = 1_000_000
 
 # Runs with the archive on standard input where nothing but the target directory can be written: see `extract_archive`.
-_EXTRACT = f"""
+_EXTRACT = """
 import os, stat, sys, tarfile, zipfile
 from pathlib import Path
-source, target = sys.argv[1:]
+source, target, most_files, most_bytes = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 os.umask(0o022)
 seen, total = 0, 0
 def count(size):
     global seen, total
     seen, total = seen + 1, total + max(size, 0)
-    if seen > {_MOST_ENTRIES}:
-        sys.exit("it has more than {_MOST_ENTRIES} entries")
-    if total > {_MOST_BYTES}:
-        sys.exit("it unpacks to more than {_MOST_BYTES // 2**30} GiB")
+    if seen > most_files:
+        sys.exit(f"it has more than {most_files} entries")
+    if total > most_bytes:
+        sys.exit(f"it unpacks to more than {most_bytes / 2**30:g} GiB")
 try:
     if zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
@@ -38,11 +38,11 @@ try:
                 count(member.file_size)
                 path = Path(member.filename)
                 if path.is_absolute() or ".." in path.parts:
-                    sys.exit(f"the entry {{member.filename!r}} leads out of the archive")
+                    sys.exit(f"the entry {member.filename!r} leads out of the archive")
                 if member.flag_bits & 1:
                     sys.exit("it is encrypted")
                 if member.filename in names:
-                    sys.exit(f"it has {{member.filename!r}} twice")
+                    sys.exit(f"it has {member.filename!r} twice")
                 names.add(member.filename)
                 mode = member.external_attr >> 16
                 if stat.S_ISLNK(mode):
@@ -54,13 +54,13 @@ try:
                     os.chmod(written, 0o755)
     else:
         # The kernel keeps the extraction in; early releases of Python 3.10 have no filters at all.
-        trusted = {{"filter": "fully_trusted"}} if hasattr(tarfile, "fully_trusted_filter") else {{}}
+        trusted = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
         with tarfile.open(source) as archive:
             for member in archive:
                 count(member.size)
                 path = Path(member.name)
                 if path.is_absolute() or ".." in path.parts:
-                    sys.exit(f"the entry {{member.name!r}} leads out of the archive")
+                    sys.exit(f"the entry {member.name!r} leads out of the archive")
                 if member.isreg() or member.isdir() or member.issym() or member.islnk():
                     member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
                     member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
@@ -75,7 +75,15 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(_ENDINGS)
 
 
-def extract_archive(path: Path, directory: Path, log: Log, *, deadline: float) -> Path:
+def extract_archive(
+    path: Path,
+    directory: Path,
+    log: Log,
+    *,
+    deadline: float,
+    most_files: int = _MOST_FILES,
+    most_bytes: int = _MOST_BYTES,
+) -> Path:
     """Directory that holds the repository, below the new directory `directory`.
 
     An archive whose only entry is one directory, as the download links of git hosts make them, is that directory.
@@ -93,7 +101,8 @@ def extract_archive(path: Path, directory: Path, log: Log, *, deadline: float) -
     log.info(f"Unpacking {path.name}")
     confined = [program, "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
     confined += ["--ro-bind", "/", "/", "--dev", "/dev", "--bind", str(directory), str(directory)]
-    command = [*confined, "--", sys.executable, "-I", "-c", _EXTRACT, str(path.resolve()), str(directory)]
+    limits = (str(most_files), str(most_bytes))
+    command = [*confined, "--", sys.executable, "-I", "-c", _EXTRACT, str(path.resolve()), str(directory), *limits]
     result = run_command(command, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, deadline=deadline)
     if result.status != 0:
         said = result.output.strip().splitlines()[-1] if result.output.strip() else f"status {result.status}"
