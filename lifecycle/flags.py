@@ -8,7 +8,7 @@ accept abbreviations, and read `-run` as a part of `-run-image`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lifecycle.errors import UsageError
@@ -19,12 +19,16 @@ _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """A flag, the variable that stands in for it, and what holds when neither is given. A switch takes no separate value."""
+    """A flag, the variable that stands in for it, and what holds when neither is given. A switch takes no separate value.
+
+    Of a list, the flag may be repeated, and commas separate the values in its variable.
+    """
 
     name: str
     variable: str
     default: str
     is_switch: bool = False
+    is_list: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +37,27 @@ class Inputs:
 
     values: Mapping[str, str]
     arguments: tuple[str, ...]
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
         """Return a value as it was given."""
         return self.values[name]
 
+    def optional(self, name: str) -> str | None:
+        """Return a value; `None` where there is none."""
+        return self.values[name] or None
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Return the values of a list."""
+        return self.lists[name]
+
     def path(self, name: str) -> Path:
         """Return a value as an absolute path."""
         return Path(self.values[name]).absolute()
+
+    def optional_path(self, name: str) -> Path | None:
+        """Return a value as an absolute path; `None` where there is none."""
+        return self.path(name) if self.values[name] else None
 
     def is_on(self, name: str) -> bool:
         """Return whether a switch is on."""
@@ -53,15 +70,24 @@ def parse_flags(program: str, flags: Sequence[Flag], argv: Sequence[str], env: M
     `<layers>` at the start of a default stands for the layers directory that was asked for. Raises `UsageError`.
     """
     given, arguments = _split(program, flags, argv)
-    values = {flag.name: given.get(flag.name) or env.get(flag.variable) or flag.default for flag in flags}
+    values = {}
+    for flag in flags:
+        last = given[flag.name][-1] if flag.name in given else ""
+        values[flag.name] = last or env.get(flag.variable) or flag.default
     layers = values.get("layers", "")
     values = {name: value.replace("<layers>", layers, 1) for name, value in values.items()}
-    return Inputs(values=values, arguments=arguments)
+    lists = {flag.name: _list(given.get(flag.name), env.get(flag.variable, "")) for flag in flags if flag.is_list}
+    return Inputs(values=values, arguments=arguments, lists=lists)
 
 
-def _split(program: str, flags: Sequence[Flag], argv: Sequence[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+def _list(given: Sequence[str] | None, variable: str) -> tuple[str, ...]:
+    found = variable.split(",") if given is None else given
+    return tuple(value.strip() for value in found if value.strip())
+
+
+def _split(program: str, flags: Sequence[Flag], argv: Sequence[str]) -> tuple[Mapping[str, list[str]], tuple[str, ...]]:
     known = {flag.name: flag for flag in flags}
-    given: dict[str, str] = {}
+    given: dict[str, list[str]] = {}
     rest = list(argv)
     while rest and rest[0].startswith("-") and rest[0] != "-":
         text = rest.pop(0)
@@ -72,11 +98,11 @@ def _split(program: str, flags: Sequence[Flag], argv: Sequence[str]) -> tuple[Ma
         if flag is None:
             raise _usage_error(program, flags, f"flag provided but not defined: `-{name}`")
         if equals:
-            given[name] = value
+            given.setdefault(name, []).append(value)
         elif flag.is_switch:
-            given[name] = "true"
+            given.setdefault(name, []).append("true")
         elif rest:
-            given[name] = rest.pop(0)
+            given.setdefault(name, []).append(rest.pop(0))
         else:
             raise _usage_error(program, flags, f"flag needs an argument: `-{name}`")
     return given, tuple(rest)

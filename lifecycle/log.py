@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -24,6 +26,13 @@ class PhaseLog(Protocol):
         """Show something that is likely to hurt."""
 
 
+class StepLog(PhaseLog, Protocol):
+    """A log that also shows what takes its time."""
+
+    def step(self, title: str) -> AbstractContextManager[None]:
+        """Show that `title` is under way until the context ends."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLog:
     """The log of a phase that is a process of its own. `level` is one of `LOG_LEVELS`."""
@@ -41,6 +50,12 @@ class StreamLog:
     def warning(self, line: str) -> None:
         """Write to stderr."""
         self._write(sys.stderr.buffer, line, level="warn")
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Write `title` to stdout when it begins."""
+        self.info(title)
+        yield
 
     def _write(self, stream: BinaryIO, line: str, *, level: str) -> None:
         if LOG_LEVELS.index(level) >= LOG_LEVELS.index(self.level):

@@ -17,6 +17,7 @@ from lifecycle.export import ExportedImage, ExportRequest, export
 from lifecycle.oci.archive import Owner
 from lifecycle.oci.compression import Compression
 from lifecycle.oci.image import Image
+from lifecycle.remote_cache import RemoteCache, SavedCache
 from lifecycle.restore import RestoreRequest, restore
 from pybuild.archives import keep_archives, share_archives
 from pybuild.clock import Clock
@@ -24,7 +25,6 @@ from pybuild.environment import LAYERS, BuildEnvironment
 from pybuild.last_image import keep_last_image, last_image_blobs
 from pybuild.log import Log
 from pybuild.made_layers import MadeLayers
-from pybuild.remote_cache import RemoteCache, SavedCache
 from pybuild.run_image import MadeImage
 from pybuild.shared_layers import SharedLayers
 from pybuild.source import Source

@@ -14,12 +14,12 @@ from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import CnbError, InvalidValue
 from lifecycle.cnb.recipe import RecipeImage
 from lifecycle.cnb.reference import Reference
-from lifecycle.oci.descriptor import Platform
+from lifecycle.oci.descriptor import Platform, host_platform
 from lifecycle.oci.image import Image
 from lifecycle.oci.location import REGISTRY_PREFIX
 from lifecycle.registry.errors import PlatformMissing
 from lifecycle.registry.manifest import fits, name_of, parse_platform
-from pybuild.image_store import ImageStore, KeptImage, host_platform
+from pybuild.image_store import ImageStore, KeptImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

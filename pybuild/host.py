@@ -17,18 +17,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from lifecycle.cnb.toml import read_toml
+from lifecycle.registry.machine import find_ca_bundle, read_proxies
 from pybuild.conda_config import CondaConfig, read_conda_config
 from pybuild.engines.sandbox import Mount
 
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
-# Where distributions keep the certificates that the administrator of the machine trusts.
-_CA_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
 CA_BUNDLE_IN_BUILD = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
 INDEXES_IN_BUILD = PurePosixPath("/platform/indexes")
 
@@ -167,19 +159,11 @@ class _LocalPaths:
 
 
 def _proxies(env: Mapping[str, str], conda: CondaConfig) -> dict[str, str]:
-    found = {}
-    for name in PROXY_VARIABLES:
-        # The lower-case spelling is the older and the one that curl prefers.
-        value = env.get(name.lower()) or env.get(name) or conda.proxies.get(name.lower().removesuffix("_proxy"))
-        if value:
-            found[name] = found[name.lower()] = value
-    return found
+    return read_proxies(env, {f"{scheme}_proxy": url for scheme, url in conda.proxies.items()})
 
 
 def _ca_bundle(env: Mapping[str, str], conda: CondaConfig) -> Path | None:
-    named = [env[name] for name in _CA_VARIABLES if env.get(name)]
-    named += [] if conda.ca_bundle is None else [str(conda.ca_bundle)]
-    return next((Path(path) for path in (*named, *_CA_BUNDLES) if Path(path).is_file()), None)
+    return find_ca_bundle(env, others=() if conda.ca_bundle is None else (conda.ca_bundle,))
 
 
 def _constraints(env: Mapping[str, str], home: Path) -> tuple[str, ...]:

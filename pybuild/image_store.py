@@ -26,29 +26,25 @@ from typing import Protocol
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.reference import Reference
-from lifecycle.cnb.target import host_architecture
 from lifecycle.cnb.toml import write_atomically
 from lifecycle.oci.config import parse_config
-from lifecycle.oci.descriptor import Platform
+from lifecycle.oci.descriptor import Platform, host_platform
 from lifecycle.oci.image import Image, assemble_image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.location import REGISTRY_PREFIX, Location, Transport, parse_location
 from lifecycle.oci.manifest import parse_manifest
 from lifecycle.registry.blobs import BlobStore
 from lifecycle.registry.client import RegistryClient
-from lifecycle.registry.credentials import find_login
 from lifecycle.registry.errors import RateLimited, RegistryFailed, RegistryUnreachable
+from lifecycle.registry.machine import open_registries
 from lifecycle.registry.manifest import name_of
 from lifecycle.registry.pull import Resolved, assemble, pull, resolve
 from lifecycle.registry.question import ATTEMPTS
-from lifecycle.registry.settings import RegistrySettings
 from pybuild.host import read_host_settings
 
 _KEPT_S = 60 * 24 * 3600
 # A registry that does not answer is given up sooner where the last build's image will do.
 _ATTEMPTS_WITH_FALLBACK = 2
-_INSECURE_VARIABLE, _TOKEN_SERVERS_VARIABLE = "CNB_INSECURE_REGISTRIES", "PYBUILD_TOKEN_SERVERS"
-_CERTIFICATE_DIRS = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 
 class PullLog(Protocol):
@@ -81,22 +77,9 @@ def open_client(
     `insecure`, and `CNB_INSECURE_REGISTRIES`, name registries that need no TLS. `deadline` is a value of `time.monotonic()`.
     """
     host = read_host_settings(env, home)
-    config_home = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
-    settings = RegistrySettings(
-        ca_bundle=host.ca_bundle,
-        certificate_dirs=(config_home / "containers" / "certs.d", *_CERTIFICATE_DIRS),
-        proxies=host.proxies,
-        insecure=frozenset({*insecure, *_words(env.get(_INSECURE_VARIABLE, ""))}),
-        token_servers=frozenset(_words(env.get(_TOKEN_SERVERS_VARIABLE, ""))),
+    return open_registries(
+        env, home, proxies=host.proxies, ca_bundle=host.ca_bundle, insecure=insecure, deadline=deadline
     )
-    return RegistryClient(
-        settings=settings, find_login=lambda reference: find_login(reference, env, home), deadline=deadline
-    )
-
-
-def host_platform() -> Platform:
-    """The platform that images are for where nobody says another."""
-    return Platform(os="linux", architecture=host_architecture())
 
 
 def read_any_image(
@@ -294,7 +277,3 @@ def _fingerprint(path: Path) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     return tuple(str(part) for part in (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in text.replace(",", " ").split() if word)

@@ -9,12 +9,12 @@ from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.reference import Reference
 from lifecycle.daemon.engine import open_engine
 from lifecycle.exporters import Output, parse_output
-from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION
+from lifecycle.oci.descriptor import INDEX_TYPE, REF_NAME_ANNOTATION, host_platform
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import find_image, read_index
 from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX, Location, Transport, parse_location
 from pybuild.errors import ImageMoved, SettingsError, UsageError
-from pybuild.image_store import ImageStore, host_platform
+from pybuild.image_store import ImageStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lifecycle.oci.descriptor import Platform
+from lifecycle.oci.descriptor import Platform, host_platform
 from lifecycle.registry.manifest import name_of
+from lifecycle.remote_cache import RemoteCache
 from pybuild.builder import Builder, ensure_builder, read_definition
 from pybuild.clock import Clock
 from pybuild.environment import BuildEnvironment
 from pybuild.host import read_host_settings
-from pybuild.image_store import host_platform, open_client
+from pybuild.image_store import open_client
 from pybuild.log import Log
-from pybuild.remote_cache import RemoteCache
 from pybuild.request import BuildRequest
 from pybuild.source import source_identity
 from pybuild.store import Application, in_use, open_application

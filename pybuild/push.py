@@ -11,6 +11,7 @@ from pathlib import Path
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Written
 from lifecycle.exporters.registry import RegistryOutput
+from lifecycle.oci.descriptor import host_platform
 from lifecycle.oci.image import Image
 from lifecycle.oci.image_index import Content
 from lifecycle.oci.layout import read_content
@@ -18,7 +19,7 @@ from lifecycle.oci.location import REGISTRY_PREFIX, Transport, parse_location
 from lifecycle.registry.manifest import name_of
 from pybuild.delivery import Delivery
 from pybuild.image_location import open_image
-from pybuild.image_store import ImageStore, host_platform, open_client
+from pybuild.image_store import ImageStore, open_client
 from pybuild.log import Log
 from pybuild.store import in_use
 

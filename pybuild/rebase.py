@@ -11,6 +11,7 @@ from pathlib import Path
 from lifecycle.cnb.labels import RunImageRecord
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output, Written
+from lifecycle.oci.descriptor import host_platform
 from lifecycle.oci.image import Image
 from lifecycle.oci.location import REGISTRY_PREFIX
 from lifecycle.rebase import RebasedImage, is_known_as, read_app_metadata, rebase
@@ -19,7 +20,7 @@ from lifecycle.registry.errors import RegistryError
 from pybuild.builder import ensure_builder, read_definition
 from pybuild.delivery import Delivery
 from pybuild.image_location import check_location, open_image
-from pybuild.image_store import ImageStore, KeptImage, host_platform, open_client
+from pybuild.image_store import ImageStore, KeptImage, open_client
 from pybuild.in_place import Place, find_place
 from pybuild.log import Log
 from pybuild.store import in_use

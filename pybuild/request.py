@@ -9,8 +9,7 @@ from pathlib import Path
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
 from lifecycle.oci.compression import Compression
-from lifecycle.oci.descriptor import Platform
-from pybuild.image_store import host_platform
+from lifecycle.oci.descriptor import Platform, host_platform
 from pybuild.run_image import ImageSettings
 
 

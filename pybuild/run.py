@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from lifecycle.oci.descriptor import host_platform
 from lifecycle.oci.image import Image
 from lifecycle.registry.manifest import name_of
 from pybuild.engines.image_root import open_copy, open_image_root, outer_environment
 from pybuild.engines.sandbox import Mount
 from pybuild.errors import SettingsError, UsageError
 from pybuild.image_location import open_image
-from pybuild.image_store import host_platform
 from pybuild.log import Log
 from pybuild.store import in_use
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.target import host_architecture
 from lifecycle.cnb.toml import Table
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -39,6 +40,11 @@ class Platform:
     os: str
     architecture: str
     variant: str | None = None
+
+
+def host_platform() -> Platform:
+    """Return the platform that images are for where nobody says another."""
+    return Platform(os="linux", architecture=host_architecture())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lifecycle.cnb.digest import Digest
-from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import (
     GZIP_LAYER_TYPE,
@@ -20,6 +19,7 @@ from lifecycle.oci.descriptor import (
     ZSTD_LAYER_TYPE,
     Descriptor,
     Platform,
+    host_platform,
     parse_descriptor,
 )
 from lifecycle.oci.docker_archive import read_docker_archive
@@ -49,7 +49,7 @@ def read_image(location: Location | str, *, scratch: Path | None = None, platfor
         OciError, ConfigurationError, InvalidValue: there is no such image, it is damaged, or of a kind that is not read here.
     """
     place = parse_location(location) if isinstance(location, str) else location
-    wanted = platform or _host_platform()
+    wanted = platform or host_platform()
     if place.transport is Transport.OCI:
         return _read_layout(place.path, place, wanted)
     if scratch is None:
@@ -86,7 +86,7 @@ def read_content(place: Location) -> Content:
 
 def find_image(place: Location) -> Descriptor:
     """Return the entry of `index.json` that `place`, in a layout, leads to. Raises as `read_image` does."""
-    return _choose(read_index(place.path), place, _host_platform())
+    return _choose(read_index(place.path), place, host_platform())
 
 
 def blob_path(directory: Path, digest: Digest) -> Path:
@@ -176,10 +176,6 @@ def _choose_platform(entries: Sequence[Descriptor], place: Location, wanted: Pla
         ):
             return entry
     raise ImageNotFound(str(place), f"has no image for {wanted.os}/{wanted.architecture}")
-
-
-def _host_platform() -> Platform:
-    return Platform(os="linux", architecture=host_architecture())
 
 
 def _read_blob(directory: Path, descriptor: Descriptor) -> bytes:

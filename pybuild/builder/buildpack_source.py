@@ -20,7 +20,7 @@ from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.layer import is_real_directory, is_real_subdirectory
 from lifecycle.cnb.reference import Reference
-from lifecycle.oci.descriptor import Platform
+from lifecycle.oci.descriptor import Platform, host_platform
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.location import REGISTRY_PREFIX, Location, Transport, parse_location
@@ -28,7 +28,7 @@ from lifecycle.oci.tar import TarReader
 from lifecycle.oci.unpack import unpack_image
 from pybuild.builder.kept import content_key, forget_unused, make_directory, mark_used
 from pybuild.errors import SettingsError
-from pybuild.image_store import ImageStore, host_platform, open_client
+from pybuild.image_store import ImageStore, open_client
 from pybuild.log import Log
 from pybuild.source.archive import extract_archive
 from pybuild.store import locked

@@ -16,11 +16,10 @@ from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
 from lifecycle.oci.compression import Compression
-from lifecycle.oci.descriptor import Platform
+from lifecycle.oci.descriptor import Platform, host_platform
 from pybuild.builder import default_definition_path
 from pybuild.errors import UsageError
 from pybuild.extend import Engine
-from pybuild.image_store import host_platform
 from pybuild.request import BuildRequest
 from pybuild.run_image import ImageSettings
 from pybuild.store import store_directory

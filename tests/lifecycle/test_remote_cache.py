@@ -12,7 +12,7 @@ import pytest
 from lifecycle.cache import Cache
 from lifecycle.cnb.reference import Reference
 from lifecycle.oci.archive import ROOT
-from pybuild.remote_cache import RemoteCache
+from lifecycle.remote_cache import RemoteCache
 from tests.lifecycle.cached import GROUP, Machine, found
 from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry, client_for
 from tests.pybuild.recording_log import RecordingLog

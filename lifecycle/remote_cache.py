@@ -21,8 +21,9 @@ from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.reference import Reference
+from lifecycle.log import StepLog
 from lifecycle.oci.archive import Owner
-from lifecycle.oci.descriptor import Platform
+from lifecycle.oci.descriptor import Platform, host_platform
 from lifecycle.oci.errors import OciError
 from lifecycle.oci.image import Image
 from lifecycle.registry.blobs import BlobStore
@@ -31,8 +32,6 @@ from lifecycle.registry.errors import NoSuchImage, RegistryUnreachable
 from lifecycle.registry.parallel import end_all
 from lifecycle.registry.pull import Resolved, pull, resolve
 from lifecycle.registry.push import Uploaded, put_image, upload_blobs
-from pybuild.image_store import host_platform
-from pybuild.log import Log
 
 # A registry that does not answer is given up sooner where the build can do without.
 _ATTEMPTS = 2
@@ -51,7 +50,13 @@ class RemoteCache:
     """The cache image `reference`, for one build. `work` is a directory of that build, on the file system of its cache."""
 
     def __init__(
-        self, reference: Reference, client: RegistryClient, *, work: Path, log: Log, platform: Platform | None = None
+        self,
+        reference: Reference,
+        client: RegistryClient,
+        *,
+        work: Path,
+        log: StepLog,
+        platform: Platform | None = None,
     ) -> None:
         self._platform = platform or host_platform()
         self._reference = reference.with_default_tag()
