@@ -177,14 +177,20 @@ def write_toml(path: Path, values: Mapping[str, object]) -> None:
     write_atomically(path, render_toml(values).encode("utf-8"))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by a file with `content`, mode as the umask says. Raises `OSError`."""
+def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Replace `path` by a file with `content`, mode as the umask says. Raises `OSError`.
+
+    A `durable` one is on the disk before it has its name, so that a power cut leaves the old file or the new one.
+    """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             # mkstemp makes files that only their owner reads; another phase may run as another user.
             os.fchmod(stream.fileno(), 0o644)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

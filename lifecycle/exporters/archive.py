@@ -21,6 +21,7 @@ from lifecycle.exporters.transfer import Commit, Progress, Transfer, size_of_blo
 from lifecycle.oci.alone import is_at, open_alone
 from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, ZSTD_LAYER_TYPE, Descriptor
+from lifecycle.oci.durable import sync_files
 from lifecycle.oci.errors import UnsupportedImage
 from lifecycle.oci.image import Image, Layer
 from lifecycle.oci.image_index import Content, ImageIndex, images_of, render_index
@@ -86,6 +87,7 @@ class ArchiveOutput:
                     writer = TarWriter(lambda piece: _write_all(stream.fileno(), piece))
                     write_archive(writer, image, self.transport, self.tags, on_progress=on_progress)
                     writer.finish()
+                    os.fsync(descriptor)
                 yield lambda: self._commit(temporary, image)
             finally:
                 # Another writer may have it from here on.
@@ -94,6 +96,7 @@ class ArchiveOutput:
 
     def _commit(self, temporary: Path, image: Content) -> Transfer:
         temporary.replace(self.file)
+        sync_files([self.file])
         return Transfer(sent=size_of_blobs(image))
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from lifecycle.exporters.place import check_place, writing_to
 from lifecycle.exporters.transfer import Commit, Progress, Transfer, size_of_blobs
+from lifecycle.oci.durable import sync_files
 from lifecycle.oci.image_index import Content
+from lifecycle.oci.layout import INDEX_FILE
 from lifecycle.oci.layout_writer import LayoutWriter, open_layout
 
 # What skopeo and Docker take where nothing is said.
@@ -42,13 +44,14 @@ class LayoutOutput:
         """Add the blobs, which nothing refers to yet; the commit points the tags at the image."""
         with contextlib.ExitStack() as stack:
             with writing_to(self.directory):
-                layout = stack.enter_context(open_layout(self.directory))
+                layout = stack.enter_context(open_layout(self.directory, durable=True))
                 copied = layout.add(image, on_progress=on_progress)
             yield lambda: self._commit(layout, image, copied)
 
     def _commit(self, layout: LayoutWriter, image: Content, copied: int) -> Transfer:
         with writing_to(self.directory):
             layout.tag(image, self._names)
+            sync_files([self.directory / INDEX_FILE])
         return Transfer(sent=copied, present=size_of_blobs(image) - copied)
 
     def merged(self, other: LayoutOutput) -> LayoutOutput:

@@ -16,6 +16,7 @@ from lifecycle.cnb.toml import write_atomically
 from lifecycle.oci.alone import open_alone
 from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
 from lifecycle.oci.document import parse_document
+from lifecycle.oci.durable import sync_files
 from lifecycle.oci.image import Image
 from lifecycle.oci.image_index import Content, ImageIndex, images_of, render_index
 from lifecycle.oci.layout import BLOBS_DIR, INDEX_FILE, LAYOUT_FILE, blob_path, read_index, referenced_digests
@@ -26,10 +27,11 @@ _PARTIAL = ".partial-"
 
 
 @contextlib.contextmanager
-def open_layout(directory: Path) -> Iterator[LayoutWriter]:
+def open_layout(directory: Path, *, durable: bool = False) -> Iterator[LayoutWriter]:
     """The layout in `directory`, locked for this process until the context ends; made when there is none.
 
-    What was added and not tagged when it ends is removed again, and so is a directory that was made for nothing.
+    What was added and not tagged when it ends is removed again, and so is a directory that was made for nothing. A `durable` one is
+    valid after a power cut as well, at the cost of waiting for the disk.
 
     Raises:
         InvalidValue: the directory has other things in it.
@@ -43,7 +45,7 @@ def open_layout(directory: Path) -> Iterator[LayoutWriter]:
         _remove_left_over(directory)
         if not (directory / LAYOUT_FILE).exists() and not _is_unused(directory):
             raise InvalidValue(str(directory), "is neither empty nor an OCI image layout", "name another directory")
-        writer = LayoutWriter(directory)
+        writer = LayoutWriter(directory, durable=durable)
         try:
             yield writer
         finally:
@@ -57,8 +59,9 @@ def open_layout(directory: Path) -> Iterator[LayoutWriter]:
 class LayoutWriter:
     """What `open_layout` gives."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, durable: bool) -> None:
         self._directory = directory
+        self._is_durable = durable
         self._added: list[Path] = []
 
     def add(self, content: Content, *, on_progress: Callable[[int], object] | None = None) -> int:
@@ -93,7 +96,9 @@ class LayoutWriter:
                 if table.table("annotations").optional_string(REF_NAME_ANNOTATION) not in replaced
             ]
         write_atomically(self._directory / LAYOUT_FILE, LAYOUT_CONTENT)
-        write_atomically(path, render_index([*kept, *index_entries(image, tags)]))
+        if self._is_durable:
+            sync_files([*self._added, self._directory / LAYOUT_FILE])
+        write_atomically(path, render_index([*kept, *index_entries(image, tags)]), durable=self._is_durable)
         self._added.clear()
 
     def discard(self) -> None:

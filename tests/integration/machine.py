@@ -112,6 +112,17 @@ def small_disk(directory: Path, size_mb: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
+@contextlib.contextmanager
+def mounted_disk(image: Path, directory: Path) -> Iterator[Path]:
+    """`directory` as the disk whose content is the file `image`; needs root."""
+    directory.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(directory)], check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrdinaryUser:
     """A user without any rights, for the time of a test."""
