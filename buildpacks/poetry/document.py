@@ -9,8 +9,8 @@ from pathlib import Path
 
 from buildpacks.installer.errors import Origin
 from buildpacks.poetry.errors import PYPROJECT, InvalidProject, Problem, ProblemKind
-from buildpacks.poetry.lines import KeyPath, find_lines
 from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.lines import KeyPath, find_lines
 from lifecycle.cnb.toml import Table, parse_toml, read_regular_file
 
 # Far beyond what people write: a lock file under the wrong name, or an attack.

@@ -11,7 +11,6 @@ from buildpacks.poetry.compatibility import find_newer, list_passed_over
 from buildpacks.poetry.constraint import ANY_PYTHON, UnreadableConstraint, python_alternatives
 from buildpacks.poetry.document import Document, read_document
 from buildpacks.poetry.errors import InvalidProject, Problem
-from buildpacks.poetry.lines import KeyPath
 from buildpacks.poetry.package import find_missing_parts, readmes
 from buildpacks.poetry.paths import find_unusable_paths
 from buildpacks.poetry.project import (
@@ -28,6 +27,7 @@ from buildpacks.poetry.project import (
 from buildpacks.poetry.selection import select_groups
 from buildpacks.poetry.settings import Settings
 from buildpacks.poetry.validation import dependency_tables, find_invalid
+from lifecycle.cnb.lines import KeyPath
 
 _ROOT = ("tool", "poetry")
 _ELSEWHERE: tuple[DependencyKind, ...] = ("git", "file", "path", "url")

@@ -18,7 +18,7 @@ from buildpacks.poetry.compatibility import NEWER_GROUP_KEYS, NEWER_KEYS, PACKAG
 from buildpacks.poetry.constraint import UnreadableConstraint, check_dependency
 from buildpacks.poetry.document import Document
 from buildpacks.poetry.errors import Problem, ProblemKind
-from buildpacks.poetry.lines import KeyPath
+from lifecycle.cnb.lines import KeyPath
 
 # https://python-poetry.org/docs/1.8/pyproject/; `source` is in a schema of its own.
 KNOWN_KEYS = frozenset(

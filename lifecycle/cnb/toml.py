@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,6 +43,8 @@ class Table:
     values: Mapping[str, object]
     source: Path | str
     location: str = ""
+    text: str = field(default="", repr=False, compare=False)
+    """The TOML that it was read from, where that is known: errors name the line then."""
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
@@ -50,7 +52,7 @@ class Table:
     def error(self, message: str, *, key: str | None = None) -> ConfigurationError:
         """Return the error that says `message` of this table, or of one of its keys."""
         place = self.location if key is None else self._place(key)
-        return ConfigurationError(self.source, f"`{place}` {message}" if place else message)
+        return self._error(place, f"`{place}` {message}" if place else message)
 
     def string(self, key: str) -> str:
         """Return a string that must be there and must not be empty."""
@@ -95,7 +97,7 @@ class Table:
         value = self.values.get(key, {})
         if not isinstance(value, dict):
             raise self._wrong_type(key, "a table", value)
-        return Table(values=value, source=self.source, location=self._place(key))
+        return Table(values=value, source=self.source, location=self._place(key), text=self.text)
 
     def tables(self, key: str) -> tuple[Table, ...]:
         """Return an array of tables; empty when the key is absent."""
@@ -106,7 +108,7 @@ class Table:
             if not isinstance(item, dict):
                 raise self._wrong_type(f"{key}[{index}]", "a table", item)
         return tuple(
-            Table(values=item, source=self.source, location=self._place(f"{key}[{index}]"))
+            Table(values=item, source=self.source, location=self._place(f"{key}[{index}]"), text=self.text)
             for index, item in enumerate(value)
         )
 
@@ -125,7 +127,10 @@ class Table:
 
                 near = difflib.get_close_matches(key, known, n=1)
                 advice = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(known))}"
-                raise ConfigurationError(self.source, f"`{self._place(key)}` is not a known key", advice=advice)
+                raise self._error(self._place(key), f"`{self._place(key)}` is not a known key", advice)
+
+    def _error(self, place: str, message: str, advice: str | None = None) -> ConfigurationError:
+        return ConfigurationError(self.source, message, line=find_line(self.text, place), advice=advice)
 
     def _place(self, key: str) -> str:
         return f"{self.location}.{key}" if self.location else key
@@ -134,6 +139,18 @@ class Table:
         found = _TYPE_NAMES.get(type(value), type(value).__name__)
         shown = f" {value!r}" if isinstance(value, (int, float, str)) else ""
         return self.error(f"must be {expected}, got {found}{shown}", key=key)
+
+
+def find_line(text: str, place: str) -> int | None:
+    """Return the line of `place` (`order[0].group[1].id`) in a valid document, or that of the nearest thing that it is in."""
+    # Only needed to help with a mistake.
+    from lifecycle.cnb.lines import find_lines
+
+    known = {".".join(path): line for path, line in find_lines(text).items()}
+    path = place.replace("[", ".").replace("]", "")
+    while path and path not in known:
+        path = path.rpartition(".")[0]
+    return known.get(path)
 
 
 def read_toml(path: Path, *, follow_links: bool = True) -> Mapping[str, object]:
@@ -146,7 +163,8 @@ def read_toml(path: Path, *, follow_links: bool = True) -> Mapping[str, object]:
 
 def read_table(path: Path, *, follow_links: bool = True) -> Table:
     """Return the document at `path` for typed reading."""
-    return Table(values=read_toml(path, follow_links=follow_links), source=path)
+    content = read_regular_file(path, follow_links=follow_links)
+    return Table(values=parse_toml(content, source=path), source=path, text=content.decode("utf-8-sig"))
 
 
 def parse_toml(content: bytes, *, source: Path | str) -> Mapping[str, object]:

@@ -9,8 +9,8 @@ import tomli_w
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from buildpacks.poetry.lines import KeyPath, find_lines
 from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.lines import KeyPath, find_lines
 from lifecycle.cnb.toml import parse_toml
 
 DOCUMENT = '''\
