@@ -4,12 +4,13 @@
     trees/<name>/    the layers themselves
 
 A tree is moved into the layers directory by the restore phase and moved back after the export: renames, whatever its size, so
-both must be on one file system. `metadata.json` is replaced last, and trees are never named twice: whenever a build is
+both must be on one file system. Where another process builds, which may not come to its end, trees are copied. `metadata.json` is replaced last, and trees are never named twice: whenever a build is
 killed, the next one finds layers that are whole, or fewer of them. A tree that something else has changed is not used.
 """
 
 from __future__ import annotations
 
+import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,6 +67,8 @@ class Cache:
 
     directory: Path
     target: str
+    copies: bool = False
+    """Whether trees are copied, so that they are here and in the layers directory, which may be on another file system."""
 
     def look(self) -> Looked:
         """Return the layers that can be used, after every file of them was looked at; nothing is changed."""
@@ -117,6 +120,10 @@ class Cache:
         """Return where a tree lies when it is not lent to a build."""
         return self.directory / "trees" / tree.name
 
+    def lend(self, tree: KeptTree, destination: Path) -> None:
+        """Put a tree where a build has it. Raises `OSError`."""
+        _bring_tree(self.tree_path(tree), destination, copies=self.copies)
+
     def save(
         self,
         *,
@@ -128,7 +135,7 @@ class Cache:
         known: Mapping[Path, TreeFacts] | None = None,
         cache_image: str | None = None,
     ) -> None:
-        """Move every cache layer of a build that succeeded out of `layers_dir`; `image` is the label of its image.
+        """Take every cache layer of a build that succeeded from `layers_dir`; `image` is the label of its image.
 
         `known` is what was found out since of trees in `layers_dir`, `cache_image` the digest of the image that was made of them.
         A cache that cannot be written is a warning.
@@ -239,7 +246,7 @@ class Cache:
 
     def _move_in(self, path: Path, facts: TreeFacts) -> KeptTree:
         tree = KeptTree(name=uuid.uuid4().hex, facts=facts)
-        move_tree(path, self.tree_path(tree))
+        _bring_tree(path, self.tree_path(tree), copies=self.copies)
         return tree
 
     def _problem_of(self, tree: KeptTree) -> str | None:
@@ -299,6 +306,18 @@ def move_tree(source: Path, destination: Path) -> None:
         source.chmod(mode | stat.S_IWUSR)
         source.rename(destination)
         destination.chmod(mode)
+
+
+def _bring_tree(source: Path, destination: Path, *, copies: bool) -> None:
+    if not copies:
+        move_tree(source, destination)
+        return
+    try:
+        # Modes and times as well: they are a part of the fingerprint.
+        shutil.copytree(source, destination, symlinks=True)
+    except OSError:
+        remove_tree(destination)
+        raise
 
 
 def describe_cache_layers(

@@ -27,11 +27,11 @@ from lifecycle.cnb.toml import Table
 from lifecycle.log import PhaseLog
 from lifecycle.oci.archive import Owner, TarWriter
 from lifecycle.oci.blob import write_layer_blobs
+from lifecycle.oci.confined import unpack_below
 from lifecycle.oci.config import History, ImageConfig
 from lifecycle.oci.descriptor import Descriptor, Platform
 from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.oci.tree import Entry, Tree, scan_tree
-from lifecycle.oci.unpack import unpack_image
 
 CACHE_LABEL = "io.buildpacks.lifecycle.cache.metadata"
 # A table of the label that other lifecycles ignore: which version of this module made it.
@@ -159,11 +159,12 @@ def take_cache_image(image: Image, cache: Cache, scratch: Path, log: PhaseLog) -
     parts = label.table(_OWN_KEY).table("parts")
     diff_ids = {str(layer.diff_id) for layer in image.layers}
     sbom = label.table("sbom").optional_string("sha")
-    unpack_image(image, scratch)
-    has_sbom = sbom in diff_ids and is_real_subdirectory(scratch, "layers", "sbom", "cache")
+    scratch.mkdir(parents=True, exist_ok=True)
+    unpack_below(image.layers, _LAYERS_PATH, scratch)
+    has_sbom = sbom in diff_ids and is_real_subdirectory(scratch, "sbom", "cache")
     cache.take(
         _find_layers(records, parts, diff_ids, scratch, log),
-        sbom=(scratch / "layers" / "sbom" / "cache", sbom) if sbom is not None and has_sbom else None,
+        sbom=(scratch / "sbom" / "cache", sbom) if sbom is not None and has_sbom else None,
         exec_env=label.optional_string("exec-env") or DEFAULT_EXEC_ENV,
         cache_image=str(image.digest),
     )
@@ -174,7 +175,7 @@ def _find_layers(
 ) -> Iterator[FoundLayer]:
     for record in records:
         for name, layer in sorted(record.layers.items()):
-            way = ("layers", record.id.directory_name, name)
+            way = (record.id.directory_name, name)
             if not is_layer_name(name) or not layer.types.cache:
                 continue
             # The diff ids were verified, and for layers of the app image it is compared with that of its layer.

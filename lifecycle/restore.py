@@ -1,6 +1,6 @@
 """The restore phase: what the last build left for this one (platform.md, "Restore"; buildpack.md, "Layer Types").
 
-Reads the previous image's label and the cache; writes `<layers>/<buildpack>/{store.toml,<layer>.toml,<layer>.sbom.*}` and moves
+Reads the previous image's label and the cache; writes `<layers>/<buildpack>/{store.toml,<layer>.toml,<layer>.sbom.*}` and brings
 cached trees to `<layers>/<buildpack>/<layer>`. A layer comes back with metadata and files that belong together, or not at all.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lifecycle.cache import Cache, Looked, move_tree
+from lifecycle.cache import Cache, Looked
 from lifecycle.cache_contents import CacheContents, CachedLayer
 from lifecycle.cnb.api import BUILDPACK_APIS, DEFAULT_EXEC_ENV, PLATFORM_APIS, ApiVersion
 from lifecycle.cnb.buildpack import BuildpackId
@@ -125,7 +125,7 @@ def _restore_layer(layer: _Restored, own_layers: Path, cache: Cache | None, log:
     if layer.cached is None or cache is None:
         return True
     try:
-        move_tree(cache.tree_path(layer.cached.tree), own_layers / layer.name)
+        cache.lend(layer.cached.tree, own_layers / layer.name)
     except OSError as err:
         file.unlink()
         log.info(f"Cached layer `{layer.cached.buildpack}:{layer.name}` is not used: {err.strerror or err}")

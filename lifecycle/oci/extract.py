@@ -97,7 +97,7 @@ def _read(path: bytes) -> str:
 
 def unpack_layer(extraction: Extraction, content: Readable, layer: dict[str, str], *, source: str) -> None:
     """Unpack one layer into the root directory, and check that it is what it was said to be."""
-    hashed = _Hashed(content, layer["algorithm"])
+    hashed = Hashed(content, layer["algorithm"])
     extraction.begin_layer()
     reader = TarReader(hashed, source=source)
     try:
@@ -189,7 +189,7 @@ class Extraction:
             os.unlink(path)
 
 
-class _Hashed:
+class Hashed:
     """A stream whose bytes are hashed on their way, read in large pieces."""
 
     def __init__(self, stream: Readable, algorithm: str) -> None:
@@ -199,6 +199,7 @@ class _Hashed:
         self._position = 0
 
     def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes."""
         if self._position == len(self._piece):
             self._piece = self._stream.read(_PIECE_SIZE)
             self._position = 0

@@ -18,7 +18,7 @@ from lifecycle.cnb.layer import read_layer_file
 from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.blob import write_layer_blob
 from lifecycle.oci.descriptor import Descriptor, Platform
-from lifecycle.oci.errors import UnpackFailed
+from lifecycle.oci.errors import BrokenImage
 from lifecycle.oci.image import Image, make_image
 from tests.lifecycle.cached import GROUP, OTHER, PIP, TARGET, TYPES, Machine, found
 from tests.lifecycle.oci.images import content_of, image_of, member, names_in, tar_layer, validate_image
@@ -293,7 +293,7 @@ def test_what_cannot_be_used_leaves_the_cache_as_it_was(image: Image, fresh: Mac
     fresh.write_layers(layers, "c")
     (layers / "example_pip/c/file").write_text("own")
     fresh.save(layers)
-    with pytest.raises((ConfigurationError, UnpackFailed)):
+    with pytest.raises((ConfigurationError, BrokenImage)):
         take(fresh, UNUSABLE[what](image))
     layers = fresh.restore()
     assert found(layers) == {"c": "td"}
