@@ -4,8 +4,9 @@
     trees/<name>/    the layers themselves
 
 A tree is moved into the layers directory by the restore phase and moved back after the export: renames, whatever its size, so
-both must be on one file system. Where another process builds, which may not come to its end, trees are copied. `metadata.json` is replaced last, and trees are never named twice: whenever a build is
-killed, the next one finds layers that are whole, or fewer of them. A tree that something else has changed is not used.
+both must be on one file system. Where another process builds, which may not come to its end, trees are copied.
+`metadata.json` is replaced last, and trees are never named twice: whenever a build is killed, the next one finds layers that are
+whole, or fewer of them. A tree that something else has changed is not used.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ from lifecycle.cnb.toml import Table
 from lifecycle.log import PhaseLog
 from lifecycle.oci.archive import Owner, TarWriter
 from lifecycle.oci.blob import write_layer_blobs
-from lifecycle.oci.confined import unpack_below
 from lifecycle.oci.config import History, ImageConfig
+from lifecycle.oci.confined import unpack_below
 from lifecycle.oci.descriptor import Descriptor, Platform
 from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.oci.tree import Entry, Tree, scan_tree

@@ -5,7 +5,6 @@ in turn and never through a link, and whiteouts mean nothing. Images of others a
 """
 
 # Names in layers are bytes, which Path does not take.
-# ruff: noqa: PTH101, PTH102, PTH108
 
 from __future__ import annotations
 
