@@ -37,13 +37,15 @@ _PYBUILD, _RATTLER, _COMPILED = "pybuild", "rattler", "rattler and compileall"
 _PYTHON_PACKAGES, _MODULES = 40, 250
 _DATA_PACKAGES, _DATA_FILES = 20, 100
 _ADDED = "added"
-# The same in a Dockerfile, as people have it with mamba: rattler is in the base, its cache a mount, and pip installs what conda cannot.
+# The same in a Dockerfile, as people have it with mamba, which compiles `noarch: python` packages when it installs them: rattler is in
+# the base, its cache a mount, and pip installs what conda cannot.
 _IN_BASE = f"RUN pip install --no-cache-dir py-rattler=={version('py-rattler')}"
 _DOCKERFILE = f"""\
 FROM {BASE}
 WORKDIR /workspace
 COPY install.py conda.txt ./
-RUN --mount=type=cache,target=/var/cache/rattler python install.py CHANNEL /opt/env /var/cache/rattler $(cat conda.txt)
+RUN --mount=type=cache,target=/var/cache/rattler python install.py CHANNEL /opt/env /var/cache/rattler $(cat conda.txt) \\
+    && /opt/env/bin/python -m compileall -q -j 0 /opt/env/lib
 COPY pip.txt ./
 RUN --mount=type=cache,target=/var/cache/pip /opt/env/bin/python -m pip install --cache-dir /var/cache/pip INDEX -r pip.txt
 COPY . .
