@@ -88,6 +88,28 @@ def test_a_signal_while_a_package_is_built_ends_everything(
     _expect_interrupted(running.finish(20), status, offline_pybuild, tmp_path)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_an_impatient_second_signal_ends_it_no_worse(
+    number: signal.Signals, offline_pybuild: Pybuild, repository: Path, sleeping: Path, tmp_path: Path
+) -> None:
+    running = offline_pybuild.start("build", sleeping, "--output", f"oci:{tmp_path / 'layout'}")
+    running.wait_for("===> BUILD\n")
+    _wait_for_backend(offline_pybuild)
+    running.send(number)
+    # While the first one is answered.
+    time.sleep(0.05)
+    running.send(number)
+    finished = running.finish(10)
+    # The last moment of a program answers signals as the system does.
+    assert finished.status in (_INTERRUPTED, _TERMINATED, -number)
+    assert "Traceback" not in finished.stderr
+    expect_no_processes(offline_pybuild.cache_home)
+    assert not (tmp_path / "layout").exists()
+    (repository / "requirements.txt").write_text("alpha==1.0\n")
+    expect_success(offline_pybuild("build", repository, "--output", f"oci:{tmp_path / 'layout'}"))
+    _expect_no_work(offline_pybuild)
+
+
 def test_a_killed_build_leaves_no_processes_and_the_next_is_clean(
     offline_pybuild: Pybuild, repository: Path, sleeping: Path, tmp_path: Path
 ) -> None:
@@ -133,4 +155,8 @@ def _expect_interrupted(finished: Finished, status: int, pybuild: Pybuild, tmp_p
 def _expect_nothing_left(pybuild: Pybuild, tmp_path: Path) -> None:
     expect_no_processes(pybuild.cache_home)
     assert not (tmp_path / "layout").exists()
+    _expect_no_work(pybuild)
+
+
+def _expect_no_work(pybuild: Pybuild) -> None:
     assert not list((pybuild.cache_home / "pybuild").glob("apps/*/work"))
