@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import tomli_w
-
+from lifecycle.cnb.tomltext import render_toml
 from pybuild.engines.sandbox import Mount
 from pybuild.errors import SettingsError
 from pybuild.host import INDEXES_IN_BUILD, HostSettings, uv_settings
@@ -164,7 +163,7 @@ def _render_uv(indexes: Mapping[str, str]) -> bytes:
         document["no-index"] = True
     if tables:
         document["index"] = tables
-    return tomli_w.dumps(document).encode("utf-8", "surrogateescape") if document else b""
+    return render_toml(document).encode("utf-8", "surrogateescape") if document else b""
 
 
 def _uv_index(word: str, indexes: Mapping[str, str]) -> dict[str, object]:

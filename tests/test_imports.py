@@ -23,7 +23,7 @@ LEVELS = (
     "lifecycle.cnb",
 )
 # What the build image has beside its own Python, for code that runs there.
-IN_BUILD_IMAGE = {"fastjsonschema", "packaging", "poetry", "rattler", "tomli", "tomli_w", "yaml"}
+IN_BUILD_IMAGE = {"fastjsonschema", "packaging", "poetry", "rattler", "tomli", "yaml"}
 # The only one that is no buildpack, but what several share.
 LIBRARY = "buildpacks.installer"
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import tomli_w
-
 from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.tomltext import render_toml
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -185,11 +184,6 @@ def parse_toml(content: bytes, *, source: Path | str) -> Mapping[str, object]:
         raise ConfigurationError(source, f"invalid TOML: {message[: place.start()]}", line=line) from err
 
 
-def render_toml(values: Mapping[str, object]) -> str:
-    """Return TOML in the order of `values`; keys that are `None` are left out."""
-    return tomli_w.dumps(_without_none(values))
-
-
 def write_toml(path: Path, values: Mapping[str, object]) -> None:
     """Write a document whole or not at all: a temporary file in the same directory, then a rename."""
     write_atomically(path, render_toml(values).encode("utf-8"))
@@ -233,15 +227,3 @@ def read_regular_file(path: Path, *, follow_links: bool = True) -> bytes:
     if len(content) > _SIZE_LIMIT:
         raise ConfigurationError(path, f"is larger than {_SIZE_LIMIT} bytes")
     return content
-
-
-def _without_none(values: Mapping[str, object]) -> dict[str, object]:
-    return {key: _plain(value) for key, value in values.items() if value is not None}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return _without_none(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

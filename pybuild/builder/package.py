@@ -41,11 +41,11 @@ CNB = PurePosixPath("/cnb")
 # -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
 _SHEBANG = b"#!/usr/bin/python3 -IB\n"
 # What the lifecycle imports beside the standard library, and what buildpacks do.
-_LIFECYCLE_LIBRARIES = ("packaging", "tomli_w")
+_LIFECYCLE_LIBRARIES = ("packaging",)
 _BUILDPACK_LIBRARIES = (*_LIFECYCLE_LIBRARIES, "yaml")
 # What several buildpacks share: a package beside theirs, without a buildpack.toml.
 _SHARED_PACKAGE = "installer"
-_DISTRIBUTIONS = ("packaging", "py-rattler", "pyyaml", "tomli-w", "uv")
+_DISTRIBUTIONS = ("packaging", "py-rattler", "pyyaml", "uv")
 # The phases that handle images run in the pybuild process.
 NOT_IN_BUILD_IMAGE = ("oci", "daemon", "registry", "exporters")
 # Extension modules of the Python that runs pybuild are not for that of the build image, unless they keep to the stable ABI.

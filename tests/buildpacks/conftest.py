@@ -91,7 +91,7 @@ class Workbench:
             **variables,
             **self.env,
         }
-        # The interpreter of the tests, because that of the machine need not have `packaging` and `tomli_w`.
+        # The interpreter of the tests, because that of the machine need not have `packaging`.
         argv = [sys.executable, "-IB", str(self.buildpack / "bin" / phase)]
         done = subprocess.run(argv, cwd=self.app, env=env, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr, done.stderr

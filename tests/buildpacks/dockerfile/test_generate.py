@@ -73,7 +73,7 @@ class Bench:
             **own,
             **self.env,
         }
-        # The interpreter of the tests, because that of the machine need not have `tomli_w`.
+        # The interpreter of the tests, because that of the machine need not have `packaging`.
         argv = [sys.executable, "-IB", str(BUILDPACK / "bin" / "generate")]
         done = subprocess.run(argv, cwd=self.app, env=env, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr, done.stderr

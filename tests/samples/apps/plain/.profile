@@ -1,0 +1,1 @@
+export STEPS="$STEPS, of the application"
