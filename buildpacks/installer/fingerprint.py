@@ -10,6 +10,7 @@ from buildpacks.installer.lock import Lock
 from buildpacks.installer.projects import hash_content, hash_editable
 from buildpacks.installer.reader import RequirementSet
 from buildpacks.installer.tools import PipWheel, Python
+from lifecycle.cnb.kit import Target
 
 # To be raised when this buildpack makes something else of the same lock.
 _LAYOUT = 1
@@ -24,13 +25,16 @@ _TITLES = {
     "pip": "pip",
     "options": "the options of the requirement files",
     "projects": "a local project",
+    "target": "what the image runs on",
 }
 
 
-def make_fingerprint(lock: Lock, found: RequirementSet, *, installer: str, pip: PipWheel) -> dict[str, object]:
+def make_fingerprint(
+    lock: Lock, found: RequirementSet, *, installer: str, pip: PipWheel, target: Target
+) -> dict[str, object]:
     """Return everything but Python that decides the bytes of the environment, as layer metadata. Reads local projects.
 
-    `installer` is a name and a version.
+    `installer` is a name and a version. What is compiled here is for the libraries of `target`.
     """
     editable = {line.requirement.path for line in found.requirements if line.is_editable}
     settings = [
@@ -45,6 +49,7 @@ def make_fingerprint(lock: Lock, found: RequirementSet, *, installer: str, pip: 
         "packages": len(lock.entries),
         "installer": installer,
         "pip": pip.version,
+        "target": str(target),
         "options": "\n".join((*render_options(found), *settings)),
         "projects": hashlib.sha256(projects.encode()).hexdigest() if projects else "",
     }
@@ -65,6 +70,6 @@ def differences(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[s
         if before == after:
             continue
         title = _TITLES.get(key, key)
-        shows = key in ("python", "python-path", "installer", "pip")
+        shows = key in ("python", "python-path", "installer", "pip", "target")
         found.append(f"{title} has changed from {before} to {after}" if shows else f"{title} has changed")
     return tuple(found)

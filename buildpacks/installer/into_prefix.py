@@ -75,7 +75,9 @@ class WantedInPrefix:
 
     def fingerprint(self, lock: Lock) -> dict[str, object]:
         """Return what of the lines decides the bytes of the environment, as layer metadata. Reads local projects."""
-        return make_fingerprint(lock, self.run.found, installer=self.tools.version, pip=self.tools.pip)
+        return make_fingerprint(
+            lock, self.run.found, installer=self.tools.version, pip=self.tools.pip, target=self.run.context.target
+        )
 
     def install(self, lock: Lock, prefix: Path, version: str | None = None) -> Mapping[str, object]:
         """Install the lock over `prefix`, whose files are replaced, never edited; return what belongs into the fingerprint

@@ -53,7 +53,7 @@ def _build(context: BuildContext) -> BuildResult:
     # Asking a project for its metadata may have written it down beside the sources.
     remove_leftovers(projects, before)
     fingerprint = {
-        **make_fingerprint(lock, run.found, installer=tools.version, pip=tools.pip),
+        **make_fingerprint(lock, run.found, installer=tools.version, pip=tools.pip, target=context.target),
         **describe_python(python),
     }
     venv = make_venv_layer(context, fingerprint)

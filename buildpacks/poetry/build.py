@@ -47,7 +47,13 @@ def _build(context: BuildContext) -> BuildResult:
         context.notice("pyproject.toml: nothing to install; the environment has pip and no other package")
     tools = find_tools(context, "uv")
     fingerprint = {
-        **make_fingerprint(packages.lock, packages.found, installer=_describe(work, tools.version), pip=tools.pip),
+        **make_fingerprint(
+            packages.lock,
+            packages.found,
+            installer=_describe(work, tools.version),
+            pip=tools.pip,
+            target=context.target,
+        ),
         **describe_python(work.python),
         "the way of installing": work.settings.installer,
         "the project": hash_root(context.app_dir, work.project),

@@ -111,6 +111,17 @@ def test_a_comment_changes_nothing(bench: Workbench) -> None:
     assert "nothing has changed" in bench.build().stdout
 
 
+def test_an_environment_for_another_distribution_is_made_anew(bench: Workbench) -> None:
+    bench.write({"requirements.txt": "alpha\n"})
+    bench.env.update(CNB_TARGET_DISTRO_NAME="debian", CNB_TARGET_DISTRO_VERSION="12")
+    bench.build()
+    bench.restore()
+    bench.env["CNB_TARGET_DISTRO_VERSION"] = "13"
+    run = bench.build()
+    assert "what the image runs on has changed from linux/amd64 (debian 12) to linux/amd64 (debian 13)" in run.stdout
+    assert (site_packages(bench) / "alpha").is_dir()
+
+
 def test_a_requirement_is_added_and_the_others_keep_their_versions(bench: Workbench) -> None:
     bench.write({"requirements.txt": "alpha\n"})
     bench.build()
