@@ -69,6 +69,7 @@ def build(request: BuildRequest, log: PhaseLog) -> BuildMetadata:
         collect_sbom_files(descriptor.id, request.layers_dir)
     metadata = BuildMetadata(
         buildpacks=request.group.elements,
+        extensions=request.group.extensions,
         processes=tuple(process for _, process in sorted(state.processes.items())),
         labels=state.labels,
         slices=state.slices,

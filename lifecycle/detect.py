@@ -39,6 +39,7 @@ class DetectRequest:
 
     order: Order
     buildpacks_dir: Path
+    extensions_dir: Path
     surroundings: Surroundings
     env: Mapping[str, str]
     system: System = field(default_factory=System)
@@ -72,9 +73,13 @@ def detect(request: DetectRequest, log: PhaseLog) -> Detection:
     Raises `MissingBuildpack`, `BuildpackApiUnsupported`, `CompositeCycle` and `ConfigurationError` before anything runs.
     """
     order = request.system.surround(request.order)
-    catalogue = read_catalogue(order, request.buildpacks_dir)
+    catalogue = read_catalogue(order, request.buildpacks_dir, request.extensions_dir)
+    # platform.md, "Detection": with extensions first, and as if there were none where no order of theirs fits.
     groups: Iterable[tuple[_Placed, ...]] = (
-        placed for group in order.groups for placed in _expand(group, (), request, catalogue)
+        placed
+        for group in order.groups
+        for extensions in (*order.extensions, ())
+        for placed in _expand((*extensions, *group), (), request, catalogue)
     )
     known: dict[str, Answer] = {}
     if request.looks_further:
@@ -87,7 +92,7 @@ def detect(request: DetectRequest, log: PhaseLog) -> Detection:
     plan = ResolvedPlan()
     for placed in groups:
         known |= _ask(placed, known, request)
-        for name, answer in ((str(one.descriptor), known.get(str(one.descriptor))) for one in placed):
+        for name, answer in ((one.descriptor.key, known.get(one.descriptor.key)) for one in placed):
             if answer is not None and name not in answers:
                 answers[name] = answer
                 is_grave = answer.outcome is Outcome.ERRORED and chosen is None
@@ -95,7 +100,10 @@ def detect(request: DetectRequest, log: PhaseLog) -> Detection:
         resolution = _resolve(placed, answers)
         trials.append(_describe(placed, answers, resolution))
         if chosen is None and resolution.chosen is not None:
-            chosen = Group(elements=tuple(_element(candidate, catalogue) for candidate in resolution.chosen))
+            chosen = Group(
+                elements=tuple(_element(one, catalogue) for one in resolution.chosen if not one.is_extension),
+                extensions=tuple(_element(one, catalogue) for one in resolution.chosen if one.is_extension),
+            )
             plan = resolution.plan
             if not request.looks_further:
                 break
@@ -114,9 +122,9 @@ def _expand(
     depth first, from left to right. Lazily: a group is only looked at when all before it failed.
     """
     for index, member in enumerate(members):
-        if any(placed.member.id == member.id and placed.standing is not _Standing.RESTRICTED for placed in done):
+        if any(_is_same(placed, member) and placed.standing is not _Standing.RESTRICTED for placed in done):
             continue  # the first version of a buildpack wins
-        placed = _place(member, catalogue[str(member)], request)
+        placed = _place(member, catalogue[member.key], request)
         order = placed.descriptor.order
         if order is not None and placed.standing is not _Standing.RESTRICTED:
             others = members[index + 1 :]
@@ -127,6 +135,10 @@ def _expand(
             return
         done += (placed,)
     yield done
+
+
+def _is_same(placed: _Placed, member: GroupMember) -> bool:
+    return (placed.member.id, placed.member.is_extension) == (member.id, member.is_extension)
 
 
 def _place(member: GroupMember, descriptor: Descriptor, request: DetectRequest) -> _Placed:
@@ -153,8 +165,8 @@ def _find_restriction(member: GroupMember, descriptor: Descriptor, request: Dete
 
 
 def _ask(placed: Sequence[_Placed], known: Mapping[str, Answer], request: DetectRequest) -> dict[str, Answer]:
-    """Return the answers of those that were not asked before, by `id@version`; they are asked side by side."""
-    asked = {str(one.descriptor): one.descriptor for one in placed if one.standing is _Standing.ASKED}
+    """Return the answers of those that were not asked before, by their keys; they are asked side by side."""
+    asked = {one.descriptor.key: one.descriptor for one in placed if one.standing is _Standing.ASKED}
     missing = {name: descriptor for name, descriptor in asked.items() if name not in known}
     if not missing:
         return {}
@@ -168,7 +180,7 @@ def _ask(placed: Sequence[_Placed], known: Mapping[str, Answer], request: Detect
 def _resolve(placed: tuple[_Placed, ...], answers: Mapping[str, Answer]) -> Resolution:
     candidates: list[Candidate] = []
     for one in placed:
-        plan = answers[str(one.descriptor)].plan if one.standing is _Standing.ASKED else None
+        plan = answers[one.descriptor.key].plan if one.standing is _Standing.ASKED else None
         if plan is not None:
             candidates.append(_candidate(one.member, plan))
         elif one.standing is _Standing.MISPLACED or (one.standing is _Standing.ASKED and not one.member.optional):
@@ -177,7 +189,13 @@ def _resolve(placed: tuple[_Placed, ...], answers: Mapping[str, Answer]) -> Reso
 
 
 def _candidate(member: GroupMember, plan: BuildPlan) -> Candidate:
-    return Candidate(id=member.id, version=member.version, optional=member.optional, plan=plan)
+    return Candidate(
+        id=member.id,
+        version=member.version,
+        optional=member.optional,
+        plan=plan,
+        is_extension=member.is_extension,
+    )
 
 
 def _describe(placed: tuple[_Placed, ...], answers: Mapping[str, Answer], resolution: Resolution) -> GroupTrial:
@@ -202,14 +220,14 @@ def _judge(placed: _Placed, answers: Mapping[str, Answer], resolution: Resolutio
         return Outcome.ERRORED, placed.reason
     if placed.standing is not _Standing.ASKED:
         return Outcome.SKIPPED, placed.reason
-    if placed.member.id in resolution.misfits:
-        return Outcome.FAILED, resolution.misfits[placed.member.id]
-    answer = answers[str(placed.descriptor)]
+    if placed.member.key in resolution.misfits:
+        return Outcome.FAILED, resolution.misfits[placed.member.key]
+    answer = answers[placed.descriptor.key]
     return answer.outcome, answer.reason
 
 
 def _element(candidate: Candidate, catalogue: Mapping[str, Descriptor]) -> GroupElement:
-    descriptor = catalogue[f"{candidate.id}@{candidate.version}"]
+    descriptor = catalogue[candidate.key]
     return GroupElement(id=candidate.id, version=candidate.version, api=descriptor.api, homepage=descriptor.homepage)
 
 

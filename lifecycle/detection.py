@@ -53,7 +53,7 @@ class Detection:
 
     def reasons(self) -> tuple[tuple[str, str], ...]:
         """Return every buildpack that does not take part with the first reason found, in the order of the trials."""
-        chosen = set() if self.group is None else {element.id for element in self.group.elements}
+        chosen = set() if self.group is None else {one.id for one in (*self.group.extensions, *self.group.elements)}
         reasons: dict[str, str] = {}
         for trial in self.trials[: self._winner]:
             for member in trial.members:
@@ -90,6 +90,7 @@ def render_detection(detection: Detection) -> str:
     return render_json(
         {
             "group": None if detection.group is None else render_elements(detection.group.elements),
+            "group-extensions": None if detection.group is None else render_elements(detection.group.extensions),
             "plan": render_resolved_plan(detection.plan),
             "trials": [_render_trial(trial) for trial in detection.trials],
         }
@@ -100,7 +101,7 @@ def parse_detection(text: str, *, source: str) -> Detection:
     """Return what `render_detection` gave. Raises `ConfigurationError`."""
     document = parse_json(text, source=source)
     return Detection(
-        group=Group(elements=parse_elements(document.tables("group"))) if "group" in document else None,
+        group=_parse_group(document) if "group" in document else None,
         plan=parse_resolved_plan(document.tables("plan")),
         trials=tuple(
             GroupTrial(
@@ -109,6 +110,13 @@ def parse_detection(text: str, *, source: str) -> Detection:
             )
             for trial in document.tables("trials")
         ),
+    )
+
+
+def _parse_group(document: Table) -> Group:
+    return Group(
+        elements=parse_elements(document.tables("group")),
+        extensions=parse_elements(document.tables("group-extensions")),
     )
 
 

@@ -13,6 +13,7 @@ CnbError
   RestoreError              42
   BuildpackFailed           51   a `bin/build` or `bin/fix` gave up
     GenerateFailed          91   the same of a `bin/generate`
+  GenerateOutputError       92   an image extension left something that the contract does not allow
   BuildOutputError          52   a `bin/build` left something that the contract does not allow
   ExportError               62   what was built cannot become an image
   RebaseError               72   an image that nothing can take the base of
@@ -28,6 +29,8 @@ from typing import ClassVar, Literal
 from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS, ApiVersion
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.identifier import BuildpackId
+
+Kind = Literal["buildpack", "extension"]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -53,12 +56,13 @@ class BuildpackApiUnsupported(CnbError):
     exit_code: ClassVar[int] = 12
     buildpack: str
     requested: ApiVersion
+    kind: Kind = "buildpack"
 
     @property
     def summary(self) -> str:
         """Which buildpack, which versions."""
         supported = f"{BUILDPACK_APIS[0]} to {BUILDPACK_APIS[-1]}"
-        return f"buildpack `{self.buildpack}` uses Buildpack API {self.requested}; this lifecycle supports {supported}"
+        return f"{self.kind} `{self.buildpack}` uses Buildpack API {self.requested}; this lifecycle supports {supported}"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -100,11 +104,12 @@ class MissingBuildpack(CnbError):
     exit_code: ClassVar[int] = 3
     buildpack: str
     directory: Path
+    kind: Kind = "buildpack"
 
     @property
     def summary(self) -> str:
         """Which buildpack, and where it should be."""
-        return f"the order names buildpack `{self.buildpack}`, which is not in {self.directory}"
+        return f"the order names {self.kind} `{self.buildpack}`, which is not in {self.directory}"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -208,12 +213,13 @@ class BuildpackFailed(CnbError):
     status: int | None
     reason: str | None = None
     program: Literal["build", "fix", "generate"] = "build"
+    kind: Kind = "buildpack"
 
     @property
     def summary(self) -> str:
         """Which buildpack, and how it ended."""
         ended = self.reason if self.status is None else f"exited with status {self.status}"
-        return f"buildpack `{self.buildpack}` {self.version} could not {self.program}: `bin/{self.program}` {ended}"
+        return f"{self.kind} `{self.buildpack}` {self.version} could not {self.program}: `bin/{self.program}` {ended}"
 
     @property
     def hint(self) -> str | None:
@@ -223,9 +229,29 @@ class BuildpackFailed(CnbError):
 
 @dataclass(eq=False, kw_only=True)
 class GenerateFailed(BuildpackFailed):
-    """A buildpack could not say how its image is to be made."""
+    """A buildpack or an image extension could not say how an image is to be made."""
 
     exit_code: ClassVar[int] = 91
+
+
+@dataclass(eq=False, kw_only=True)
+class GenerateOutputError(CnbError):
+    """An image extension left something that the contract does not allow."""
+
+    exit_code: ClassVar[int] = 92
+    extension: BuildpackId
+    message: str
+    advice: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """Which extension, and what is wrong with what it left."""
+        return f"extension `{self.extension}` left something that cannot be used: {self.message}"
+
+    @property
+    def hint(self) -> str | None:
+        """The advice that the raiser gave."""
+        return self.advice
 
 
 @dataclass(eq=False, kw_only=True)

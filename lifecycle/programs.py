@@ -44,6 +44,9 @@ class Answer:
 
 def run_detect_program(descriptor: Descriptor, surroundings: Surroundings, env: Mapping[str, str]) -> Answer:
     """Return the answer of the buildpack's `bin/detect`. An unusable plan or a program that does not start is an answer too."""
+    if descriptor.is_extension and not has_program(descriptor, "detect"):
+        # image_extension.md, "Detection": it passes, and its plan is the one that it brings.
+        return _static_answer(descriptor)
     with tempfile.TemporaryDirectory(prefix="plan-") as directory:
         plan_path = Path(directory, "plan.toml")
         plan_path.touch()
@@ -56,11 +59,29 @@ def run_detect_program(descriptor: Descriptor, surroundings: Surroundings, env: 
         if result.status != _PASSED:
             return _refusal(result)
         try:
-            plan = read_build_plan(plan_path)
+            plan = _read_plan(descriptor, plan_path)
             return Answer(outcome=Outcome.PASSED, output=result.output, plan=plan, reason=_last_line(result.output))
         except ConfigurationError as err:
             reason = f"wrote a plan that cannot be used: {err.message}"
             return Answer(outcome=Outcome.ERRORED, output=result.output, reason=reason)
+
+
+def _static_answer(descriptor: Descriptor) -> Answer:
+    path = descriptor.directory / "detect" / "plan.toml"
+    try:
+        plan = _read_plan(descriptor, path) if path.exists() else BuildPlan()
+    except ConfigurationError as err:
+        reason = f"has a plan that cannot be used: {err.message}"
+        return Answer(outcome=Outcome.ERRORED, output="", reason=reason)
+    return Answer(outcome=Outcome.PASSED, output="", plan=plan)
+
+
+def _read_plan(descriptor: Descriptor, path: Path) -> BuildPlan:
+    plan = read_build_plan(path)
+    required = next((one.name for part in (plan, *plan.alternatives) for one in part.requires), None)
+    if descriptor.is_extension and required is not None:
+        raise ConfigurationError(path, f"it requires `{required}`, but an image extension may only provide")
+    return plan
 
 
 def run_build_program(
@@ -129,16 +150,26 @@ def _run(
     app_dir: Path,
     on_line: Callable[[str], None],
 ) -> None:
-    failed = GenerateFailed if program == "generate" else BuildpackFailed
     try:
         status = run_command(argv, env=env, cwd=app_dir, on_line=on_line).status
     except CommandNotStarted as err:
-        reason = f"could not be started: {err.reason}"
-        raise failed(
-            buildpack=descriptor.id, version=descriptor.version, status=None, reason=reason, program=program
-        ) from err
+        raise _failure(program, descriptor, None, reason=f"could not be started: {err.reason}") from err
     if status != _PASSED:
-        raise failed(buildpack=descriptor.id, version=descriptor.version, status=status, program=program)
+        raise _failure(program, descriptor, status)
+
+
+def _failure(
+    program: Literal["build", "fix", "generate"], descriptor: Descriptor, status: int | None, *, reason: str | None = None
+) -> BuildpackFailed:
+    failed = GenerateFailed if program == "generate" else BuildpackFailed
+    return failed(
+        buildpack=descriptor.id,
+        version=descriptor.version,
+        status=status,
+        reason=reason,
+        program=program,
+        kind="extension" if descriptor.is_extension else "buildpack",
+    )
 
 
 def program_environment(
@@ -152,7 +183,7 @@ def program_environment(
     env = with_build_config(env, read_env_files(surroundings.build_config_dir / "env", follow_links=True))
     target = surroundings.target
     lifecycle = {
-        "CNB_BUILDPACK_DIR": str(descriptor.directory),
+        "CNB_EXTENSION_DIR" if descriptor.is_extension else "CNB_BUILDPACK_DIR": str(descriptor.directory),
         "CNB_PLATFORM_DIR": str(surroundings.platform_dir),
         "CNB_TARGET_OS": target.os or "",
         "CNB_TARGET_ARCH": target.arch or "",

@@ -11,28 +11,35 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from lifecycle.cnb.identifier import BuildpackId
+from lifecycle.cnb.order import member_key
 from lifecycle.cnb.plan import BuildPlan, Provider, Requirement, ResolvedEntry, ResolvedPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A buildpack whose `bin/detect` passed, with its plan."""
+    """A buildpack or an image extension whose `bin/detect` passed, with its plan."""
 
     id: BuildpackId
     version: str
     optional: bool
     plan: BuildPlan
+    is_extension: bool = False
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other, as that of `GroupMember` does."""
+        return member_key(f"{self.id}@{self.version}", is_extension=self.is_extension)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
     """The outcome of the trials. `chosen` is a part of the candidates in their order, `None` when no trial succeeded;
-    `misfits` says of the others, or of those that spoilt the last trial, why.
+    `misfits` says of the others, or of those that spoilt the last trial, why, by their keys.
     """
 
     chosen: tuple[Candidate, ...] | None
     plan: ResolvedPlan
-    misfits: Mapping[BuildpackId, str]
+    misfits: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,12 +80,14 @@ def _choices(candidate: Candidate) -> Iterator[_Choice]:
 
 
 def _try_choices(choices: tuple[_Choice, ...]) -> Resolution:
-    dropped: dict[BuildpackId, str] = {}
+    dropped: dict[str, str] = {}
     while True:
-        remaining = [choice for choice in choices if choice.candidate.id not in dropped]
+        remaining = [choice for choice in choices if choice.candidate.key not in dropped]
         entries = _collect(remaining)
         misfits = dict(_find_misfits(remaining, entries))
-        if not remaining or any(not choice.may_drop for choice in remaining if choice.candidate.id in misfits):
+        # Extensions alone build nothing.
+        is_empty = all(choice.candidate.is_extension for choice in remaining)
+        if is_empty or any(not choice.may_drop for choice in remaining if choice.candidate.key in misfits):
             return Resolution(chosen=None, plan=ResolvedPlan(), misfits={**dropped, **misfits})
         if not misfits:
             plan = ResolvedPlan(entries=tuple(_resolve_entry(entry) for entry in entries.values()))
@@ -101,22 +110,25 @@ def _collect(choices: Sequence[_Choice]) -> Mapping[str, _Entry]:
     return entries
 
 
-def _find_misfits(choices: Sequence[_Choice], entries: Mapping[str, _Entry]) -> Iterator[tuple[BuildpackId, str]]:
+def _find_misfits(choices: Sequence[_Choice], entries: Mapping[str, _Entry]) -> Iterator[tuple[str, str]]:
     for choice in choices:
         pending = [name for name in choice.plan.provides if choice in entries[name].pending]
         if pending:
-            yield choice.candidate.id, f"provides `{pending[0]}`, which no buildpack after it requires"
+            yield choice.candidate.key, f"provides `{pending[0]}`, which no buildpack after it requires"
     offered: set[str] = set()
     for choice in choices:
         offered.update(choice.plan.provides)
         missing = [requirement.name for requirement in choice.plan.requires if requirement.name not in offered]
         if missing:
-            yield choice.candidate.id, f"requires `{missing[0]}`, which no buildpack before it provides"
+            yield choice.candidate.key, f"requires `{missing[0]}`, which no buildpack before it provides"
 
 
 def _resolve_entry(entry: _Entry) -> ResolvedEntry:
-    providers = (choice.candidate for choice in entry.providers)
+    providers = (
+        Provider(id=one.id, version=one.version, is_extension=one.is_extension)
+        for one in (choice.candidate for choice in entry.providers)
+    )
     return ResolvedEntry(
-        providers=tuple(dict.fromkeys(Provider(id=provider.id, version=provider.version) for provider in providers)),
+        providers=tuple(dict.fromkeys(providers)),
         requires=tuple(entry.requires),
     )

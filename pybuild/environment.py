@@ -20,7 +20,7 @@ from lifecycle.cnb.recipe import ImageFacts, Recipe, read_recipe, write_image_fa
 from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, parse_key_line
 from lifecycle.cnb.toml import read_regular_file
 from lifecycle.detection import Detection, parse_detection
-from lifecycle.generate import IMAGES_NAME, RECIPE_NAME
+from lifecycle.recipes import IMAGES_NAME, RECIPE_NAME
 from pybuild.archives import ARCHIVES_IN_BUILD
 from pybuild.builder import Builder
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed

@@ -1,4 +1,4 @@
-"""group.toml: the buildpacks that detection chose, in the order in which they build (platform.md, "group.toml (TOML)")."""
+"""group.toml: the buildpacks and image extensions that detection chose, each in their order (platform.md, "group.toml (TOML)")."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lifecycle.cnb.toml import Table, read_table, write_toml
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupElement:
-    """A buildpack that takes part in the build."""
+    """A buildpack or an image extension that takes part in the build."""
 
     id: BuildpackId
     version: str
@@ -25,19 +25,24 @@ class GroupElement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The chosen buildpacks; no id occurs twice."""
+    """The chosen buildpacks, and the image extensions that come before them; no id occurs twice in either."""
 
     elements: tuple[GroupElement, ...]
+    extensions: tuple[GroupElement, ...] = ()
 
 
 def read_group(path: Path) -> Group:
     """Return group.toml. Raises `ConfigurationError`."""
-    return Group(elements=parse_elements(read_table(path).tables("group")))
+    document = read_table(path)
+    return Group(
+        elements=parse_elements(document.tables("group")), extensions=parse_elements(document.tables("group-extensions"))
+    )
 
 
 def write_group(path: Path, group: Group) -> None:
     """Write group.toml."""
-    write_toml(path, {"group": render_elements(group.elements)})
+    extensions = render_elements(group.extensions) or None
+    write_toml(path, {"group": render_elements(group.elements), "group-extensions": extensions})
 
 
 def parse_elements(tables: tuple[Table, ...]) -> tuple[GroupElement, ...]:

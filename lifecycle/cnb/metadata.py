@@ -24,6 +24,7 @@ class BuildMetadata:
     """
 
     buildpacks: tuple[GroupElement, ...]
+    extensions: tuple[GroupElement, ...] = ()
     processes: tuple[Process, ...] = ()
     labels: tuple[Label, ...] = ()
     slices: tuple[Slice, ...] = ()
@@ -35,6 +36,7 @@ def read_build_metadata(path: Path) -> BuildMetadata:
     document = read_table(path, follow_links=False)
     return BuildMetadata(
         buildpacks=parse_elements(document.tables("buildpacks")),
+        extensions=parse_elements(document.tables("extensions")),
         processes=tuple(_parse_process(table, "buildpack-id") for table in document.tables("processes")),
         labels=tuple(
             Label(key=table.string("key"), value=table.optional_string("value") or "")
@@ -50,6 +52,7 @@ def write_build_metadata(path: Path, metadata: BuildMetadata) -> None:
     values = {
         "buildpack-default-process-type": metadata.default_process,
         "buildpacks": render_elements(metadata.buildpacks),
+        "extensions": render_elements(metadata.extensions) or None,
         "labels": [{"key": label.key, "value": label.value} for label in metadata.labels] or None,
         # platform.md: a process that is not restricted says so
         "processes": [
@@ -68,6 +71,7 @@ def render_build_label(metadata: BuildMetadata, *, launcher: Mapping[str, object
         {
             "buildpack-default-process-type": metadata.default_process,
             "buildpacks": render_elements(metadata.buildpacks),
+            "extensions": render_elements(metadata.extensions) or None,
             "processes": [
                 {**_render_process(process, "buildpackID"), "exec-env": process.exec_env or None}
                 for process in metadata.processes
@@ -85,6 +89,7 @@ def parse_build_label(label: str) -> BuildMetadata:
     document = parse_json(label, source=f"label {BUILD_LABEL}")
     return BuildMetadata(
         buildpacks=parse_elements(document.tables("buildpacks")),
+        extensions=parse_elements(document.tables("extensions")),
         processes=tuple(_parse_process(table, "buildpackID") for table in document.tables("processes")),
         default_process=document.optional_string("buildpack-default-process-type") or None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lifecycle.cnb.identifier import BuildpackId, parse_version
@@ -11,12 +11,18 @@ from lifecycle.cnb.toml import Table, read_table, write_toml
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMember:
-    """A buildpack that an order names. `exec_env` empty: it takes part in every execution environment."""
+    """A buildpack or an image extension that an order names. `exec_env` empty: it takes part in every execution environment."""
 
     id: BuildpackId
     version: str
     optional: bool = False
     exec_env: tuple[str, ...] = ()
+    is_extension: bool = False
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other: an extension may have the id of a buildpack."""
+        return member_key(self, is_extension=self.is_extension)
 
     def __str__(self) -> str:
         return f"{self.id}@{self.version}"
@@ -24,9 +30,13 @@ class GroupMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Groups in the order in which they are tried; each group in the order in which its members build."""
+    """Groups in the order in which they are tried; each group in the order in which its members build.
+
+    `extensions` are groups of image extensions: each is tried before the members of each group, and none of them has to take part.
+    """
 
     groups: tuple[tuple[GroupMember, ...], ...]
+    extensions: tuple[tuple[GroupMember, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +48,7 @@ class System:
 
     def surround(self, order: Order) -> Order:
         """Return the order with these buildpacks in every group that does not name them itself."""
-        return Order(groups=tuple(self._surround_group(group) for group in order.groups))
+        return replace(order, groups=tuple(self._surround_group(group) for group in order.groups))
 
     def _surround_group(self, group: tuple[GroupMember, ...]) -> tuple[GroupMember, ...]:
         named = {member.id for member in group}
@@ -47,12 +57,22 @@ class System:
         return before + group + after
 
 
+def member_key(name: object, *, is_extension: bool) -> str:
+    """Return what tells `id@version` from the same of the other kind."""
+    return f"extension {name}" if is_extension else str(name)
+
+
 def read_order(path: Path) -> Order:
     """Return the order in `path`. Raises `ConfigurationError`."""
     document = read_table(path)
-    if document.tables("order-extensions"):
-        raise document.error("cannot be used: this lifecycle has no image extensions yet", key="order-extensions")
-    return parse_order(document)
+    extensions = (_parse_members(group.tables("group")) for group in document.tables("order-extensions"))
+    return replace(
+        parse_order(document),
+        # platform.md, "order.toml (TOML)": extensions are always optional.
+        extensions=tuple(
+            tuple(replace(one, optional=True, is_extension=True) for one in members) for members in extensions
+        ),
+    )
 
 
 def parse_order(document: Table) -> Order:
@@ -62,7 +82,11 @@ def parse_order(document: Table) -> Order:
 
 def write_order(path: Path, order: Order) -> None:
     """Write order.toml."""
-    write_toml(path, {"order": [{"group": [_render_member(member) for member in group]} for group in order.groups]})
+    values = {
+        "order": [{"group": [_render_member(member) for member in group]} for group in order.groups],
+        "order-extensions": [{"group": [_render_member(one) for one in group]} for group in order.extensions] or None,
+    }
+    write_toml(path, values)
 
 
 def read_system(path: Path) -> System:
@@ -90,6 +114,6 @@ def _render_member(member: GroupMember) -> dict[str, object]:
     return {
         "id": member.id,
         "version": member.version,
-        "optional": True if member.optional else None,
+        "optional": True if member.optional and not member.is_extension else None,
         "exec-env": member.exec_env or None,
     }

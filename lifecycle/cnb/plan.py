@@ -29,10 +29,11 @@ class BuildPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A buildpack of the group that can provide an entry."""
+    """A buildpack or an image extension of the group that can provide an entry."""
 
     id: BuildpackId
     version: str
+    is_extension: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +55,12 @@ class ResolvedPlan:
 
     entries: tuple[ResolvedEntry, ...] = ()
 
-    def entries_for(self, buildpack: BuildpackId) -> tuple[PlanEntry, ...]:
+    def entries_for(self, buildpack: BuildpackId, *, is_extension: bool = False) -> tuple[PlanEntry, ...]:
         """Return the plan that `buildpack` gets: every requirement of every entry that it may provide."""
         return tuple(
             PlanEntry(name=requirement.name, metadata=requirement.metadata)
             for entry in self.entries
-            if any(provider.id == buildpack for provider in entry.providers)
+            if any((one.id, one.is_extension) == (buildpack, is_extension) for one in entry.providers)
             for requirement in entry.requires
         )
 
@@ -108,7 +109,7 @@ def render_resolved_plan(plan: ResolvedPlan) -> list[dict[str, object]]:
     """Return what `parse_resolved_plan` reads."""
     return [
         {
-            "providers": [{"id": provider.id, "version": provider.version} for provider in entry.providers],
+            "providers": [_render_provider(provider) for provider in entry.providers],
             "requires": [_render_named(requirement) for requirement in entry.requires],
         }
         for entry in plan.entries
@@ -144,13 +145,21 @@ def _parse_requirement(table: Table) -> Requirement:
 
 def _parse_entry(table: Table) -> ResolvedEntry:
     providers = tuple(
-        Provider(id=provider.parsed("id", BuildpackId.parse), version=provider.string("version"))
+        Provider(
+            id=provider.parsed("id", BuildpackId.parse),
+            version=provider.string("version"),
+            is_extension=provider.boolean("extension", default=False),
+        )
         for provider in table.tables("providers")
     )
     requires = tuple(_parse_requirement(required) for required in table.tables("requires"))
     if not requires:
         raise table.error("is required", key="requires")
     return ResolvedEntry(providers=providers, requires=requires)
+
+
+def _render_provider(provider: Provider) -> dict[str, object]:
+    return {"id": provider.id, "version": provider.version, "extension": provider.is_extension or None}
 
 
 def _render_alternative(plan: BuildPlan) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The extend phase of pybuild's sandbox: executes a recipe with buildah, in one user namespace, without a registry and a daemon.
+"""Executes a recipe with buildah, in one user namespace, without a registry and a daemon. A phase of pybuild's own, in its sandbox.
 
 What it is given was checked and fetched before: the recipe, the images that it names, as directories in the form that `dir:` of
 https://github.com/containers/image/blob/main/docs/containers-transports.5.md has, and an assignment. It leaves the image's id, and
@@ -30,7 +30,7 @@ _USAGE_NAME = "usage.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExtendRequest:
+class ExecuteRequest:
     """What the phase needs."""
 
     recipe: Recipe
@@ -47,7 +47,7 @@ class ExtendRequest:
     network: bool = True
 
 
-def extend(request: ExtendRequest, log: PhaseLog) -> None:
+def execute(request: ExecuteRequest, log: PhaseLog) -> None:
     """Execute the recipe, and write its result into the output directory.
 
     Raises:
@@ -81,7 +81,7 @@ def _check_storage(buildah: Buildah, log: PhaseLog) -> tuple[StoredImage, ...]:
 
 
 def _load_bases(
-    request: ExtendRequest, buildah: Buildah, stored: Mapping[str, StoredImage], log: PhaseLog
+    request: ExecuteRequest, buildah: Buildah, stored: Mapping[str, StoredImage], log: PhaseLog
 ) -> tuple[str, ...]:
     """Ids of the recipe's images, which are in the storage under their local names then."""
     found = []
@@ -97,7 +97,7 @@ def _load_bases(
     return tuple(found)
 
 
-def _build(request: ExtendRequest, buildah: Buildah, log: PhaseLog) -> tuple[str, tuple[str, ...]]:
+def _build(request: ExecuteRequest, buildah: Buildah, log: PhaseLog) -> tuple[str, tuple[str, ...]]:
     """Id of the image, and beginnings of the ids of all that were used."""
     recipe = request.recipe
     declared = request.assignment.declared
@@ -117,7 +117,7 @@ def _build(request: ExtendRequest, buildah: Buildah, log: PhaseLog) -> tuple[str
     return id_file.read_text("ascii").strip().removeprefix("sha256:"), tuple(follower.used)
 
 
-def _build_options(request: ExtendRequest) -> tuple[tuple[str, ...], Mapping[str, str]]:
+def _build_options(request: ExecuteRequest) -> tuple[tuple[str, ...], Mapping[str, str]]:
     recipe = request.recipe
     options, env = build_arg_options({**request.assignment.arguments, **recipe.build_args}, recipe.secret_args)
     if recipe.target is not None:
@@ -132,7 +132,7 @@ def _proxies(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.lower().endswith("_proxy")}
 
 
-def _export(request: ExtendRequest, buildah: Buildah, image: str, log: PhaseLog) -> None:
+def _export(request: ExecuteRequest, buildah: Buildah, image: str, log: PhaseLog) -> None:
     """Write the config, and the layers that are not known by their diff id, each under it, as gzip files."""
     config = buildah.config_of(image)
     (request.output_dir / CONFIG_NAME).write_text(config, encoding="utf-8", errors="surrogateescape")
@@ -151,7 +151,7 @@ def _export(request: ExtendRequest, buildah: Buildah, image: str, log: PhaseLog)
             shutil.move(path, layers / diff_id.removeprefix("sha256:"))
 
 
-def _bound_storage(request: ExtendRequest, buildah: Buildah, used: Sequence[str]) -> None:
+def _bound_storage(request: ExecuteRequest, buildah: Buildah, used: Sequence[str]) -> None:
     path = buildah.storage / _USAGE_NAME
     images = [image.id for image in buildah.images()]
     usage, unused = read_usage(path).after(complete_ids(used, images)).split(images)

@@ -1,6 +1,6 @@
-"""The generate phase: the buildpacks of the group that make an image of their own say how (image_extension.md, "Generation").
+"""Recipes: the buildpacks of the group that make an image of their own say how. A phase of pybuild's own, between detect and restore.
 
-A buildpack with `bin/generate` is given what a CNB image extension is given, and `PYBUILD_RECIPE_PATH` besides, the file that its
+A buildpack with `bin/generate` is given what an image extension is given (`lifecycle.generate`), and `PYBUILD_RECIPE_PATH` besides, the file that its
 recipe belongs into (`lifecycle.cnb.recipe`). `PYBUILD_WHOLE_IMAGE` is `false` where other buildpacks put layers on that image.
 A recipe that waits for what its images say is asked for again when the platform has put that into the directory: `PYBUILD_IMAGES_PATH`.
 """
@@ -21,7 +21,7 @@ RECIPE_NAME, IMAGES_NAME = "recipe.json", "images.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerateRequest:
+class RecipeRequest:
     """What the phase needs. `env` is what the lifecycle passes on of its own environment."""
 
     group: Group
@@ -33,7 +33,7 @@ class GenerateRequest:
     env: Mapping[str, str]
 
 
-def generate(request: GenerateRequest, log: PhaseLog) -> None:
+def write_recipes(request: RecipeRequest, log: PhaseLog) -> None:
     """Run the programs, in the order of the group. Raises `GenerateFailed`, and what `read_buildpack` raises."""
     is_alone = len(request.group.elements) == 1
     for element in request.group.elements:

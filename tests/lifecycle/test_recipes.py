@@ -1,4 +1,4 @@
-"""The generate phase: which programs run, what they are given, and what becomes of their failures."""
+"""Recipes: which programs run, what they are given, and what becomes of their failures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from lifecycle.cnb.group import Group, GroupElement
 from lifecycle.cnb.plan import Provider, Requirement, ResolvedEntry, ResolvedPlan
 from lifecycle.errors import GenerateFailed
-from lifecycle.generate import GenerateRequest, generate
+from lifecycle.recipes import RecipeRequest, write_recipes
 from tests.lifecycle.world import World
 
 
@@ -24,7 +24,7 @@ def add(world: World, name: str, program: str) -> GroupElement:
 def run(world: World, *elements: GroupElement) -> Path:
     provider = Provider(id=elements[0].id, version=elements[0].version)
     entry = ResolvedEntry(providers=(provider,), requires=(Requirement(name="image"),))
-    request = GenerateRequest(
+    request = RecipeRequest(
         group=Group(elements=elements),
         plan=ResolvedPlan(entries=(entry,)),
         buildpacks_dir=world.buildpacks,
@@ -32,7 +32,7 @@ def run(world: World, *elements: GroupElement) -> Path:
         surroundings=world.surroundings(),
         env={"PATH": "/usr/bin:/bin"},
     )
-    generate(request, world.log)
+    write_recipes(request, world.log)
     return request.generated_dir
 
 
