@@ -26,7 +26,7 @@ from lifecycle.cnb.toml import write_atomically
 from lifecycle.errors import ArgumentsError, FileProblem, PlatformApiUnsupported
 from lifecycle.flags import Flag, Inputs, parse_flags
 
-PROGRAMS = ("builder", "detector", "extender", "fixer", "generator")
+PROGRAMS = ("builder", "detector", "executor", "fixer", "generator")
 
 # As shells report a program that SIGINT ended.
 _INTERRUPTED = 130

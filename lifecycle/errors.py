@@ -62,7 +62,9 @@ class BuildpackApiUnsupported(CnbError):
     def summary(self) -> str:
         """Which buildpack, which versions."""
         supported = f"{BUILDPACK_APIS[0]} to {BUILDPACK_APIS[-1]}"
-        return f"{self.kind} `{self.buildpack}` uses Buildpack API {self.requested}; this lifecycle supports {supported}"
+        return (
+            f"{self.kind} `{self.buildpack}` uses Buildpack API {self.requested}; this lifecycle supports {supported}"
+        )
 
 
 @dataclass(eq=False, kw_only=True)

@@ -159,7 +159,11 @@ def _run(
 
 
 def _failure(
-    program: Literal["build", "fix", "generate"], descriptor: Descriptor, status: int | None, *, reason: str | None = None
+    program: Literal["build", "fix", "generate"],
+    descriptor: Descriptor,
+    status: int | None,
+    *,
+    reason: str | None = None,
 ) -> BuildpackFailed:
     failed = GenerateFailed if program == "generate" else BuildpackFailed
     return failed(

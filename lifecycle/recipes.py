@@ -1,8 +1,9 @@
 """Recipes: the buildpacks of the group that make an image of their own say how. A phase of pybuild's own, between detect and restore.
 
-A buildpack with `bin/generate` is given what an image extension is given (`lifecycle.generate`), and `PYBUILD_RECIPE_PATH` besides, the file that its
-recipe belongs into (`lifecycle.cnb.recipe`). `PYBUILD_WHOLE_IMAGE` is `false` where other buildpacks put layers on that image.
-A recipe that waits for what its images say is asked for again when the platform has put that into the directory: `PYBUILD_IMAGES_PATH`.
+A buildpack with `bin/generate` is given what an image extension is given (`lifecycle.generate`), and `PYBUILD_RECIPE_PATH` besides, the
+file that its recipe belongs into (`lifecycle.cnb.recipe`). `PYBUILD_WHOLE_IMAGE` is `false` where other buildpacks put layers on that
+image. A recipe that waits for what its images say is asked for again when the platform has put that into the directory:
+`PYBUILD_IMAGES_PATH`.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ def read_group(path: Path) -> Group:
     """Return group.toml. Raises `ConfigurationError`."""
     document = read_table(path)
     return Group(
-        elements=parse_elements(document.tables("group")), extensions=parse_elements(document.tables("group-extensions"))
+        elements=parse_elements(document.tables("group")),
+        extensions=parse_elements(document.tables("group-extensions")),
     )
 
 

@@ -1,4 +1,4 @@
-"""`generator`: what the group says of an image of its own; pybuild's own, between detect and build."""
+"""`generator`: the buildpacks of the group write recipes; pybuild's own, between detect and restore."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lifecycle.cnb.group import read_group
 from lifecycle.cnb.plan import read_resolved_plan
 from lifecycle.commands.inputs import EXECUTION, GENERATED, open_log, read_surroundings
 from lifecycle.flags import Inputs
-from lifecycle.generate import GenerateRequest, generate
+from lifecycle.recipes import RecipeRequest, write_recipes
 
 FLAGS = (*EXECUTION, GENERATED)
 
 
 def run(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
-    """Write what the buildpacks generate."""
-    request = GenerateRequest(
+    """Write the recipes."""
+    request = RecipeRequest(
         group=read_group(inputs.path("group")),
         plan=read_resolved_plan(inputs.path("plan")),
         buildpacks_dir=inputs.path("buildpacks"),
@@ -25,4 +25,4 @@ def run(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
         surroundings=read_surroundings(inputs),
         env=start_environment(env),
     )
-    generate(request, open_log(inputs))
+    write_recipes(request, open_log(inputs))

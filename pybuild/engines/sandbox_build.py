@@ -100,7 +100,7 @@ def build_in_sandbox(execution: Execution, log: Log) -> Executed:
     )
     offline = [] if execution.network else ["-offline"]
     result = run_sandboxed(
-        sandbox, ["/cnb/lifecycle/extender", *offline], on_line=log.info, deadline=execution.deadline
+        sandbox, ["/cnb/lifecycle/executor", *offline], on_line=log.info, deadline=execution.deadline
     )
     output = work / "kept" / "output"
     if result.status != 0:

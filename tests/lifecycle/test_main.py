@@ -147,9 +147,11 @@ def test_order_that_is_missing_or_broken(world: World) -> None:
     )
 
 
-def test_image_extensions_are_refused_not_ignored(world: World) -> None:
+def test_an_image_extension_that_is_not_there_is_named(world: World) -> None:
     world.write("order.toml", '[[order-extensions]]\n[[order-extensions.group]]\nid = "x"\nversion = "1"\n')
-    assert "image extensions" in run(world, "detector", "-order", "order.toml").stderr
+    result = run(world, "detector", "-order", "order.toml", CNB_EXTENSIONS_DIR=str(world.extensions))
+    assert result.returncode == 3
+    assert f"the order names extension `x@1`, which is not in {world.extensions}" in result.stderr
 
 
 def test_system_buildpacks_come_from_a_file(world: World) -> None:

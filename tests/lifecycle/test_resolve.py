@@ -53,13 +53,13 @@ def test_provision_nobody_uses_spoils_a_group_or_drops_an_optional_buildpack() -
     assert chosen(resolve(A="+x", B="")) is None
     resolution = resolve(A_="+x", B="")
     assert chosen(resolution) == "B"
-    assert resolution.misfits == {"A": "provides `x`, which no buildpack after it requires"}
+    assert resolution.misfits == {"A@1.0.0": "provides `x`, which no buildpack after it requires"}
 
 
 def test_dropping_cascades() -> None:
     resolution = resolve(A_="+x", B_="-x -gone", C="")
     assert chosen(resolution) == "C"
-    assert set(resolution.misfits) == {"A", "B"}
+    assert set(resolution.misfits) == {"A@1.0.0", "B@1.0.0"}
 
 
 def test_nothing_left_is_no_group() -> None:
@@ -67,7 +67,7 @@ def test_nothing_left_is_no_group() -> None:
 
 
 def test_missing_provider_is_named() -> None:
-    assert resolve(A="-python").misfits == {"A": "requires `python`, which no buildpack before it provides"}
+    assert resolve(A="-python").misfits == {"A@1.0.0": "requires `python`, which no buildpack before it provides"}
 
 
 def test_optional_buildpack_is_dropped_only_in_its_last_alternative() -> None:

@@ -67,6 +67,10 @@ class World:
     def buildpacks(self) -> Path:
         return self.root / "buildpacks"
 
+    @property
+    def extensions(self) -> Path:
+        return self.root / "extensions"
+
     def surroundings(self, target: Target | None = None, exec_env: str = "production") -> Surroundings:
         return Surroundings(
             app_dir=self.app,
@@ -127,6 +131,7 @@ class World:
         request = DetectRequest(
             order=wanted,
             buildpacks_dir=self.buildpacks,
+            extensions_dir=self.extensions,
             surroundings=self.surroundings(target, exec_env),
             env=env or {"PATH": "/usr/bin:/bin"},
             system=system or System(),

@@ -1,4 +1,4 @@
-"""`extender`: the instructions of a Dockerfile are executed, as pybuild's sandbox starts it."""
+"""`executor`: the recipe of an application is executed; pybuild's own, which its sandbox starts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from lifecycle.cnb.api import ApiVersion
 from lifecycle.cnb.recipe import read_recipe
 from lifecycle.commands.inputs import APP, LOGGING, open_log
+from lifecycle.execute import ExecuteRequest, execute
 from lifecycle.execution.assignment import read_assignment
 from lifecycle.execution.confinement import lock_mounts
-from lifecycle.extend import ExtendRequest, extend
 from lifecycle.flags import Flag, Inputs
 
 FLAGS = (
@@ -30,7 +30,7 @@ def run(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
     """Write the image that the recipe makes."""
     # Code of the application runs below it: what this process could change of its sandbox goes first.
     lock_mounts()
-    request = ExtendRequest(
+    request = ExecuteRequest(
         recipe=read_recipe(inputs.path("recipe")),
         app_dir=inputs.path("app"),
         images_dir=inputs.path("images"),
@@ -41,4 +41,4 @@ def run(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
         env=env,
         network=not inputs.is_on("offline"),
     )
-    extend(request, open_log(inputs))
+    execute(request, open_log(inputs))
