@@ -1,6 +1,6 @@
 """A recipe: what a Dockerfile of the application becomes before anything of it runs. pybuild's own file between the phases.
 
-`bin/generate` of a buildpack writes it, the platform fetches the images that it names, and the extender executes it. Its instructions
+`bin/generate` of a buildpack writes it, the platform fetches the images that it names, and the executor does what it says. Its instructions
 are Dockerfile syntax that buildah 1.28 and the BuildKit of Docker 20.10 execute alike: what only newer ones know (heredocs) is put
 in older words, and every image from elsewhere has a local name, so that whoever executes it asks no registry.
 """

@@ -1,6 +1,6 @@
-"""What the extender is told beside the recipe, and what it answers: pybuild's own files between its process and the sandbox.
+"""What the executor is told beside the recipe, and what it answers: pybuild's own files between its process and the sandbox.
 
-The extender's answer was written where untrusted code ran; whoever reads it takes it for that.
+The executor's answer was written where untrusted code ran; whoever reads it takes it for that.
 """
 
 from __future__ import annotations

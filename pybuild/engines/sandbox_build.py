@@ -1,4 +1,4 @@
-"""Executes a recipe in the sandbox: the builder's extender, as root of a user namespace of its own, with the storage of the application."""
+"""Executes a recipe in the sandbox: the builder's executor, as root of a user namespace of its own, with the storage of the application."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def _write_directory(image: Image, directory: Path, target: PurePosixPath) -> li
 
 
 def _take(execution: Execution, output: Path, result: Result) -> Executed:
-    """What the extender left, its new layers as blobs."""
+    """What the executor left, its new layers as blobs."""
     declared = _declared(_arguments(execution))
     if result.image == execution.known_image:
         return Executed(image=result.image, declared=declared)

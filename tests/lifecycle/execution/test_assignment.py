@@ -1,4 +1,4 @@
-"""The files between pybuild's process and the extender."""
+"""The files between pybuild's process and the executor."""
 
 from __future__ import annotations
 
