@@ -36,6 +36,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body must not wait until the head that went before it is acknowledged: 40 ms
     registry: FakeRegistry
     body = b""
     unread = 0
@@ -148,7 +149,7 @@ class FakeRegistry:
         )
         if self.tls is not None:
             self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
         self._thread.start()
         return self
 
