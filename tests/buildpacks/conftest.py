@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,7 @@ import pytest
 
 from lifecycle.cnb.layer import LayerFile, read_layer_file, write_layer_file
 from lifecycle.cnb.plan import BuildPlan, PlanEntry, read_build_plan, write_buildpack_plan
-
-ROOT = Path(__file__).parents[2]
+from tests.interpreter import ISOLATED, ROOT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +89,7 @@ class Workbench:
             **variables,
             **self.env,
         }
-        # The interpreter of the tests, because that of the machine need not have `packaging`.
-        argv = [sys.executable, "-IB", str(self.buildpack / "bin" / phase)]
+        argv = [*ISOLATED, str(self.buildpack / "bin" / phase)]
         done = subprocess.run(argv, cwd=self.app, env=env, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr, done.stderr
         return Run(status=done.returncode, stdout=done.stdout, stderr=done.stderr)

@@ -19,10 +19,11 @@ from lifecycle.cnb.target import host_architecture
 from pybuild.builder.elf import read_elf
 from tests.buildpacks.conda.packages import CondaPackage, make_channel, serve
 from tests.buildpacks.conda.test_foreign import add_interpreter
-from tests.buildpacks.conftest import ROOT, Workbench
+from tests.buildpacks.conftest import Workbench
 from tests.buildpacks.wheels import make_wheel
 from tests.integration.arm64 import EMULATOR, MINOR, download_packages
 from tests.integration.conda_packages import Content, Symlink, python_package
+from tests.interpreter import ROOT
 
 # The same version as arm64's: both are of the same release of Debian.
 HERE = Path("/usr/bin/python3")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
 from lifecycle.cnb.group import Group, GroupElement
 from lifecycle.errors import BuildpackFailed
 from lifecycle.fix import FixRequest, fix
+from tests.interpreter import ISOLATED, ROOT
 from tests.lifecycle.world import World
-
-ROOT = Path(__file__).parents[2]
 
 
 def add(world: World, name: str, program: str) -> GroupElement:
@@ -62,7 +61,8 @@ def test_a_program_that_cannot_be_started_is_said(world: World) -> None:
 
 def test_a_program_that_is_written_with_the_kit(world: World) -> None:
     text = f"""#!/bin/sh
-exec {sys.executable} -I - <<'PROGRAM'
+exec {shlex.join(ISOLATED)} - <<'PROGRAM'
+import shlex
 import sys
 sys.path[:0] = {[str(ROOT), *sys.path]!r}
 from lifecycle.cnb.kit import *

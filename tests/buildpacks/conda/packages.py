@@ -70,7 +70,7 @@ def serve(root: Path, *, certificate: Path | None = None) -> Iterator[Channels]:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         scheme = "https"
     channels.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
     thread.start()
     try:
         yield channels
@@ -82,6 +82,7 @@ def serve(root: Path, *, certificate: Path | None = None) -> Iterator[Channels]:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # as in `tests.loopback`
 
     def __init__(self, *args: object, channels: Channels) -> None:
         self._channels = channels

@@ -16,8 +16,9 @@ import pytest
 from buildpacks.dockerfile.parser import parse_dockerfile
 from buildpacks.dockerfile.policy import check_policy
 from buildpacks.dockerfile.warnings import find_warnings
-from tests.buildpacks.conftest import ROOT, Workbench
+from tests.buildpacks.conftest import Workbench
 from tests.buildpacks.dockerfile.dockerfiles import LINUX
+from tests.interpreter import ROOT
 
 CORPUS = Path(os.environ.get("PYBUILD_CORPUS") or Path(__file__).parents[4] / "shared" / "corpus")
 

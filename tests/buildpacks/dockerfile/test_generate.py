@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import pytest
 from lifecycle.cnb.recipe import ImageFacts, Recipe, read_recipe, write_image_facts
 from lifecycle.cnb.target import host_architecture
 from lifecycle.cnb.toml import read_toml
+from tests.interpreter import ISOLATED, ROOT
 
-BUILDPACK = Path(__file__).parents[3] / "buildpacks" / "dockerfile"
+BUILDPACK = ROOT / "buildpacks" / "dockerfile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,7 @@ class Bench:
             **own,
             **self.env,
         }
-        # The interpreter of the tests, because that of the machine need not have `packaging`.
-        argv = [sys.executable, "-IB", str(BUILDPACK / "bin" / "generate")]
+        argv = [*ISOLATED, str(BUILDPACK / "bin" / "generate")]
         done = subprocess.run(argv, cwd=self.app, env=env, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr, done.stderr
         return Generation(status=done.returncode, stdout=done.stdout, stderr=done.stderr)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import http.server
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from buildpacks.installer.lock import LockEntry, describe_age, new_lock, parse_e
 from buildpacks.installer.projects import hash_content, hash_editable, hash_metadata, list_files, remove_leftovers
 from buildpacks.installer.reader import FetchFailed
 from buildpacks.installer.remote import fetch_url, fetch_with_memory
+from tests.loopback import LoopbackServer, QuietHandler
 
 INPUTS = LockInputs(
     requirements=("a", "b"),
@@ -179,7 +178,7 @@ def test_only_new_leftovers_of_builds_are_removed(tmp_path: Path) -> None:
     assert (tmp_path / "src" / "x" / "fast.so").exists()
 
 
-class _Pages(http.server.BaseHTTPRequestHandler):
+class _Pages(QuietHandler):
     def do_GET(self) -> None:
         if self.path == "/away":
             self.send_response(302)
@@ -193,18 +192,13 @@ class _Pages(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"six==1.17.0\n")
 
-    def log_message(self, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pages) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with LoopbackServer(_Pages) as server:
+        yield server.host
 
 
 def test_pages_are_fetched_with_their_credentials(pages: str) -> None:
@@ -226,12 +220,10 @@ def test_a_page_that_does_not_answer_is_what_the_last_build_got(
     monkeypatch.setenv("no_proxy", "*")
     said: list[str] = []
     fetch = fetch_with_memory(tmp_path, said.append)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pages) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = f"127.0.0.1:{server.server_port}/c.txt"
+    with LoopbackServer(_Pages) as server:
+        page = f"{server.host}/c.txt"
         assert fetch(f"http://me:old@{page}") == b"six==1.17.0\n"
         assert said == []
-        server.shutdown()
     assert fetch(f"http://me:new@{page}") == b"six==1.17.0\n"
     assert "using what the last build got" in said[0]
     with pytest.raises(FetchFailed):

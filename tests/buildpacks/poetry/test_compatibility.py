@@ -8,8 +8,8 @@ import pytest
 
 from buildpacks.poetry.errors import InvalidProject
 from lifecycle.cnb.errors import render_error
-from tests.buildpacks.conftest import ROOT
 from tests.buildpacks.poetry.projects import HEAD, problems_of, read, write
+from tests.interpreter import ROOT
 
 TWO = """\
 [project]

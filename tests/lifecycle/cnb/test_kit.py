@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import textwrap
 from pathlib import Path
@@ -17,9 +18,8 @@ from lifecycle.cnb.plan import Provider, Requirement, ResolvedEntry, ResolvedPla
 from lifecycle.cnb.toml import read_toml
 from lifecycle.detection import Outcome
 from lifecycle.errors import BuildpackFailed
+from tests.interpreter import ISOLATED, ROOT
 from tests.lifecycle.world import World, order
-
-ROOT = Path(__file__).parents[3]
 
 
 def program(function: str, body: str) -> str:
@@ -29,7 +29,7 @@ def program(function: str, body: str) -> str:
         "from lifecycle.cnb.kit import *\n"
         f"{textwrap.dedent(body)}\nsys.exit(run_{function}({function}))"
     )
-    return f"exec {sys.executable} -I - <<'PROGRAM'\n{text}\nPROGRAM"
+    return f"exec {shlex.join(ISOLATED)} - <<'PROGRAM'\n{text}\nPROGRAM"
 
 
 def add(world: World, build: str) -> GroupElement:

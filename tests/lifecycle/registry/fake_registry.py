@@ -36,7 +36,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # a body must not wait until the head that went before it is acknowledged: 40 ms
+    disable_nagle_algorithm = True  # as in `tests.loopback`
     registry: FakeRegistry
     body = b""
     unread = 0
