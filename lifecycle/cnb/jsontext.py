@@ -17,7 +17,12 @@ def render_json(values: Mapping[str, object]) -> str:
     Layer metadata comes from TOML, which has values that JSON lacks: dates and times become ISO 8601 strings, `nan` and
     `inf` become strings.
     """
-    return json.dumps(_plain(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return render_json_value(values)
+
+
+def render_json_value(value: object) -> str:
+    """Return any JSON value as `render_json` has an object."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def parse_json(text: str, *, source: str) -> Table:

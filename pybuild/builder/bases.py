@@ -1,8 +1,8 @@
 """The two bases of a builder: the root file system that builds run in, and the image that images are made on.
 
-Store: `bases/<key>/`, where `key` names what the base is made from. A build base has `rootfs/`, a run base `image/`, an OCI
-image layout; both have `base.json`. Everything there belongs to the user who made it, whatever the packages say: the sandbox
-shows it as one user's anyway.
+Store: `bases/<key>/`, where `key` names what the base is made from. Both have `base.json` and `image/`, an OCI image layout; a build
+base has `rootfs/` as well, which is the same unpacked. Everything there belongs to the user who made it, whatever the packages say: the
+sandbox shows it as one user's anyway, and the image has the true owners.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.target import host_architecture
-from lifecycle.oci.blob import compress_layer_blob
+from lifecycle.oci.archive import ROOT, Owner, TarWriter
+from lifecycle.oci.blob import compress_layer_blob, write_layer_blob
 from lifecycle.oci.config import History, ImageConfig
 from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.image import Image, Layer, make_image
@@ -38,14 +39,15 @@ from pybuild.builder.value import DebianPackage, KeptBase
 from pybuild.image_store import ImageStore, open_client, read_any_image
 
 # Another number when the same packages would be made into another base.
-_FORMAT = 2
+_FORMAT = 3
 # The same for bases of other architectures, which are put together here.
-_FOREIGN_FORMAT = 3
+_FOREIGN_FORMAT = 4
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Programs take the encoding of texts from LANG; Debian's C library has this locale built in.
 _ENVIRONMENT = {"PATH": _PATH, "LANG": "C.UTF-8"}
 # https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md: RFC 3339; the constant of every CNB lifecycle
-_CREATED = "1980-01-01T00:00:01Z"
+CREATED = "1980-01-01T00:00:01Z"
+"""When the images of a builder say that they were made."""
 _STATUS_FILE, _RELEASE_FILE = Path("var/lib/dpkg/status"), Path("usr/lib/os-release")
 
 
@@ -99,8 +101,8 @@ def read_base(directory: Path) -> KeptBase | None:
     )
 
 
-def read_run_image(base: KeptBase) -> Image:
-    """The image of a run base."""
+def read_base_image(base: KeptBase) -> Image:
+    """The image of a base."""
     return read_image(Location(transport=Transport.OCI, path=base.directory / "image"))
 
 
@@ -122,7 +124,7 @@ def unpacked_run_base(base: KeptBase, scratch: Path) -> Iterator[Path]:
     """Root file system of a run base, ready for the sandbox, for as long as the context lasts."""
     rootfs = Path(tempfile.mkdtemp(prefix="run-base-", dir=scratch)) / "rootfs"
     try:
-        unpack_image(read_run_image(base), rootfs)
+        unpack_image(read_base_image(base), rootfs)
         add_mount_points(rootfs)
         yield rootfs
     finally:
@@ -173,34 +175,34 @@ def _make_from_packages(
     if machine is None:
         assemble_base(assembly, archive, crew, on_stage)
     else:
-        own = MachineBase(packages=machine.packages, layer=read_run_image(machine).layers[0].path)
+        own = MachineBase(packages=machine.packages, layer=read_base_image(machine).layers[0].path)
         assemble_foreign_base(assembly, own, archive, crew, on_stage)
-    if wanted.is_run:
-        on_stage("compressing the layer")
-        with tarfile.open(archive) as reader:
-            packages = parse_packages(_member(reader, _STATUS_FILE))
-            release = _member(reader, _RELEASE_FILE)
-        with tempfile.TemporaryDirectory(dir=directory) as blobs, archive.open("rb") as stream:
-            blob = compress_layer_blob(Path(blobs), stream)
-            layer = Layer(
-                descriptor=blob.descriptor,
-                diff_id=blob.diff_id,
-                path=blob.path,
-                history=History(created=_CREATED, created_by=f"pybuild: packages of Debian {base.suite}"),
-            )
-            image = make_image(_package_config(wanted, release), [layer])
-            _write_layout(directory / "image", image)
-        identity = str(image.digest)
-    else:
+    on_stage("compressing the layer")
+    with tarfile.open(archive) as reader:
+        packages = parse_packages(_member(reader, _STATUS_FILE))
+        release = _member(reader, _RELEASE_FILE)
+    with tempfile.TemporaryDirectory(dir=directory) as blobs, archive.open("rb") as stream:
+        blob = compress_layer_blob(Path(blobs), stream)
+        layer = Layer(
+            descriptor=blob.descriptor,
+            diff_id=blob.diff_id,
+            path=blob.path,
+            history=History(created=CREATED, created_by=f"pybuild: packages of Debian {base.suite}"),
+        )
+        image = make_image(_package_config(wanted, release), [layer])
+        _write_layout(directory / "image", image)
+    if not wanted.is_run:
         on_stage("unpacking the archive")
         rootfs = directory / "rootfs"
         unpack_archive(archive, rootfs, crew)
         add_mount_points(rootfs)
-        packages = parse_packages((rootfs / _STATUS_FILE).read_text(encoding="utf-8"))
-        identity = content_key([str(package) for package in packages])
     archive.unlink()
     return KeptBase(
-        directory=directory, origin=f"Debian {base.suite}", identity=identity, env=_ENVIRONMENT, packages=packages
+        directory=directory,
+        origin=f"Debian {base.suite}",
+        identity=str(image.digest),
+        env=_ENVIRONMENT,
+        packages=packages,
     )
 
 
@@ -222,12 +224,14 @@ def _make_from_image(
         unpack_image(image, rootfs)
         add_mount_points(rootfs)
         packages = parse_packages(read_inside(rootfs, _STATUS_FILE))
-        add_user(rootfs, wanted.user)
+        added = add_user(rootfs, wanted.user)
+        layers = image.layers
+        if added is not None and not wanted.is_run:
+            layers = (*layers, _user_layer(added, wanted.user, Path(scratch)))
+        image = make_image(_usable_config(image.config, wanted, read_inside(rootfs, _RELEASE_FILE)), layers)
+        _write_layout(directory / "image", image)
         if wanted.is_run:
-            release = read_inside(rootfs, _RELEASE_FILE)
             remove_tree(rootfs)
-            image = make_image(_usable_config(image.config, wanted, release), image.layers)
-            _write_layout(directory / "image", image)
         return KeptBase(
             directory=directory,
             origin=base.location,
@@ -235,6 +239,21 @@ def _make_from_image(
             env={"PATH": _PATH, **image.config.environment()},
             packages=packages,
         )
+
+
+def _user_layer(passwd: str, user: User, scratch: Path) -> Layer:
+    """What the image of a build base lacks of its user: the line of /etc/passwd, and the home."""
+
+    def fill(writer: TarWriter) -> None:
+        writer.directory(PurePosixPath("etc"), ROOT)
+        writer.file(PurePosixPath("etc/passwd"), passwd.encode(), ROOT)
+        home = PurePosixPath("home", user.name)
+        writer.parents(home, ROOT)
+        writer.directory(home, Owner(user_id=user.id, group_id=user.group_id))
+
+    blob = write_layer_blob(scratch / "user", fill)
+    history = History(created=CREATED, created_by=f"pybuild: the user {user.name}")
+    return Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path, history=history)
 
 
 def _write_layout(directory: Path, image: Image) -> None:
@@ -248,7 +267,7 @@ def _package_config(wanted: WantedBase, release: str) -> ImageConfig:
     return ImageConfig(
         architecture=wanted.architecture,
         os="linux",
-        created=_CREATED,
+        created=CREATED,
         user=f"{wanted.user.id}:{wanted.user.group_id}",
         env=tuple(f"{name}={value}" for name, value in _ENVIRONMENT.items()),
         cmd=("/bin/bash",),

@@ -16,6 +16,7 @@ from lifecycle.cnb.identifier import BuildpackId, parse_version
 from lifecycle.cnb.target import Target
 from lifecycle.cnb.toml import Table, read_table
 from pybuild.builder.dockerfile import POLICY_VARIABLE, DockerfileSettings, parse_dockerfile_settings
+from pybuild.builder.labels import RunImageName
 from pybuild.builder.poetry import known_poetry_versions
 from pybuild.builder.profiles import parse_profiles, parse_required
 from pybuild.check.profile import BUILT_IN_PROFILES, Profile
@@ -78,14 +79,6 @@ class RequestedMember:
     id: BuildpackId
     version: str | None = None
     optional: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunImageName:
-    """Under what name the run image is known, to rebase by."""
-
-    image: str
-    mirrors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,9 @@ from pathlib import Path, PurePosixPath
 
 import lifecycle
 from lifecycle.__main__ import PROGRAMS
-from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS
 from lifecycle.cnb.buildpack import Descriptor
 from lifecycle.cnb.order import write_order
+from lifecycle.cnb.sbom import MEDIA_TYPES
 from lifecycle.cnb.toml import write_toml
 from pybuild.builder import inside
 from pybuild.builder.contents import Contents
@@ -29,13 +29,14 @@ from pybuild.builder.definition import Definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
 from pybuild.builder.errors import PackagingFailed
 from pybuild.builder.kept import content_key, link_file
+from pybuild.builder.labels import describe_apis, describe_oldest_apis
 from pybuild.builder.poetry import put_poetry
 from pybuild.builder.tools import copy_tools
 from pybuild.builder.value import Interpreter
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 
 # Another number when the same parts would be put together differently.
-_FORMAT = 5
+_FORMAT = 6
 OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
 # -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
@@ -203,8 +204,10 @@ def _package_directory(name: str) -> Path:
 def _write_configuration(parts: Parts, cnb: Path) -> None:
     definition = parts.definition
     write_order(cnb / "order.toml", parts.contents.order)
-    images = [{"image": run.image, "mirrors": list(run.mirrors)} for run in definition.run_images]
+    images = [run.to_json() for run in definition.run_images]
     write_toml(cnb / "run.toml", {"images": images})
+    # What platforms before Platform API 0.12 read.
+    write_toml(cnb / "stack.toml", {"run-image": images[0]})
     system = parts.contents.system
     if system.before or system.after:
         members = {"pre": system.before, "post": system.after}
@@ -222,11 +225,11 @@ def _write_configuration(parts: Parts, cnb: Path) -> None:
         if variable.delimiter is not None:
             (variables / f"{variable.name}.delim").write_bytes(os.fsencode(variable.delimiter))
     (cnb / "lifecycle").mkdir()
-    apis = {
-        "platform": {"supported": [str(api) for api in PLATFORM_APIS], "deprecated": []},
-        "buildpack": {"supported": [str(api) for api in BUILDPACK_APIS], "deprecated": []},
-    }
-    write_toml(cnb / "lifecycle" / "lifecycle.toml", {"lifecycle": {"version": lifecycle.__version__}, "apis": apis})
+    facts = {"version": lifecycle.__version__, "sbom-formats": list(MEDIA_TYPES.values())}
+    write_toml(
+        cnb / "lifecycle" / "lifecycle.toml",
+        {"lifecycle": facts, "api": describe_oldest_apis(), "apis": describe_apis()},
+    )
 
 
 def _compile(rootfs: Path, cnb: Path, opt: Path, stage: Path) -> None:

@@ -64,15 +64,21 @@ def add_mount_points(rootfs: Path) -> None:
             path.touch()
 
 
-def add_user(rootfs: Path, user: User) -> None:
-    """Let programs find the name and home of `user`, which git and ssh insist on, where an image does not know the number."""
+def add_user(rootfs: Path, user: User) -> str | None:
+    """Let programs find the name and home of `user`, which git and ssh insist on, where an image does not know the number.
+
+    Returns what /etc/passwd has now, `None` where it was left as it was.
+    """
     passwd = rootfs / "etc" / "passwd"
     if not _make_real_directory(rootfs, Path("etc")) or passwd.is_symlink():
-        return
+        return None
     lines = passwd.read_text(encoding="utf-8").splitlines() if passwd.is_file() else []
     if all(line.split(":")[2:3] != [str(user.id)] for line in lines):
         lines.append(f"{user.name}:x:{user.id}:{user.group_id}::/home/{user.name}:/bin/sh")
-        passwd.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        content = "".join(f"{line}\n" for line in lines)
+        passwd.write_text(content, encoding="utf-8")
+        return content
+    return None
 
 
 def _make_real_directory(rootfs: Path, relative: Path) -> bool:

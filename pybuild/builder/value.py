@@ -12,6 +12,7 @@ from lifecycle.cnb.order import Order
 from lifecycle.cnb.target import Target
 from lifecycle.oci.image import Image
 from pybuild.builder.dockerfile import DockerfileSettings
+from pybuild.builder.labels import RunImageName
 from pybuild.check.profile import Profile
 from pybuild.engines.sandbox import Mount
 
@@ -75,9 +76,8 @@ class Builder:
     build_image_name: str
     run_base: KeptBase
     run_image: Image
-    run_image_name: str
-    run_image_mirrors: tuple[str, ...]
-    """Other names of the run image."""
+    run_images: tuple[RunImageName, ...]
+    """The names of run images that builder.toml has: at least one, that of `run_image` first."""
     order: Order
     buildpacks: tuple[Descriptor, ...]
     """In the order of builder.toml; their directories are the machine's, below `directory`."""
@@ -92,6 +92,16 @@ class Builder:
     """What every image must meet."""
     tools: Mapping[str, str]
     """Names and versions of `uv`, `pip` and the like."""
+
+    @property
+    def run_image_name(self) -> str:
+        """What the run image is called."""
+        return self.run_images[0].image
+
+    @property
+    def run_image_mirrors(self) -> tuple[str, ...]:
+        """Other names of the run image."""
+        return self.run_images[0].mirrors
 
     def buildpack(self, identity: BuildpackId, version: str) -> Descriptor:
         """The buildpack of that name, which is there."""

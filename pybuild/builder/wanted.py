@@ -10,7 +10,7 @@ from pathlib import Path
 from lifecycle.cnb.buildpack import read_descriptor
 from lifecycle.cnb.order import read_order
 from lifecycle.cnb.target import Target, host_architecture
-from pybuild.builder.bases import WantedBase, read_base, read_run_image
+from pybuild.builder.bases import WantedBase, read_base, read_base_image
 from pybuild.builder.contents import Contents, read_contents
 from pybuild.builder.definition import Definition
 from pybuild.builder.interpreter import interpreter_directory, read_absence, read_interpreter
@@ -175,7 +175,7 @@ class Wanted:
         used = [base.directory for base in (bases.build, bases.machine_run, bases.run)]
         for path in (directory, self.pip_wheel.parent, *used, *poetry, *interpreters):
             mark_used(path)
-        image = read_run_image(bases.run)
+        image = read_base_image(bases.run)
         user = self.definition.user
         cnb = directory / "cnb"
         return Builder(
@@ -202,8 +202,7 @@ class Wanted:
             build_image_name=self.definition.build_image_name,
             run_base=bases.run,
             run_image=image,
-            run_image_name=self.definition.run_images[0].image,
-            run_image_mirrors=self.definition.run_images[0].mirrors,
+            run_images=self.definition.run_images,
             order=read_order(cnb / "order.toml"),
             buildpacks=tuple(
                 read_descriptor(cnb / "buildpacks" / buildpack.id.directory_name / buildpack.version)

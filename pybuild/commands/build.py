@@ -9,15 +9,11 @@ import click
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
-from lifecycle.exporters.archive import ZSTD_REFUSED, ArchiveOutput
-from lifecycle.exporters.daemon import DaemonOutput
 from lifecycle.exporters.registry import RegistryOutput
-from lifecycle.oci.compression import Compression
 from lifecycle.oci.descriptor import Platform
-from lifecycle.oci.location import Transport
 from pybuild.build import build_image
 from pybuild.commands.options import Selection, Session, platform_option, selection_options, session_options
-from pybuild.commands.outputs import output_options, report_option, write_report
+from pybuild.commands.outputs import compression_option, output_options, read_compression, report_option, write_report
 from pybuild.commands.printing import print_result
 from pybuild.errors import UsageError
 from pybuild.report import render_report
@@ -33,13 +29,7 @@ from pybuild.report import render_report
     metavar="NAME",
     help="Image in a registry with the cache of this application: taken where there is none here, or an older one, and written anew.",
 )
-@click.option(
-    "--compression",
-    type=click.Choice([one.value for one in Compression]),
-    default=Compression.GZIP.value,
-    show_default=True,
-    help="Of the layers that buildpacks make. zstd is a quarter smaller; Docker reads it from version 23 on.",
-)
+@compression_option
 @platform_option
 @report_option
 @selection_options
@@ -63,7 +53,7 @@ def build(
         outputs=outputs,
         refresh=refresh,
         cache_image=_cache_image(cache_image, outputs),
-        compression=_compression(compression, outputs),
+        compression=read_compression(compression, outputs),
         platforms=platforms,
     )
     result = build_image(request, session.store, selection.host_env, session.log)
@@ -72,21 +62,6 @@ def build(
         session.log.info(line)
     for output in result.outputs:
         print_result(output)
-
-
-def _compression(name: str, outputs: tuple[Output, ...]) -> Compression:
-    compression = Compression(name)
-    refusing = [output.location for output in outputs if _is_for_docker(output)]
-    if compression is Compression.ZSTD and refusing:
-        raise UsageError(
-            f"`--compression zstd` is not for `{refusing[0]}`: {ZSTD_REFUSED}", "leave it out, it is gzip then"
-        )
-    return compression
-
-
-def _is_for_docker(output: Output) -> bool:
-    is_archive = isinstance(output, ArchiveOutput) and output.transport is Transport.DOCKER_ARCHIVE
-    return is_archive or isinstance(output, DaemonOutput)
 
 
 def _cache_image(text: str | None, outputs: tuple[Output, ...]) -> Reference | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
 
+from lifecycle.exporters import OUTPUTS, Output
 from lifecycle.oci.descriptor import Platform
 from pybuild.builder import (
     default_definition_path,
@@ -15,7 +17,22 @@ from pybuild.builder import (
     read_definition,
     render_description,
 )
-from pybuild.commands.options import Session, builder_option, platform_option, session_options
+from pybuild.builder_creation import BuilderRequest, create_builder
+from pybuild.commands.options import (
+    Session,
+    builder_option,
+    insecure_registry_option,
+    platform_option,
+    session_options,
+)
+from pybuild.commands.outputs import (
+    compression_option,
+    output_options,
+    read_compression,
+    read_outputs,
+    report_option,
+    write_report,
+)
 from pybuild.commands.printing import print_result
 from pybuild.errors import UsageError
 from pybuild.store import in_use
@@ -27,18 +44,52 @@ def builder() -> None:
 
 
 @builder.command("create")
+@output_options
+@click.option(
+    "--run-output",
+    "run_outputs",
+    multiple=True,
+    metavar="WHERE",
+    help=f"Where the run image goes, which images of the builder stand on: {OUTPUTS}; may be repeated.",
+)
+@compression_option
 @builder_option
 @click.option("--refresh", is_flag=True, help="Make the bases anew, with today's packages.")
 @platform_option
+@report_option
+@insecure_registry_option
 @session_options
-def builder_create(session: Session, builder: Path | None, platforms: tuple[Platform, ...], *, refresh: bool) -> None:
-    """Make the builder and keep it in pybuild's store; `pybuild build` does so by itself where it is missing."""
+def builder_create(
+    session: Session,
+    outputs: tuple[Output, ...],
+    run_outputs: tuple[str, ...],
+    compression: str,
+    builder: Path | None,
+    platforms: tuple[Platform, ...],
+    report: Path | None,
+    insecure_registries: tuple[str, ...],
+    *,
+    refresh: bool,
+) -> None:
+    """Make the builder and keep it in pybuild's store; `pybuild build` does so by itself where it is missing.
+
+    With outputs it is an image as well, for `pack`, kpack, Tekton and whatever else starts the programs of a builder image. The result, one
+    line for each output with the digest or the name of the builder in the store, goes to standard output.
+    """
     definition = read_definition(builder or default_definition_path())
-    with in_use(session.store, session.log):
-        for platform in platforms:
-            architecture = platform.architecture
-            made = ensure_builder(definition, session.store, session.log, architecture=architecture, refresh=refresh)
-            print_result(made.key)
+    request = BuilderRequest(
+        definition=definition,
+        platforms=platforms,
+        outputs=outputs,
+        run_outputs=read_outputs(run_outputs, (), publish=False),
+        compression=read_compression(compression, outputs),
+        insecure_registries=insecure_registries,
+        refresh=refresh,
+    )
+    result = create_builder(request, session.store, os.environ, session.log)
+    write_report(report, result.to_json())
+    for line in result.locations or result.keys:
+        print_result(line)
 
 
 @builder.command("inspect")
