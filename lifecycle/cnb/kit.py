@@ -27,7 +27,7 @@ from lifecycle.cnb.context import (
     say,
     write_layer,
 )
-from lifecycle.cnb.errors import CnbError, render_error
+from lifecycle.cnb.errors import CnbError, ConfigurationError, render_error
 from lifecycle.cnb.launch import Label, LaunchFile, Process, Slice, write_launch_file, write_unmet
 from lifecycle.cnb.layer import LayerTypes
 from lifecycle.cnb.locks import write_locks
@@ -41,6 +41,7 @@ __all__ = [
     "BuildPlan",
     "BuildResult",
     "BuildpackError",
+    "ConfigurationError",
     "DetectContext",
     "FixContext",
     "GenerateContext",

@@ -16,6 +16,8 @@ from lifecycle.cnb.identifier import BuildpackId, parse_version
 from lifecycle.cnb.target import Target
 from lifecycle.cnb.toml import Table, read_table
 from pybuild.builder.dockerfile import POLICY_VARIABLE, DockerfileSettings, parse_dockerfile_settings
+from pybuild.builder.extending import KEY as EXTENDS
+from pybuild.builder.extending import extend_default
 from pybuild.builder.labels import RunImageName
 from pybuild.builder.poetry import known_poetry_versions
 from pybuild.builder.profiles import parse_profiles, parse_required
@@ -151,14 +153,15 @@ def read_definition(path: Path) -> Definition:
         lifecycle.cnb.errors.ConfigurationError: it does not say what it must; names the place.
     """
     path = path.absolute()
-    document = read_table(path)
+    default = default_definition_path()
+    document = extend_default(read_table(path), default, _base_directory(default))
     document.reject_unknown(_KNOWN_KEYS)
     for key, message in _UNSUPPORTED.items():
         if key in document:
             raise document.error(message, key=key)
     own = document.table("pybuild")
     own.reject_unknown(
-        frozenset({"build", "run", "user", "interpreters", "tools", "dockerfile", "profiles", "require"})
+        frozenset({EXTENDS, "build", "run", "user", "interpreters", "tools", "dockerfile", "profiles", "require"})
     )
     build = document.table("build")
     build.reject_unknown(frozenset({"image", "env"}))

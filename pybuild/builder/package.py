@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import shutil
@@ -19,11 +18,19 @@ from pathlib import Path, PurePosixPath
 
 import lifecycle
 from lifecycle.__main__ import PROGRAMS
-from lifecycle.cnb.buildpack import Descriptor
 from lifecycle.cnb.order import write_order
 from lifecycle.cnb.sbom import MEDIA_TYPES
 from lifecycle.cnb.toml import write_toml
 from pybuild.builder import inside
+from pybuild.builder.buildpack_files import (
+    LIFECYCLE_LIBRARIES,
+    PYTHON_SHEBANG,
+    copy_buildpack,
+    copy_libraries,
+    copy_package,
+    package_directory,
+    sources_of,
+)
 from pybuild.builder.contents import Contents
 from pybuild.builder.definition import Definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
@@ -39,18 +46,9 @@ from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 _FORMAT = 6
 OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
-# -I: nothing of the user's environment changes what is imported; -B: nothing is written beside the sources.
-_SHEBANG = b"#!/usr/bin/python3 -IB\n"
-# What the lifecycle imports beside the standard library, and what buildpacks do.
-_LIFECYCLE_LIBRARIES = ("packaging",)
-_BUILDPACK_LIBRARIES = (*_LIFECYCLE_LIBRARIES, "yaml")
-# What several buildpacks share: a package beside theirs, without a buildpack.toml.
-_SHARED_PACKAGE = "installer"
 _DISTRIBUTIONS = ("packaging", "py-rattler", "pyyaml", "uv")
 # The phases that handle images run in the pybuild process.
 NOT_IN_BUILD_IMAGE = ("oci", "daemon", "registry", "exporters")
-# Extension modules of the Python that runs pybuild are not for that of the build image, unless they keep to the stable ABI.
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.cpython-*.so")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _MAIN = "from lifecycle.__main__ import main\n\nmain()\n"
 
@@ -85,8 +83,8 @@ class Parts:
             [(name, importlib.metadata.version(name)) for name in _DISTRIBUTIONS],
             self.pip_wheel.name,
             None if self.poetry is None else self.poetry.name,
-            [_tree_hash(path) for path in (_package_directory("lifecycle"), Path(inside.__file__).parent)],
-            [_tree_hash(path) for buildpack in self.contents.buildpacks for path in _sources(buildpack)],
+            [_tree_hash(path) for path in (package_directory("lifecycle"), Path(inside.__file__).parent)],
+            [_tree_hash(path) for buildpack in self.contents.buildpacks for path in sources_of(buildpack)],
             repr(self.contents.order),
             repr(self.contents.system),
             repr((definition.description, definition.run_images, definition.build_variables, definition.user)),
@@ -103,14 +101,14 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
     cnb, opt = directory / "cnb", directory / "opt"
     cnb.mkdir()
     for buildpack in parts.contents.buildpacks:
-        _copy_buildpack(buildpack, cnb / "buildpacks" / buildpack.id.directory_name / buildpack.version)
+        copy_buildpack(buildpack, cnb / "buildpacks" / buildpack.id.directory_name / buildpack.version)
     _write_configuration(parts, cnb)
     with tempfile.TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
         library = Path(stage) / "lifecycle"
         stage_lifecycle(library)
         copy_tools(parts.uv, parts.pip_wheel, opt)
         # Too large for each buildpack to carry its own.
-        _copy_libraries(opt / "python", ("rattler",))
+        copy_libraries(opt / "python", ("rattler",))
         _write_metadata("py-rattler", opt / "python")
         _compile(rootfs, cnb, opt, Path(stage))
         write_programs(library, cnb / "lifecycle")
@@ -125,80 +123,12 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
             path.chmod(0o755 if is_program else 0o644)
 
 
-def _copy_buildpack(buildpack: Descriptor, target: Path) -> None:
-    source = buildpack.directory
-    if not _is_package(buildpack):
-        shutil.copytree(source, target, symlinks=True)
-        return
-    # A buildpack written with the kit: its modules become a package of the library that its programs find beside them.
-    shutil.copytree(
-        source, target, symlinks=True, ignore=lambda directory, names: [*_LEFT_OUT(directory, names), *_modules(names)]
-    )
-    for program in (target / "bin").iterdir():
-        program.chmod(0o755)
-    library = target / "lib"
-    package = library / source.parent.name
-    for path in _sources(buildpack):
-        shutil.copytree(
-            path, package / path.name, ignore=lambda directory, names: _other_than_modules(Path(directory), names)
-        )
-    shutil.copyfile(source.parent / "__init__.py", package / "__init__.py")
-    _copy_libraries(library, _BUILDPACK_LIBRARIES)
-    (library / "lifecycle").mkdir()
-    shutil.copyfile(_package_directory("lifecycle") / "__init__.py", library / "lifecycle" / "__init__.py")
-    shutil.copytree(_package_directory("lifecycle") / "cnb", library / "lifecycle" / "cnb", ignore=_LEFT_OUT)
-
-
-def _is_package(buildpack: Descriptor) -> bool:
-    directory = buildpack.directory
-    return (directory / "__init__.py").is_file() and (directory.parent / "__init__.py").is_file()
-
-
-def _sources(buildpack: Descriptor) -> tuple[Path, ...]:
-    """Directories that a buildpack's own code comes from."""
-    shared = buildpack.directory.parent / _SHARED_PACKAGE
-    return (buildpack.directory, shared) if _is_package(buildpack) and shared.is_dir() else (buildpack.directory,)
-
-
-def _modules(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name.endswith(".py")]
-
-
-def _other_than_modules(directory: Path, names: Sequence[str]) -> set[str]:
-    return {
-        name
-        for name in names
-        if not (name.endswith(".py") or ((directory / name).is_dir() and (directory / name / "__init__.py").is_file()))
-    }
-
-
-def _copy_libraries(library: Path, names: Sequence[str]) -> None:
-    for name in names:
-        _copy_package(name, library)
-
-
 def _write_metadata(distribution: str, library: Path) -> None:
     """What `importlib.metadata` reads, so that a buildpack learns the version without loading the package."""
     found = importlib.metadata.distribution(distribution)
     directory = library / f"{distribution.replace('-', '_')}-{found.version}.dist-info"
     directory.mkdir()
     (directory / "METADATA").write_text(found.read_text("METADATA") or "", encoding="utf-8")
-
-
-def _copy_package(name: str, library: Path, *, left_out: Sequence[str] = ()) -> None:
-    source = _package_directory(name)
-
-    def ignore(directory: str, names: list[str]) -> set[str]:
-        return {*_LEFT_OUT(directory, names), *(left_out if Path(directory) == source else ())}
-
-    shutil.copytree(source, library / name, ignore=ignore)
-
-
-def _package_directory(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise PackagingFailed(f"the Python package `{name}` is not installed", advice=f"pip install {name}")
-    return Path(spec.origin).parent
 
 
 def _write_configuration(parts: Parts, cnb: Path) -> None:
@@ -269,8 +199,8 @@ def _compile(rootfs: Path, cnb: Path, opt: Path, stage: Path) -> None:
 
 def stage_lifecycle(library: Path) -> None:
     """Write what the programs of the lifecycle import into `library`, which must not exist."""
-    _copy_libraries(library, _LIFECYCLE_LIBRARIES)
-    _copy_package("lifecycle", library, left_out=NOT_IN_BUILD_IMAGE)
+    copy_libraries(library, LIFECYCLE_LIBRARIES)
+    copy_package("lifecycle", library, left_out=NOT_IN_BUILD_IMAGE)
     (library / "__main__.py").write_text(_MAIN, encoding="utf-8")
 
 
@@ -278,7 +208,7 @@ def write_programs(library: Path, directory: Path) -> None:
     """Write the phases as single files with everything in them (https://docs.python.org/3/library/zipapp.html)."""
     program = directory / PROGRAMS[0]
     with program.open("wb") as stream:
-        stream.write(_SHEBANG)
+        stream.write(PYTHON_SHEBANG.encode())
         # Not compressed: a program starts faster so.
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             for path, name in sorted(_zip_members(library), key=lambda member: member[1]):

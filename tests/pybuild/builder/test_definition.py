@@ -205,3 +205,37 @@ def test_two_versions_make_the_order_say_which(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('id = "test/two"', 'id = "test/one"\nversion = "2.0.0"'))
     with pytest.raises(ConfigurationError, match=r"must say which version of `test/one`: 1\.0\.0, 2\.0\.0"):
         read_contents(read_definition(path), host_architecture())
+
+
+def test_a_builder_that_extends_the_default_has_what_that_has(tmp_path: Path) -> None:
+    text = """
+    [[buildpacks]]
+    uri = "one"
+    [[order]]
+    [[order.group]]
+    id = "pybuild/python"
+    [[order.group]]
+    id = "test/one"
+    [build]
+    env = [{name = "TEAM", value = "a"}]
+    [pybuild]
+    extends = "default"
+    [pybuild.interpreters]
+    cpython = ["3.12"]
+    """
+    default = read_definition(default_definition_path())
+    definition = read_definition(write_builder(tmp_path, text))
+    assert [one.directory for one in definition.buildpacks] == [
+        tmp_path / "one",
+        *(one.directory for one in default.buildpacks),
+    ]
+    assert [str(member.id) for member in definition.order[0]] == ["pybuild/python", "test/one"]
+    assert definition.order[1:] == default.order
+    assert (definition.build_base, definition.run_base) == (default.build_base, default.run_base)
+    assert [variable.name for variable in definition.build_variables] == ["TEAM"]
+    assert definition.cpython_versions == ("3.12",)
+
+
+def test_only_the_default_builder_can_be_extended(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r'builder.toml:2: `pybuild.extends` must be "default"'):
+        read_definition(write_builder(tmp_path, '[pybuild]\nextends = "../other.toml"\n'))
