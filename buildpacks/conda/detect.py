@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 
 from buildpacks.conda.errors import InvalidEnvironmentFile
-from buildpacks.conda.location import DEFAULT_FILES, EnvironmentLocation, find_environment_file
-from buildpacks.conda.repository_lock import find_repository_lock
+from buildpacks.conda.location import (
+    DEFAULT_FILES,
+    EnvironmentLocation,
+    find_environment_file,
+    find_repository_lock,
+)
 from buildpacks.conda.settings import ENVIRONMENT_VARIABLE, Settings, read_settings
-from buildpacks.conda.specification import read_environment_file
 from buildpacks.conda.targets import find_target
 from lifecycle.cnb.kit import BuildpackError, BuildPlan, DetectContext, NotDetected, Requirement
 
@@ -54,6 +57,9 @@ def _find_lock(context: DetectContext, settings: Settings) -> str | None:
 
 
 def _check_installs_something(location: EnvironmentLocation, context: DetectContext) -> None:
+    # With it comes the YAML library; every build of other repositories runs this program as well.
+    from buildpacks.conda.specification import read_environment_file
+
     file = read_environment_file(location.path, name=location.name)
     if file.installs_nothing:
         where = (

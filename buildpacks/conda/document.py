@@ -14,7 +14,7 @@ from yaml.events import AliasEvent
 from yaml.nodes import MappingNode, Node, ScalarNode
 from yaml.reader import Reader, ReaderError
 
-from buildpacks.conda.errors import InvalidEnvironmentFile, Problem, ProblemKind
+from buildpacks.conda.errors import InvalidEnvironmentFile, invalid
 from buildpacks.conda.origin import Origin
 
 # A large environment, exported with build strings, has 1000 entries in 40 kB.
@@ -64,12 +64,6 @@ def too_large(name: str, size: int) -> InvalidEnvironmentFile:
 def origin_of(node: Node, name: str) -> Origin:
     """Return where a node starts in the file `name`."""
     return _origin(node.start_mark, name)
-
-
-def invalid(name: str, origin: Origin | None, kind: ProblemKind, message: str, change: str) -> InvalidEnvironmentFile:
-    """Return the error for a file in which nothing more can be looked at."""
-    problem = Problem(origin=origin, kind=kind, message=message, change=change)
-    return InvalidEnvironmentFile(name=name, problems=(problem,))
 
 
 class _Loader(yaml.SafeLoader):

@@ -86,6 +86,12 @@ class InvalidEnvironmentFile(_OfEnvironmentFile):
     """An environment file cannot be used as it is."""
 
 
+def invalid(name: str, origin: Origin | None, kind: ProblemKind, message: str, change: str) -> InvalidEnvironmentFile:
+    """Return the error for a file in which nothing more can be looked at."""
+    problem = Problem(origin=origin, kind=kind, message=message, change=change)
+    return InvalidEnvironmentFile(name=name, problems=(problem,))
+
+
 # https://anaconda.com/docs/tools/working-with-conda/reference/default-channels
 _WHY_NO_DEFAULTS = (
     "Anaconda limits downloads from its own channels, and its licence asks larger organisations to pay for\n"

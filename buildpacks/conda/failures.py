@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buildpacks.conda.specification import Entry, Problem
+from buildpacks.conda.errors import Problem
+from buildpacks.conda.origin import Entry
 from buildpacks.installer.problems import list_problems, summarise_problems
 from lifecycle.cnb.kit import BuildpackError
 
@@ -210,3 +211,10 @@ class InvalidRepositoryLock(BuildpackError):
         """What to do."""
         only = self.problems[0].change if len(self.problems) == 1 else ""
         return self.advice or only or None
+
+
+def lock_failure(name: str, message: str, change: str) -> InvalidRepositoryLock:
+    """Return the error for what is wrong with the lock `name` as a whole."""
+    return InvalidRepositoryLock(
+        name=name, problems=(Problem(origin=None, kind="lock", message=message, change=change),)
+    )

@@ -1,15 +1,18 @@
-"""Which file describes the environment."""
+"""Which files of a repository say what is installed: an environment file, or a lock."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from buildpacks.conda.document import invalid
-from buildpacks.conda.settings import ENVIRONMENT_VARIABLE, Settings
+from buildpacks.conda.errors import invalid
+from buildpacks.conda.failures import lock_failure
+from buildpacks.conda.settings import ENVIRONMENT_VARIABLE, LOCK_VARIABLE, Settings
 
 # conda's own name first: it wins where both are there.
 DEFAULT_FILES = ("environment.yml", "environment.yaml")
+# In the order of precedence: the first two say which platforms they are for.
+_LOCKS = ("conda-lock.yml", "conda-lock.yaml", "pixi.lock")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,31 @@ def find_environment_file(app_dir: Path, settings: Settings) -> EnvironmentLocat
         f"`{other}` is not read, because there is `{first}`; name it with `{ENVIRONMENT_VARIABLE}`" for other in others
     )
     return EnvironmentLocation(path=_check_file(app_dir, first), name=first, notices=notices)
+
+
+def find_repository_lock(app_dir: Path, settings: Settings, *, platform: str = "linux-64") -> Path | None:
+    """Return the lock that is used, or `None`. Raises `InvalidRepositoryLock` for one that is named and not there."""
+    if not settings.use_lock:
+        return None
+    if settings.lock_file is not None:
+        path = app_dir / settings.lock_file
+        inside = path.resolve().is_relative_to(app_dir.resolve())
+        if not inside or not path.is_file():
+            raise lock_failure(
+                settings.lock_file,
+                "is not there" if inside else "is outside of the repository",
+                f"`{LOCK_VARIABLE}` names a file, relative to the root of the repository",
+            )
+        return path
+    found = find_usual_locks(app_dir, platform)
+    return found[0] if found else None
+
+
+def find_usual_locks(app_dir: Path, platform: str) -> list[Path]:
+    """Return the locks that are there under usual names; the first one counts."""
+    # `conda-lock render` names explicit files so. A link may lead out of the repository: it is not followed.
+    names = (*_LOCKS, f"conda-{platform}.lock")
+    return [path for path in (app_dir / name for name in names) if path.is_file() and not path.is_symlink()]
 
 
 def _is_there(path: Path) -> bool:

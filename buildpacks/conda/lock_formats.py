@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from buildpacks.conda.client import public_url
-from buildpacks.conda.failures import InvalidRepositoryLock
+from buildpacks.conda.failures import InvalidRepositoryLock, lock_failure
 from buildpacks.conda.lock import LockedPackage
 from buildpacks.conda.origin import Origin
 from buildpacks.conda.specification import Problem
@@ -265,13 +265,6 @@ def _lacks_platform(name: str, platform: str, platforms: set[str], command: str)
 def lock_problem(name: str, line: int, message: str, change: str) -> Problem:
     """Return what is wrong with a line of the lock `name`."""
     return Problem(origin=Origin(file=name, line=line, column=1), kind="lock", message=message, change=change)
-
-
-def lock_failure(name: str, message: str, change: str) -> InvalidRepositoryLock:
-    """Return the error for what is wrong with the lock `name` as a whole."""
-    return InvalidRepositoryLock(
-        name=name, problems=(Problem(origin=None, kind="lock", message=message, change=change),)
-    )
 
 
 def _first_line(err: Exception) -> str:

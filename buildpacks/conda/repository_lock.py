@@ -1,6 +1,6 @@
 """Locks that a repository carries: `conda-lock.yml`, `pixi.lock` and `@EXPLICIT` files, installed as they are, without a solve.
 
-The formats are read by `lock_formats`; here it is decided which lock counts, and whether it may be installed.
+`location` says which lock counts, the formats are read by `lock_formats`; here it is decided whether it may be installed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from buildpacks.conda.failures import InvalidRepositoryLock
+from buildpacks.conda.failures import InvalidRepositoryLock, lock_failure
+from buildpacks.conda.location import find_usual_locks
 from buildpacks.conda.lock import LockedPackage
 from buildpacks.conda.lock_formats import (
     LockedLine,
     ParsedLock,
-    lock_failure,
     lock_problem,
     read_conda_lock,
     read_explicit,
@@ -31,8 +31,6 @@ from buildpacks.conda.targets import CondaTarget
 from lifecycle.cnb.kit import mask_credentials
 from lifecycle.cnb.toml import read_regular_file
 
-# In the order of precedence: the first two say which platforms they are for.
-_USUAL_NAMES = ("conda-lock.yml", "conda-lock.yaml", "pixi.lock")
 _MAXIMUM_BYTES = 64 * 1024 * 1024
 _REQUIREMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -49,24 +47,6 @@ class RepositoryLock:
     pip: tuple[str, ...]
     """Lines of a requirement file with hashes: all that pip has to install, nothing to resolve."""
     notices: tuple[str, ...] = ()
-
-
-def find_repository_lock(app_dir: Path, settings: Settings, *, platform: str = "linux-64") -> Path | None:
-    """Return the lock that is used, or `None`. Raises `InvalidRepositoryLock` for one that is named and not there."""
-    if not settings.use_lock:
-        return None
-    if settings.lock_file is not None:
-        path = app_dir / settings.lock_file
-        inside = path.resolve().is_relative_to(app_dir.resolve())
-        if not inside or not path.is_file():
-            raise lock_failure(
-                settings.lock_file,
-                "is not there" if inside else "is outside of the repository",
-                f"`{LOCK_VARIABLE}` names a file, relative to the root of the repository",
-            )
-        return path
-    found = _candidates(app_dir, platform)
-    return found[0] if found else None
 
 
 def read_repository_lock(
@@ -96,12 +76,6 @@ def read_repository_lock(
         pip=tuple(parsed.pip),
         notices=tuple(_notices(parsed, path, app_dir, settings, target)),
     )
-
-
-def _candidates(app_dir: Path, platform: str) -> list[Path]:
-    # `conda-lock render` names explicit files so. A link may lead out of the repository: it is not followed.
-    names = (*_USUAL_NAMES, f"conda-{platform}.lock")
-    return [path for path in (app_dir / name for name in names) if path.is_file() and not path.is_symlink()]
 
 
 def _read_text(path: Path, name: str) -> str:
@@ -235,7 +209,7 @@ def _notices(parsed: ParsedLock, path: Path, app_dir: Path, settings: Settings, 
             f"{len(without)} packages of `{path.name}` have no hash, so what is downloaded is not verified: {', '.join(without[:3])} …"
         )
     if settings.lock_file is None:
-        others = [f"`{other.name}`" for other in _candidates(app_dir, target.platform) if other != path]
+        others = [f"`{other.name}`" for other in find_usual_locks(app_dir, target.platform) if other != path]
         if others:
             found.append(
                 f"there are several locks: `{path.name}` is used, not {', '.join(others)}; `{LOCK_VARIABLE}` names another"

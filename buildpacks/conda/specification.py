@@ -13,8 +13,8 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from buildpacks.conda.decoding import decode
 from buildpacks.conda.dependency import package_name
 from buildpacks.conda.disguise import name_other_yaml, recognise
-from buildpacks.conda.document import MAXIMUM_BYTES, invalid, origin_of, parse_document, too_large
-from buildpacks.conda.errors import InvalidEnvironmentFile, Problem
+from buildpacks.conda.document import MAXIMUM_BYTES, origin_of, parse_document, too_large
+from buildpacks.conda.errors import InvalidEnvironmentFile, Problem, invalid
 from buildpacks.conda.origin import Entry, Origin
 from buildpacks.conda.sections import (
     Findings,

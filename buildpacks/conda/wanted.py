@@ -8,8 +8,8 @@ from pathlib import Path
 
 from buildpacks.conda.channels import check_channels
 from buildpacks.conda.dependency import package_name
-from buildpacks.conda.location import EnvironmentLocation, find_environment_file
-from buildpacks.conda.repository_lock import RepositoryLock, find_repository_lock, read_repository_lock
+from buildpacks.conda.location import EnvironmentLocation, find_environment_file, find_repository_lock
+from buildpacks.conda.repository_lock import RepositoryLock, read_repository_lock
 from buildpacks.conda.settings import LOCK_VARIABLE, Settings
 from buildpacks.conda.specification import Entry, EnvironmentFile, read_environment_file
 from buildpacks.conda.targets import CondaTarget

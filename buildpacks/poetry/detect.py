@@ -8,7 +8,6 @@ from buildpacks.installer.layers import SITE_PACKAGES
 from buildpacks.poetry.document import Document, mentions_poetry, parse_document, read_content
 from buildpacks.poetry.errors import PYPROJECT, InvalidProject
 from buildpacks.poetry.project import LOCK, PythonRange
-from buildpacks.poetry.reading import read_python
 from buildpacks.poetry.settings import VERSION_VARIABLE, Settings, read_settings
 from lifecycle.cnb.kit import BuildPlan, DetectContext, NotDetected, Requirement
 
@@ -33,6 +32,9 @@ def detect(context: DetectContext) -> BuildPlan:
         return _plan(None)
     if not document.has_poetry and not (_is_for_newer(document) and settings.version.major >= 2):
         raise NotDetected(_explain_absence(document, settings))
+    # With it comes all that a project is checked with; every build of other repositories runs this program as well.
+    from buildpacks.poetry.reading import read_python
+
     context.say(f"found `[tool.poetry]` in `{PYPROJECT}`" if document.has_poetry else f"found `{PYPROJECT}`")
     try:
         python = read_python(document)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from packaging.specifiers import SpecifierSet
-
 from buildpacks.installer.errors import InvalidSetting
 
 Installer = Literal["uv", "poetry"]
@@ -55,9 +53,9 @@ class PoetryVersion:
         return int(self.text.partition(".")[0])
 
     @property
-    def specifier(self) -> SpecifierSet:
+    def specifier(self) -> str:
         """The releases that will do, as PEP 440 writes it."""
-        return SpecifierSet(f"=={self.text}" if self.is_exact else f"=={self.text}.*")
+        return f"=={self.text}" if self.is_exact else f"=={self.text}.*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildpacks.conda.failures import InvalidRepositoryLock
+from buildpacks.conda.location import find_repository_lock
 from buildpacks.conda.lock_formats import ParsedLock, read_conda_lock, read_explicit
-from buildpacks.conda.repository_lock import RepositoryLock, find_repository_lock, read_repository_lock
+from buildpacks.conda.repository_lock import RepositoryLock, read_repository_lock
 from buildpacks.conda.settings import read_settings
 from buildpacks.conda.specification import EnvironmentFile, read_environment_file
 from buildpacks.conda.targets import CondaTarget

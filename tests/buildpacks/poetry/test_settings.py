@@ -31,7 +31,7 @@ def test_another_poetry_is_exact_or_the_newest_of_several(
     value: str, text: str, specifier: str, is_exact: bool, major: int
 ) -> None:
     version = read_settings({"BP_POETRY_VERSION": value}).version
-    assert (version.text, str(version.specifier), version.is_exact, version.major) == (text, specifier, is_exact, major)
+    assert (version.text, version.specifier, version.is_exact, version.major) == (text, specifier, is_exact, major)
 
 
 def test_names_stand_between_commas_or_spaces() -> None:
