@@ -14,7 +14,7 @@ from buildpacks.conda.location import (
 )
 from buildpacks.conda.settings import ENVIRONMENT_VARIABLE, Settings, read_settings
 from buildpacks.conda.targets import find_target
-from lifecycle.cnb.kit import BuildpackError, BuildPlan, DetectContext, NotDetected, Requirement
+from lifecycle.cnb.detecting import BuildpackError, BuildPlan, DetectContext, NotDetected, Requirement
 
 # What this buildpack gives to others: the environment, with whatever Python or R it has. Part of its public interface.
 CONDA_ENVIRONMENT = "conda-environment"

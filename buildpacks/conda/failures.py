@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from buildpacks.conda.errors import Problem
 from buildpacks.conda.origin import Entry
 from buildpacks.installer.problems import list_problems, summarise_problems
-from lifecycle.cnb.kit import BuildpackError
+from lifecycle.cnb.detecting import BuildpackError
 
 _SHOWN = 30
 

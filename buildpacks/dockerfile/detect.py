@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buildpacks.dockerfile.errors import InvalidDockerfile
 from buildpacks.dockerfile.location import explain_absence, find_dockerfile, read_file_name
-from lifecycle.cnb.kit import BuildPlan, DetectContext, NotDetected
+from lifecycle.cnb.detecting import BuildPlan, DetectContext, NotDetected
 
 
 def detect(context: DetectContext) -> BuildPlan:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from buildpacks.installer.problems import InvalidFiles
-from lifecycle.cnb.kit import BuildpackError
+from lifecycle.cnb.detecting import BuildpackError
 
 # What kind of mistake a problem is, for reports and tests; the message says it to people.
 ProblemKind = Literal[

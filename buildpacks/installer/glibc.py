@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-
-from lifecycle.cnb.kit import Target
+from lifecycle.cnb.detecting import Target
 
 # The glibc of distributions, by ID and VERSION_ID of os-release, most exact first: https://repology.org/project/glibc/versions
 _GLIBC = {
@@ -37,5 +35,9 @@ def find_glibc(target: Target) -> str:
     distro = "rhel" if target.distro_name in _REBUILDS else target.distro_name or ""
     version = target.distro_version or ""
     known = _GLIBC.get((distro, version)) or _GLIBC.get((distro, version.partition(".")[0]))
-    # The build image is made like the run image: better than refusing what is merely new.
-    return known or platform.libc_ver()[1] or "2.28"
+    if known is None:
+        import platform  # which few targets need
+
+        # The build image is made like the run image: better than refusing what is merely new.
+        known = platform.libc_ver()[1]
+    return known or "2.28"

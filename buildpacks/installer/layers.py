@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from buildpacks.installer.entries import SITE_PACKAGES
 from lifecycle.cnb.kit import BuildContext, Layer, LayerTypes
 
-# What these buildpacks give to others: packages on Python's path. Part of their public interface.
-SITE_PACKAGES = "site-packages"
 VENV_LAYER = "venv"
 CACHE_LAYER = "cache"
 CACHE = Layer(name=CACHE_LAYER, types=LayerTypes(cache=True))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from lifecycle.cnb.kit import BuildpackError
+from lifecycle.cnb.detecting import BuildpackError
 
 # A file that is wrong throughout is not made clearer by all its lines.
 _SHOWN = 30

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from buildpacks.installer.layers import SITE_PACKAGES
-from lifecycle.cnb.kit import BuildPlan, DetectContext, NotDetected, Requirement
+from buildpacks.installer.entries import SITE_PACKAGES
+from lifecycle.cnb.detecting import BuildPlan, DetectContext, NotDetected, Requirement
 
 DEFAULT_FILE = "requirements.txt"
 FILES_VARIABLE = "BP_PIP_REQUIREMENT"

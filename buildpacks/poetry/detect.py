@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from buildpacks.installer.layers import SITE_PACKAGES
+from buildpacks.installer.entries import SITE_PACKAGES
 from buildpacks.poetry.document import Document, mentions_poetry, parse_document, read_content
 from buildpacks.poetry.errors import PYPROJECT, InvalidProject
 from buildpacks.poetry.project import LOCK, PythonRange
 from buildpacks.poetry.settings import VERSION_VARIABLE, Settings, read_settings
-from lifecycle.cnb.kit import BuildPlan, DetectContext, NotDetected, Requirement
+from lifecycle.cnb.detecting import BuildPlan, DetectContext, NotDetected, Requirement
 
 # Between ranges of which one must be met, each as PEP 440 writes it; what the python buildpack reads.
 _OR = " || "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifecycle.cnb.kit import BuildPlan, DetectContext
+from lifecycle.cnb.detecting import BuildPlan, DetectContext
 
 # The plan entry that other buildpacks require. Its metadata may hold `version`, asked for when the repository asks for none.
 PYTHON = "python"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lifecycle.cnb.command import CommandResult, run_command
+from lifecycle.cnb.detecting import say
 from lifecycle.cnb.launch import Label, Process, Slice
 from lifecycle.cnb.layer import (
     LayerFile,
@@ -25,21 +25,6 @@ from lifecycle.cnb.parts import parts_of, with_parts, without_parts
 from lifecycle.cnb.plan import PlanEntry
 from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, layer_key, render_key_line
 from lifecycle.cnb.target import Target
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectContext:
-    """What a detect function is given. `env` holds the user's and the operator's variables."""
-
-    app_dir: Path
-    platform_dir: Path
-    buildpack_dir: Path
-    env: Mapping[str, str]
-    target: Target
-
-    def say(self, line: str) -> None:
-        """Write one line to stdout; it is shown when detection fails or is asked for in detail."""
-        say(line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,10 +244,3 @@ def write_layer(layers_dir: Path, layer: Layer, *, outlives_failure: bool = Fals
         by_packages=layer.by_packages,
     )
     write_layer_file(file, description)
-
-
-def say(line: str) -> None:
-    """Write one line to stdout."""
-    # One write a line: concurrent buildpacks and their tools share the stream. Any text goes, whatever the locale.
-    sys.stdout.buffer.write(f"{line}\n".encode("utf-8", "backslashreplace"))
-    sys.stdout.buffer.flush()

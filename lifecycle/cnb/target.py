@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,7 +59,7 @@ def complete_target(target: Target, *, os_release: Path) -> Target:
 
 def host_architecture() -> str:
     """Return this machine's architecture as OCI names it."""
-    machine = platform.machine()
+    machine = os.uname().machine
     return _ARCHITECTURES.get(machine, machine)
 
 
