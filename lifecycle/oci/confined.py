@@ -35,7 +35,6 @@ def unpack_below(layers: Sequence[Layer], prefix: PurePosixPath, directory: Path
     root = os.open(directory, _DIRECTORY)
     # The owner must be able to fill a directory: its own mode comes when all is in it.
     directories: dict[bytes, Member] = {}
-    umask = os.umask(0)
     try:
         for layer in layers:
             directories |= _unpack(layer, prefix, root)
@@ -48,7 +47,6 @@ def unpack_below(layers: Sequence[Layer], prefix: PurePosixPath, directory: Path
                 finally:
                     os.close(descriptor)
     finally:
-        os.umask(umask)
         os.close(root)
 
 
@@ -93,10 +91,11 @@ def _extract(root: int, way: list[bytes], member: Member, reader: TarReader, sou
             os.symlink(member.link, name, dir_fd=parent)
             os.utime(name, (member.mtime, member.mtime), dir_fd=parent, follow_symlinks=False)
         elif member.kind is MemberKind.FILE:
-            descriptor = os.open(name, _CREATE, mode, dir_fd=parent)
+            descriptor = os.open(name, _CREATE, stat.S_IRUSR | stat.S_IWUSR, dir_fd=parent)
             with os.fdopen(descriptor, "wb") as stream:
                 reader.copy(stream.write)
                 stream.flush()
+                os.fchmod(descriptor, mode)
                 os.utime(descriptor, (member.mtime, member.mtime))
         else:
             raise BrokenImage(source, f"has a {member.kind.value} where there are files, directories and links only")
