@@ -7,9 +7,7 @@ https://packaging.python.org/en/latest/specifications/recording-installed-packag
 
 from __future__ import annotations
 
-import email.parser
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +35,8 @@ class Distribution:
 
 def read_installed(site_packages: Path) -> tuple[Distribution, ...]:
     """Return what is installed below `site_packages`, by name; what has no proper name and version is passed over."""
+    import email.parser  # takes longer than the rest of an unchanged build loads
+
     files = [*site_packages.glob("*.dist-info/METADATA"), *site_packages.glob("*.egg-info/PKG-INFO")]
     files += [path for path in site_packages.glob("*.egg-info") if path.is_file()]
     found = {}
@@ -55,6 +55,8 @@ def read_installed(site_packages: Path) -> tuple[Distribution, ...]:
 
 def write_metadata_wheels(distributions: tuple[Distribution, ...], directory: Path) -> None:
     """Write a wheel without modules for each distribution into `directory`, to resolve with, never to install."""
+    import zipfile  # as above
+
     for distribution in distributions:
         stem = f"{distribution.name.replace('-', '_')}-{Version(distribution.version)}"
         content = re.sub(rb"(?m)^Dynamic: .*\n", b"", distribution.metadata.read_bytes())
