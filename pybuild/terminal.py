@@ -1,4 +1,4 @@
-"""Logs on standard error: live progress on a terminal, plain lines everywhere else."""
+"""Logs on standard error: live progress on a terminal (`pybuild.live`), plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NoReturn, TextIO
-
-from rich.console import Console, RenderableType
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.text import Text
+from typing import IO, NoReturn, Protocol, TextIO
 
 from lifecycle.cnb.errors import printable
 
 # A shorter step is not worth a line of its own.
 _WORTH_SAYING_S = 1.0
+# What says that standard error is as good as a terminal: https://force-color.org, https://rich.readthedocs.io/en/stable/console.html
+_AS_TERMINAL = ("FORCE_COLOR", "TTY_COMPATIBLE")
 
 
 class Verbosity(IntEnum):
@@ -37,7 +35,7 @@ def last_state(line: str) -> str:
     return printable(line.rstrip("\r\n").rsplit("\r", 1)[-1])
 
 
-def leave_without_reader(stream: TextIO) -> NoReturn:
+def leave_without_reader(stream: IO[str]) -> NoReturn:
     """End the program, because nobody reads `stream` any more."""
     # Nothing can be told there, not even by a late flush.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -46,13 +44,16 @@ def leave_without_reader(stream: TextIO) -> NoReturn:
 
 def open_log(verbosity: Verbosity, *, color: bool) -> TerminalLog:
     """A log on standard error that fits what standard error is."""
-    console = Console(file=sys.stderr, highlight=False, soft_wrap=True, no_color=not color, emoji=False, markup=False)
-    live = console.is_terminal and verbosity > Verbosity.QUIET and not console.is_dumb_terminal
-    return TerminalLog(console=console, verbosity=verbosity, live=live)
+    display: Display = PlainDisplay(sys.stderr)
+    if sys.stderr.isatty() or any(os.environ.get(name) for name in _AS_TERMINAL):
+        from pybuild.live import LiveDisplay  # rich takes longer to load than many a command to run
+
+        display = LiveDisplay.on(sys.stderr, color=color, live=verbosity > Verbosity.QUIET)
+    return TerminalLog(display=display, verbosity=verbosity)
 
 
 @dataclass(slots=True)
-class _Running:
+class Running:
     """What is under way, as the live line shows it."""
 
     title: str
@@ -66,16 +67,47 @@ class _Running:
         return f"{self.title}{amount} {time.monotonic() - self.since:.0f} s"
 
 
-class TerminalLog:
-    """A `pybuild.log.Log` that writes to a console."""
+class Display(Protocol):
+    """Where the lines of a log go."""
 
-    def __init__(self, *, console: Console, verbosity: Verbosity, live: bool) -> None:
-        self._console = console
+    is_live: bool
+    """Whether it shows what is under way."""
+
+    def print(self, line: str, style: str) -> None:
+        """Show a line, in a style that rich knows where there are styles."""
+
+    def follow(self, running: Sequence[Running]) -> AbstractContextManager[None]:
+        """Show what is under way until the context ends; the sequence changes meanwhile."""
+
+
+class PlainDisplay:
+    """Lines and nothing else."""
+
+    is_live = False
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def print(self, line: str, style: str) -> None:  # noqa: ARG002  # there are none
+        """Write a line, at once and in one piece."""
+        try:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            leave_without_reader(self._stream)
+
+    def follow(self, running: Sequence[Running]) -> AbstractContextManager[None]:  # noqa: ARG002  # it is not shown
+        """Show nothing."""
+        return contextlib.nullcontext()
+
+
+class TerminalLog:
+    """A `pybuild.log.Log` on a display."""
+
+    def __init__(self, *, display: Display, verbosity: Verbosity) -> None:
+        self._display = display
         self._verbosity = verbosity
-        self._is_live = live
-        self._running: list[_Running] = []
-        self._spinner = Spinner("dots")
-        self._live: Live | None = None
+        self._running: list[Running] = []
 
     def info(self, line: str) -> None:
         """Show an ordinary line."""
@@ -112,13 +144,13 @@ class TerminalLog:
             yield add
 
     @contextlib.contextmanager
-    def _step(self, title: str, total: int | None) -> Iterator[_Running]:
-        if not self._is_live:
+    def _step(self, title: str, total: int | None) -> Iterator[Running]:
+        if not self._display.is_live:
             self.info(f"{title} ...")
         with self._show(title, total) as running:
             yield running
         seconds = time.monotonic() - running.since
-        if seconds >= _WORTH_SAYING_S or self._is_live:
+        if seconds >= _WORTH_SAYING_S or self._display.is_live:
             self.info(f"{title}: {seconds:.1f} s")
 
     @contextlib.contextmanager
@@ -130,32 +162,17 @@ class TerminalLog:
         self.detail(f"{name.upper()} took {time.monotonic() - running.since:.2f} s")
 
     @contextlib.contextmanager
-    def _show(self, title: str, total: int | None = None) -> Iterator[_Running]:
-        running = _Running(title, time.monotonic(), total)
+    def _show(self, title: str, total: int | None = None) -> Iterator[Running]:
+        running = Running(title, time.monotonic(), total)
         self._running.append(running)
         try:
-            if self._is_live and self._live is None:
-                with Live(self, console=self._console, transient=True, refresh_per_second=8) as self._live:
-                    yield running
-            else:
+            # The first shows all that are under way with it.
+            following = self._display.follow(self._running) if len(self._running) == 1 else contextlib.nullcontext()
+            with following:
                 yield running
         finally:
             self._running.remove(running)
-            if not self._running:
-                self._live = None
-
-    def __rich__(self) -> RenderableType:
-        if not self._running:
-            return Text("")
-        shown = " · ".join(str(running) for running in self._running)
-        self._spinner.update(text=Text(shown, style="bold"))
-        return self._spinner
 
     def _print(self, line: str, least: Verbosity, style: str = "") -> None:
-        if self._verbosity < least:
-            return
-        try:
-            self._console.print(Text(last_state(line), style=style))
-        except (BrokenPipeError, SystemExit):
-            # rich ends the program as well, with the code of a bug.
-            leave_without_reader(sys.stderr)
+        if self._verbosity >= least:
+            self._display.print(last_state(line), style)

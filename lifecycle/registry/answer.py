@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
 from datetime import datetime, timezone
 
@@ -43,8 +42,10 @@ def retry_after(value: str | None, fallback: float) -> float:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return max(float(text[:9]), fallback if int(text[:9]) == 0 else 0)
+    from email.utils import parsedate_to_datetime  # with it come many modules, for what few answers have
+
     try:
-        moment = email.utils.parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(text)
     except (ValueError, IndexError, TypeError):
         return fallback
     if moment.tzinfo is None:

@@ -10,16 +10,20 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.registry.challenge import Challenge, parse_challenges
 from lifecycle.registry.credentials import Login
-from lifecycle.registry.http import Http, Request, Response
 from lifecycle.registry.origin import Origin, without_query
+from lifecycle.registry.request import Request
 from lifecycle.registry.settings import RegistrySettings
 from lifecycle.registry.trouble import Trouble, TroubleKind
+
+if TYPE_CHECKING:
+    from lifecycle.registry.http import Http, Response
 
 _TOKEN_LIMIT = 1 << 20
 # https://distribution.github.io/distribution/spec/auth/token/: a token without `expires_in` lives for 60 seconds, and no other

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from lifecycle.cnb.command import CommandTimeout
@@ -31,11 +32,14 @@ from lifecycle.registry.errors import (
     TooMuch,
     UnexpectedAnswer,
 )
-from lifecycle.registry.http import Http, Request, Response
 from lifecycle.registry.origin import Origin, without_query
 from lifecycle.registry.question import ATTEMPTS, FIRST_DELAY_S, PassingFailure, Question
+from lifecycle.registry.request import Request
 from lifecycle.registry.settings import RegistrySettings, host_of, is_loopback, split_host
 from lifecycle.registry.trouble import Trouble, TroubleKind, is_retried
+
+if TYPE_CHECKING:
+    from lifecycle.registry.http import Http, Response
 
 # A host that is not there is not there a minute later.
 _CONNECTION_ATTEMPTS = 2
@@ -71,6 +75,8 @@ class RegistryClient:
         deadline: float = float("inf"),
         sleep: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
+        from lifecycle.registry.http import Http  # says why not before
+
         self.on_wait: Callable[[str], object] = _say_nothing
         """Gets a line when there is a longer wait for a registry."""
         self.retries = 0

@@ -1,6 +1,7 @@
 """Single HTTP exchanges, with bounds on everything that the other side decides: headers, sizes, speed, redirects, addresses.
 
 Credentials, retries and the meaning of statuses are the business of `client`. Nothing here reads the environment or `.netrc`.
+Loaded with the first client: urllib3 takes longer to load than what most builds do that ask no registry.
 """
 
 from __future__ import annotations
@@ -11,48 +12,24 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util import create_urllib3_context
 
+from lifecycle.registry.causes import trouble_of
 from lifecycle.registry.connection import Limits, keep_to, shut
 from lifecycle.registry.origin import DEFAULT_PORTS, Origin, without_query
 from lifecycle.registry.reach import Reach, reach_of_name
+from lifecycle.registry.request import Request
 from lifecycle.registry.settings import RegistrySettings, host_of
-from lifecycle.registry.trouble import Trouble, TroubleKind, forbidden, trouble_of, words_of
+from lifecycle.registry.trouble import Trouble, TroubleKind, forbidden, words_of
 
 _PIECE_SIZE = 1 << 20
 _CONNECTIONS = 8
-
-
-class Body(Protocol):
-    """What is sent in pieces. Each time it is sent, it is gone through from its beginning."""
-
-    def __len__(self) -> int:
-        """Bytes of all pieces."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """The pieces; what this raises, `Http.open` raises."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is asked. `registry` is the one in whose name: its certificates and rules count. `most`: how near the address may be."""
-
-    method: str
-    url: str
-    registry: str
-    headers: Mapping[str, str]
-    body: bytes | Body | None = None
-    most: Reach | None = None
-    takes_long: bool = False
-    """The answer may come late: the other side has to store what it was sent."""
 
 
 class Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import InvalidValue
@@ -19,7 +20,6 @@ from lifecycle.oci.verify import verify_content
 from lifecycle.registry.blobs import BlobStore
 from lifecycle.registry.client import RegistryClient, Repository
 from lifecycle.registry.errors import AccessDenied, NoSuchImage, PlatformMissing, UnexpectedAnswer
-from lifecycle.registry.http import Response
 from lifecycle.registry.manifest import (
     ACCEPTED_TYPES,
     choose_platform,
@@ -31,6 +31,9 @@ from lifecycle.registry.manifest import (
 )
 from lifecycle.registry.question import ATTEMPTS, Question
 from lifecycle.registry.transfer import Transfer
+
+if TYPE_CHECKING:
+    from lifecycle.registry.http import Response
 
 _INDEX_DEPTH = 4
 

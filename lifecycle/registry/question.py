@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lifecycle.registry.answer import retry_after
 from lifecycle.registry.errors import RegistryError
-from lifecycle.registry.http import Body
+from lifecycle.registry.request import Body
 
 # Those of containers/image: five attempts, two seconds at first, never more than a minute
 ATTEMPTS = 5

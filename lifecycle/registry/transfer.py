@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lifecycle.oci.descriptor import Descriptor
 from lifecycle.oci.errors import BlobMismatch
 from lifecycle.registry.blobs import BlobStore, Partial
 from lifecycle.registry.client import RegistryClient, Repository
-from lifecycle.registry.http import Response
 from lifecycle.registry.parallel import run_all
 from lifecycle.registry.question import ATTEMPTS, Question
 from lifecycle.registry.trouble import Trouble, TroubleKind, is_retried
+
+if TYPE_CHECKING:
+    from lifecycle.registry.http import Response
 
 _FIRST_DELAY_S = 1.0
 # Bytes that an attempt must bring to be one that helps

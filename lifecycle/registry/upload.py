@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from enum import Enum
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin
 
 from lifecycle.cnb.errors import printable
@@ -21,9 +22,12 @@ from lifecycle.registry.errors import (
     RegistryError,
     UnexpectedAnswer,
 )
-from lifecycle.registry.http import Body, Response
 from lifecycle.registry.outgoing import Blob, Rest, Unreadable
 from lifecycle.registry.question import ATTEMPTS, FIRST_DELAY_S, PassingFailure, Question
+from lifecycle.registry.request import Body
+
+if TYPE_CHECKING:
+    from lifecycle.registry.http import Response
 
 PUSH = ("pull", "push")
 ANSWER_LIMIT = 1 << 16

@@ -5,11 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
-from pybuild.terminal import TerminalLog, Verbosity, last_state
+from pybuild.live import LiveDisplay
+from pybuild.terminal import PlainDisplay, TerminalLog, Verbosity, last_state
 
 
 def log_into(stream: io.StringIO, verbosity: Verbosity) -> TerminalLog:
-    return TerminalLog(console=Console(file=stream, soft_wrap=True), verbosity=verbosity, live=False)
+    return TerminalLog(display=PlainDisplay(stream), verbosity=verbosity)
 
 
 def test_a_terminal_cannot_be_steered_by_what_a_build_prints() -> None:
@@ -42,12 +43,13 @@ def test_verbosity(verbosity: Verbosity, expected: list[str]) -> None:
 
 def test_a_transfer_shows_how_far_it_is() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    log = TerminalLog(console=console, verbosity=Verbosity.NORMAL, live=True)
+    display = LiveDisplay(console, is_live=True)
+    log = TerminalLog(display=display, verbosity=Verbosity.NORMAL)
     with log.phase("EXPORT"), log.progress("Pushing x", 2_000_000) as add:
         add(400_000)
         add(900_000)
         with console.capture() as captured:
-            console.print(log)
+            console.print(display)
     assert "EXPORT 0 s · Pushing x 1.3 of 2.0 MB 0 s" in captured.get()
 
 
@@ -55,3 +57,16 @@ def test_markup_in_a_line_is_text() -> None:
     stream = io.StringIO()
     log_into(stream, Verbosity.NORMAL).info("numpy[extra] :smile: [bold]")
     assert stream.getvalue() == "numpy[extra] :smile: [bold]\n"
+
+
+def test_colours_and_plain_lines_say_the_same() -> None:
+    plain, coloured = io.StringIO(), io.StringIO()
+    for log in (
+        log_into(plain, Verbosity.NORMAL),
+        TerminalLog(display=LiveDisplay.on(coloured, color=True, live=False), verbosity=Verbosity.NORMAL),
+    ):
+        log.info("numpy[extra] :smile: [bold]")
+        log.warning("x" * 500)
+        with log.phase("export"):
+            log.notice("\x1b[2Jn")
+    assert coloured.getvalue() == plain.getvalue()
