@@ -13,7 +13,6 @@ from lifecycle.cache import Cache
 from lifecycle.cnb.analyzed import Analyzed, write_analyzed
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.labels import LIFECYCLE_LABEL
-from lifecycle.cnb.metadata import write_project_metadata
 from lifecycle.detection import Detection
 from lifecycle.oci.image import Image
 from lifecycle.oci.image_index import make_index
@@ -25,14 +24,14 @@ from pybuild.check import CheckRequest, Profile, require_profile
 from pybuild.clock import Clock
 from pybuild.delivery import Deliver, Delivery
 from pybuild.errors import SettingsError
+from pybuild.fetch import fetch_application
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.last_image import last_image_location, read_last_image
 from pybuild.log import Log
 from pybuild.place import Place, open_places
-from pybuild.report import BuildReport, IndexReport, choosing
+from pybuild.report import BuildReport, IndexReport, choosing, describe_plan
 from pybuild.request import BuildRequest
 from pybuild.run_image import Kitchen, MadeImage, builder_run_image
-from pybuild.source import Source, fetch_source
 
 # Where a Dockerfile brings its own interpreter, nobody has made sure yet that it is there.
 _OWN_PYTHON = Profile(name="user-managed dependencies", python=SpecifierSet())
@@ -77,10 +76,11 @@ def _build_index(places: Sequence[Place], delivery: Delivery, clock: Clock) -> I
 
 
 def _build(place: Place, deliver: Deliver) -> BuildReport:
-    builder, application, environment, clock = place.builder, place.application, place.environment, place.clock
-    looking = LookingThroughCache(Cache(directory=application.cache, target=str(builder.target)))
+    application, clock = place.application, place.clock
+    looking = LookingThroughCache(Cache(directory=application.cache, target=str(place.builder.target)))
     with clock.phase("source"):
-        source = _fetch(place)
+        source, place = fetch_application(place)
+    builder, environment = place.builder, place.environment
     with clock.phase("analyze"):
         previous = read_last_image(application, place.log)
         analyzed = _analyze(place, previous, builder_run_image(builder))
@@ -138,11 +138,11 @@ def detect_repository(request: BuildRequest, store: Path, host_env: Mapping[str,
     clock = Clock(log=log, limit_s=request.timeout_s)
     with open_places(request, store, host_env, clock) as (place,):
         with clock.phase("source"):
-            _fetch(place)
+            _, place = fetch_application(place)
         with clock.phase("analyze"):
             _analyze(place, read_last_image(place.application, log), builder_run_image(place.builder))
         with clock.phase("detect"):
-            return place.environment.run_detect(request.buildpacks, log)
+            return place.environment.run_detect(place.order, log)
 
 
 def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], log: Log) -> tuple[Fix, ...]:
@@ -154,10 +154,10 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
     repository = check_directory(request.repository)
     clock = Clock(log=log, limit_s=request.timeout_s)
     with open_places(request, store, host_env, clock) as (place,):
-        environment = place.environment
         with clock.phase("source"):
             since_ns = time.time_ns()
-            _fetch(place)
+            _, place = fetch_application(place)
+            environment = place.environment
             before = describe_files(environment.app_dir)
         with clock.phase("analyze"):
             _analyze(place, read_last_image(place.application, log), builder_run_image(place.builder))
@@ -166,19 +166,6 @@ def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], 
         with clock.phase("fix"):
             environment.run_fix(log)
             return read_fixes(repository, environment.app_dir, before, since_ns=since_ns)
-
-
-def _fetch(place: Place) -> Source:
-    environment = place.environment
-    source = fetch_source(
-        place.request.repository,
-        environment.app_dir,
-        environment.scratch_dir,
-        place.log,
-        deadline=environment.deadline,
-    )
-    write_project_metadata(environment.layers_dir / "project-metadata.toml", source.project_metadata())
-    return source
 
 
 def _analyze(place: Place, previous: Image | None, run_image: RunImage) -> Analyzed:
@@ -193,11 +180,13 @@ def _analyze(place: Place, previous: Image | None, run_image: RunImage) -> Analy
 
 
 def _detect(place: Place) -> tuple[Detection, Group]:
-    detection = place.environment.run_detect(place.request.buildpacks, place.log)
+    detection = place.environment.run_detect(place.order, place.log)
     if detection.group is None:
         raise detection.error(app_dir=Path(place.request.repository))
     for element in detection.group.elements:
         place.log.info(f"{element.id} {element.version}")
+    for line in describe_plan(detection.plan):
+        (place.log.info if place.request.shows_plan else place.log.detail)(f"plan: {line}")
     for buildpack, reason in detection.reasons():
         place.log.info(f"not {buildpack}: {reason}")
     for alternative, found in detection.alternatives():
@@ -209,6 +198,8 @@ def _make_image(place: Place, group: Group, previous: Image | None) -> MadeImage
     """The image that a buildpack of the group makes of its own, if one does."""
     if not place.environment.makes_image(group):
         return None
+    if place.request.volumes:
+        place.log.notice("the commands of the Dockerfile see no volumes: those are for buildpacks")
     if POLICY_VARIABLE in place.request.env:
         policy = place.builder.dockerfile.policy.value
         place.log.warning(f"`{POLICY_VARIABLE}` is for the operator to set: the policy of this builder is `{policy}`")

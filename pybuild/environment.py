@@ -15,7 +15,7 @@ from typing import Literal
 from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.identifier import BuildpackId
-from lifecycle.cnb.order import write_order
+from lifecycle.cnb.order import Order, write_order
 from lifecycle.cnb.recipe import ImageFacts, Recipe, read_recipe, write_image_facts
 from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, parse_key_line
 from lifecycle.cnb.toml import read_regular_file
@@ -27,9 +27,9 @@ from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.errors import MachineError, PhaseFailed
 from pybuild.host import CA_BUNDLE_IN_BUILD, HostSettings
 from pybuild.log import Log
-from pybuild.order import choose_order
 from pybuild.phases import API_VARIABLE, ERROR_VARIABLE, PLATFORM_API, read_failure
 from pybuild.shared_layers import SHARED_LAYERS_IN_BUILD
+from pybuild.volumes import Volume, directories_to_open, make_places
 
 APP, LAYERS, PLATFORM = PurePosixPath("/workspace"), PurePosixPath("/layers"), PurePosixPath("/platform")
 # Result files of the phases that are pybuild's own; they lie beside the contract's in the layers directory.
@@ -59,6 +59,8 @@ class BuildEnvironment:
     network: bool
     deadline: float
     """Value of `time.monotonic()`."""
+    volumes: tuple[Volume, ...] = ()
+    """What the person who builds shows it of the machine."""
 
     @property
     def app_dir(self) -> Path:
@@ -101,7 +103,12 @@ class BuildEnvironment:
             self._write_secret(_CHANNEL_CREDENTIALS, self.host.channel_credentials)
         if self.host.netrc:
             self._write_secret(".netrc", self.host.netrc)
-        for name, value in {**machine, **user_env}.items():
+        self.write_variables({**machine, **user_env})
+        make_places(self.volumes, self.work / "platform")
+
+    def write_variables(self, values: Mapping[str, str]) -> None:
+        """Let the buildpacks see these variables, in place of those of the same names."""
+        for name, value in values.items():
             # The content is the value as it is: no newline at its end (platform.md, "User-Provided Variables").
             (self.work / "platform" / "env" / name).write_bytes(os.fsencode(value))
 
@@ -111,17 +118,14 @@ class BuildEnvironment:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(content)
 
-    def run_detect(self, buildpacks: tuple[str, ...], log: Log) -> Detection:
-        """What detection found; `buildpacks` are ids that take the place of the builder's order.
+    def run_detect(self, order: Order, log: Log) -> Detection:
+        """What detection found.
 
         Raises:
-            pybuild.errors.SettingsError: an id that the builder has not.
             pybuild.errors.PhaseFailed: the phase itself failed.
             lifecycle.cnb.command.CommandTimeout: the build's time is up.
         """
-        write_order(
-            self.layers_dir / "order.toml", choose_order(self.builder.order, self.builder.buildpacks, buildpacks)
-        )
+        write_order(self.layers_dir / "order.toml", order)
         result = self._run("detector", ("-order", str(LAYERS / "order.toml")), log.detail)
         found = self.layers_dir / DETECTION_NAME
         if not found.exists():
@@ -225,7 +229,8 @@ class BuildEnvironment:
         }
         return Sandbox(
             rootfs=self.builder.rootfs,
-            mounts=(*self.builder.mounts, *own, *self.host.mounts, *certificates),
+            mounts=(*self.builder.mounts, *own, *self.host.mounts, *certificates, *(one.mount for one in self.volumes)),
+            opened=directories_to_open(self.volumes, self.builder.rootfs),
             env=env,
             network=self.network,
             cwd=APP,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lifecycle.cnb.order import Order
 from lifecycle.oci.descriptor import Platform, host_platform
 from lifecycle.registry.manifest import name_of
 from lifecycle.remote_cache import RemoteCache
@@ -33,6 +34,8 @@ class Place:
     builder: Builder
     application: Application
     environment: BuildEnvironment
+    order: Order
+    """Which buildpacks are tried: the builder's order, until it is known what else is asked for."""
 
     @property
     def log(self) -> Log:
@@ -91,6 +94,7 @@ def open_places(
                     builder=builder,
                     application=application,
                     environment=environment,
+                    order=builder.order,
                 )
             )
         yield tuple(places)
@@ -116,6 +120,7 @@ def _open_application(
             made_layers=store / "made",
             network=request.network,
             deadline=clock.deadline,
+            volumes=request.volumes,
         )
         environment.prepare(request.env)
         yield application, environment

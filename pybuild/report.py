@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from lifecycle.app_layers import ExportedLayer
 from lifecycle.cnb.identifier import BuildpackId
+from lifecycle.cnb.jsontext import render_json
+from lifecycle.cnb.plan import ResolvedPlan
 from lifecycle.detection import Detection, Outcome, render_detection
 from lifecycle.export import ExportedImage
 from lifecycle.exporters import Written
@@ -153,6 +155,16 @@ def describe_detection(detection: Detection) -> list[str]:
             if would_run or member.id not in lines:
                 lines[member.id] = f"{'yes' if would_run else 'no':<4}{member.id} {member.version}  {reason or ''}"
     return [line.rstrip() for line in lines.values()]
+
+
+def describe_plan(plan: ResolvedPlan) -> list[str]:
+    """A line for each name of the build plan, sorted: who provides it, and what is required of it."""
+    lines = []
+    for entry in sorted(plan.entries, key=lambda one: one.name):
+        providers = ", ".join(str(provider.id) for provider in entry.providers)
+        wishes = dict.fromkeys(render_json(one.metadata) for one in entry.requires if one.metadata)
+        lines.append(f"{entry.name} from {providers}{''.join(f' {wish}' for wish in wishes)}")
+    return lines or ["nothing is required of any buildpack"]
 
 
 def choosing(buildpack: BuildpackId) -> str:

@@ -11,6 +11,7 @@ from lifecycle.exporters import Output
 from lifecycle.oci.compression import Compression
 from lifecycle.oci.descriptor import Platform, host_platform
 from pybuild.run_image import ImageSettings
+from pybuild.volumes import Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,14 @@ class BuildRequest:
     env: Mapping[str, str] = field(default_factory=dict)
     """The user's variables for the buildpacks."""
     buildpacks: tuple[str, ...] = ()
-    """Ids that take the place of the builder's order."""
+    """Ids, paths or images that take the place of the builder's order; see `pybuild.order`."""
+    descriptor: Path | None = None
+    """A project.toml that takes the place of the repository's own."""
+    trusts_project: bool = False
+    """Whether project.toml may bring buildpacks of its own, whatever the builder says."""
+    volumes: tuple[Volume, ...] = ()
+    shows_plan: bool = False
+    """Whether people read the build plan even without asking for details."""
     timeout_s: float = 3600
     network: bool = True
     images: ImageSettings = field(default_factory=ImageSettings)

@@ -38,7 +38,10 @@ KINDS_OF_SOURCES = (
     "a directory, an archive (.tgz, .tar.gz, .tar, .zip), a buildpackage file (.cnb), docker://NAME, oci:DIR[:TAG], "
     "oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]"
 )
-_IMAGE_PREFIXES = (REGISTRY_PREFIX, *(f"{transport.value}:" for transport in Transport))
+REMOTE_PREFIXES = (REGISTRY_PREFIX, "http:", "https:", "urn:")
+LOCAL_IMAGE_PREFIXES = tuple(f"{transport.value}:" for transport in Transport)
+SOURCE_PREFIXES = (*REMOTE_PREFIXES, *LOCAL_IMAGE_PREFIXES, "file:")
+"""What a text begins with that is certainly not the name of a buildpack."""
 # Another number when the same source would be unpacked differently.
 _FORMAT = 1
 # The largest buildpacks carry interpreters and offline dependencies; what is larger is a mistake or an attack.
@@ -80,7 +83,7 @@ class BuildpackFinder:
             pybuild.errors.SettingsError: it is none of these, or nothing is there.
             lifecycle.cnb.errors.CnbError: what is there is damaged, cannot be had, reaches out of itself or is no buildpack.
         """
-        if text.startswith(_IMAGE_PREFIXES):
+        if text.startswith((REGISTRY_PREFIX, *LOCAL_IMAGE_PREFIXES)):
             return self._find_image(text, relative_to)
         path = _path_of(text, relative_to)
         if path.is_dir():
@@ -258,20 +261,24 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def refuse_links_out(directory: Path, text: str) -> None:
+    """Raise `SettingsError` where a link in the buildpack at `directory`, which `text` names, leads out of it."""
+    root = directory.resolve()
+    for above, names, files in os.walk(directory):
+        for path in (Path(above, name) for name in (*names, *files)):
+            if path.is_symlink() and (path.readlink().is_absolute() or not path.resolve().is_relative_to(root)):
+                raise SettingsError(
+                    f"`{text}` has a link that leads out of the buildpack: `{path.relative_to(directory)}` to `{path.readlink()}`",
+                    "package the buildpack with the files themselves, or with relative links between them",
+                )
+
+
 def _make_plain(directory: Path, text: str) -> None:
     """Give the files of an unpacked buildpack the modes that git would. Raises `SettingsError` for a link that leads out of it."""
-    root = directory.resolve()
+    refuse_links_out(directory, text)
     directory.chmod(0o755)
     for above, names, files in os.walk(directory):
-        for name in (*names, *files):
-            path = Path(above, name)
+        for path in (Path(above, name) for name in (*names, *files)):
             mode = path.lstat().st_mode
-            if stat.S_ISLNK(mode):
-                target = path.readlink()
-                if target.is_absolute() or not path.resolve().is_relative_to(root):
-                    raise SettingsError(
-                        f"`{text}` has a link that leads out of the buildpack: `{path.relative_to(directory)}` to `{target}`",
-                        "package the buildpack with the files themselves, or with relative links between them",
-                    )
-                continue
-            path.chmod(0o755 if stat.S_ISDIR(mode) or mode & 0o100 else 0o644)
+            if not stat.S_ISLNK(mode):
+                path.chmod(0o755 if stat.S_ISDIR(mode) or mode & 0o100 else 0o644)

@@ -131,6 +131,8 @@ class Definition:
     """What images can be checked against, by name; pybuild's own are among them."""
     required_profile: Profile | None = None
     """What every image of this builder must meet."""
+    trusts_projects: bool = False
+    """Whether the project.toml of a repository may bring buildpacks of its own."""
 
     @property
     def image_names(self) -> tuple[str, ...]:
@@ -161,7 +163,10 @@ def read_definition(path: Path) -> Definition:
             raise document.error(message, key=key)
     own = document.table("pybuild")
     own.reject_unknown(
-        frozenset({EXTENDS, "build", "run", "user", "interpreters", "tools", "dockerfile", "profiles", "require"})
+        frozenset(
+            {EXTENDS, "build", "run", "user", "interpreters", "tools", "dockerfile", "profiles", "require"}
+            | {"trust-project"}
+        )
     )
     build = document.table("build")
     build.reject_unknown(frozenset({"image", "env"}))
@@ -189,6 +194,7 @@ def read_definition(path: Path) -> Definition:
         dockerfile=parse_dockerfile_settings(own.table("dockerfile"), path),
         profiles=profiles,
         required_profile=parse_required(own, profiles),
+        trusts_projects=own.boolean("trust-project", default=False),
     )
 
 

@@ -90,6 +90,8 @@ class Builder:
     """What the operator sets for every buildpack; the build cannot change it."""
     required_profile: Profile | None
     """What every image must meet."""
+    trusts_projects: bool
+    """Whether the project.toml of a repository may bring buildpacks of its own."""
     tools: Mapping[str, str]
     """Names and versions of `uv`, `pip` and the like."""
 

@@ -213,6 +213,7 @@ class Wanted:
             dockerfile=self.definition.dockerfile,
             variables={one.name: one.value for one in self.definition.build_variables if not one.suffix},
             required_profile=self.definition.required_profile,
+            trusts_projects=self.definition.trusts_projects,
             tools=facts["tools"],
         )
 

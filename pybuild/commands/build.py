@@ -30,6 +30,9 @@ from pybuild.report import render_report
     help="Image in a registry with the cache of this application: taken where there is none here, or an older one, and written anew.",
 )
 @compression_option
+@click.option(
+    "--show-plan", is_flag=True, help="Show the build plan: what is required, and which buildpack provides it."
+)
 @platform_option
 @report_option
 @selection_options
@@ -44,6 +47,7 @@ def build(
     report: Path | None,
     *,
     refresh: bool,
+    show_plan: bool,
 ) -> None:
     """Build an image from REPOSITORY: a directory, a git URL (with #ref:subdirectory) or an archive.
 
@@ -55,6 +59,7 @@ def build(
         cache_image=_cache_image(cache_image, outputs),
         compression=read_compression(compression, outputs),
         platforms=platforms,
+        shows_plan=show_plan,
     )
     result = build_image(request, session.store, selection.host_env, session.log)
     write_report(report, result.to_json())

@@ -11,11 +11,14 @@ from lifecycle.detection import render_detection
 from pybuild.build import detect_repository
 from pybuild.commands.options import Selection, Session, selection_options, session_options
 from pybuild.commands.printing import print_result
-from pybuild.report import describe_detection
+from pybuild.report import describe_detection, describe_plan
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the detection as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the detection as JSON, the build plan among it.")
+@click.option(
+    "--plan", "with_plan", is_flag=True, help="Print the build plan as well: what is required, and who provides it."
+)
 @selection_options
 @session_options
 def detect(
@@ -23,6 +26,7 @@ def detect(
     session: Session,
     *,
     as_json: bool,
+    with_plan: bool,
 ) -> None:
     """Say which buildpacks would build REPOSITORY, and why the others would not."""
     detection = detect_repository(selection.request(), session.store, selection.host_env, session.log)
@@ -31,5 +35,7 @@ def detect(
     else:
         for line in describe_detection(detection):
             print_result(line)
+        for line in describe_plan(detection.plan) if with_plan and detection.group is not None else ():
+            print_result(f"plan: {line}")
     if detection.group is None:
         raise detection.error(app_dir=Path(selection.repository))

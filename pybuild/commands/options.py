@@ -24,6 +24,7 @@ from pybuild.request import BuildRequest
 from pybuild.run_image import ImageSettings
 from pybuild.store import store_directory
 from pybuild.terminal import TerminalLog, Verbosity, open_log
+from pybuild.volumes import Volume, parse_volumes
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 # As the Dockerfile buildpack reads them.
@@ -51,6 +52,9 @@ class Selection:
     env: Mapping[str, str]
     """The user's variables for the buildpacks."""
     buildpacks: tuple[str, ...]
+    descriptor: Path | None
+    trusts_project: bool
+    volumes: tuple[Volume, ...]
     builder: Path
     timeout_s: float
     network: bool
@@ -66,6 +70,7 @@ class Selection:
         cache_image: Reference | None = None,
         compression: Compression = Compression.GZIP,
         platforms: tuple[Platform, ...] | None = None,
+        shows_plan: bool = False,
     ) -> BuildRequest:
         """The build of it; `refresh` resolves unpinned requirements anew. Without `platforms` it is for this machine's."""
         return BuildRequest(
@@ -73,6 +78,10 @@ class Selection:
             outputs=outputs,
             env={**self.env, **({"BP_REFRESH": "1"} if refresh else {})},
             buildpacks=self.buildpacks,
+            descriptor=self.descriptor,
+            trusts_project=self.trusts_project,
+            volumes=self.volumes,
+            shows_plan=shows_plan,
             builder=self.builder,
             timeout_s=self.timeout_s,
             network=self.network,
@@ -182,6 +191,9 @@ def selection_options(command: Command) -> Command:
         env: tuple[str, ...],
         env_files: tuple[Path, ...],
         buildpacks: tuple[str, ...],
+        descriptor: Path | None,
+        trust_project: bool,
+        volumes: tuple[str, ...],
         builder: Path | None,
         timeout: float,
         network: str,
@@ -196,6 +208,9 @@ def selection_options(command: Command) -> Command:
             repository=repository,
             env={**read_user_env(env, env_files), **_build_arguments(build_args)},
             buildpacks=buildpacks,
+            descriptor=descriptor,
+            trusts_project=trust_project,
+            volumes=parse_volumes(volumes, cwd=Path.cwd()),
             builder=builder or default_definition_path(),
             timeout_s=timeout,
             network=network != "none",
@@ -248,8 +263,26 @@ def selection_options(command: Command) -> Command:
             "--buildpack",
             "buildpacks",
             multiple=True,
-            metavar="ID",
-            help="Use this buildpack instead of the builder's order; may be repeated.",
+            metavar="WHICH",
+            help="Use this buildpack instead of the builder's order: ID[@VERSION] of the builder, the path of a directory or of a .tgz or "
+            ".cnb file, docker://NAME, or from=builder for the builder's order; may be repeated.",
+        ),
+        click.option(
+            "--descriptor",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="A project.toml, in place of the repository's own.",
+        ),
+        click.option(
+            "--trust-project",
+            is_flag=True,
+            help="Let project.toml bring buildpacks of its own: scripts, directories of the repository, images.",
+        ),
+        click.option(
+            "--volume",
+            "volumes",
+            multiple=True,
+            metavar="HOST:CONTAINER[:ro|rw]",
+            help="Show the build a directory or file of this machine, read-only unless :rw is said; may be repeated.",
         ),
         click.option(
             "--env-file",

@@ -59,6 +59,8 @@ class Sandbox:
     """True: the root file system itself may be changed (`pybuild run` gives it a throw-away copy)."""
     id_range: bool = False
     """True: root inside, which can be every user that an image may name; `user_id` and `group_id` do not count."""
+    opened: tuple[PurePosixPath, ...] = ()
+    """Directories of the root file system in which mounts may lie that have nothing to be mounted on, those above others first."""
     temporary: tuple[PurePosixPath, ...] = ()
     """Directories that are empty at first, that every user may write to, and that are gone with the command; they exist in the root
     file system or in `/dev`.
@@ -131,7 +133,10 @@ def bubblewrap_options(sandbox: Sandbox) -> list[str]:
         options += ["--cap-add", capability]
     options += ["--die-with-parent", "--hostname", "pybuild"]
     options += [] if sandbox.interactive else ["--new-session"]
-    options += ["--bind" if sandbox.writable_root else "--ro-bind", str(sandbox.rootfs), "/"]
+    if PurePosixPath("/") not in sandbox.opened:
+        options += ["--bind" if sandbox.writable_root else "--ro-bind", str(sandbox.rootfs), "/"]
+    for directory in sandbox.opened:
+        options += _opened(sandbox.rootfs, directory)
     options += ["--proc", "/proc", "--dev", "/dev"]
     if sandbox.network:
         for path in _HOST_NETWORK_FILES:
@@ -140,7 +145,21 @@ def bubblewrap_options(sandbox: Sandbox) -> list[str]:
         options += ["--perms", "1777", "--tmpfs", str(directory)]
     for mount in sandbox.mounts:
         options += ["--bind" if mount.writable else "--ro-bind", str(mount.source), str(mount.target)]
+    for directory in sandbox.opened:
+        options += ["--remount-ro", str(directory)]
     return [*options, "--chdir", str(sandbox.cwd)]
+
+
+def _opened(rootfs: Path, directory: PurePosixPath) -> list[str]:
+    """Options for a directory of bubblewrap's own, where it can make what is needed, with everything that the root file system has."""
+    # The root directory is one until something is put there.
+    options = [] if directory == PurePosixPath("/") else ["--perms", "0755", "--tmpfs", str(directory)]
+    for entry in sorted((rootfs / directory.relative_to("/")).iterdir()):
+        target = str(directory / entry.name)
+        options += (
+            ["--symlink", str(entry.readlink()), target] if entry.is_symlink() else ["--ro-bind", str(entry), target]
+        )
+    return options
 
 
 class _IdMapping:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pybuild.errors import SourceError
 from pybuild.log import Log
+from pybuild.project.descriptor import FILE_NAME, Project, find_project
 from pybuild.source.archive import extract_archive, is_archive
 from pybuild.source.git import GitSource, clone, parse_git_source
 from pybuild.source.tree import copy_tree
@@ -20,22 +21,27 @@ def source_identity(text: str) -> str:
     return f"{git.url}#:{git.subdirectory}" if git else str(Path(text).resolve())
 
 
-def fetch_source(text: str, app_dir: Path, scratch: Path, log: Log, *, deadline: float) -> Source:
-    """Put the repository that `text` names into the empty directory `app_dir`.
+def fetch_source(
+    text: str, app_dir: Path, scratch: Path, log: Log, *, deadline: float, project: Project | None = None
+) -> Source:
+    """Put the repository that `text` names into the empty directory `app_dir`, but for what its project.toml leaves out.
 
     `text` is a directory, a git URL (`https`, `ssh`, `file`, `git@host:path`) with an optional `#ref:subdirectory`, or a
-    tar or zip archive. `scratch` is an empty directory for what is fetched on the way.
+    tar or zip archive. `scratch` is an empty directory for what is fetched on the way. `project` takes the place of the
+    repository's own project.toml.
 
     Raises:
         SourceError: it cannot be had, and why.
+        lifecycle.cnb.errors.ConfigurationError: project.toml does not say what it must.
     """
     git = parse_git_source(text)
     if git is not None:
-        return _fetch_git(git, app_dir, scratch, log, deadline=deadline)
+        return _fetch_git(git, app_dir, scratch, log, deadline=deadline, project=project)
     path = Path(text)
     if path.is_dir():
-        copy_tree(path.resolve(), app_dir, log)
-        return Source(kind="directory", location=str(path), revision=None, subdirectory=None)
+        found = project or find_project(path)
+        copy_tree(path.resolve(), app_dir, log, found.selection)
+        return Source(kind="directory", location=str(path), revision=None, subdirectory=None, project=found)
     if not path.exists():
         raise SourceError(
             f"`{text}` does not exist",
@@ -47,11 +53,14 @@ def fetch_source(text: str, app_dir: Path, scratch: Path, log: Log, *, deadline:
             "archives are .zip, .tar, .tar.gz, .tgz, .tar.bz2 and .tar.xz",
         )
     root = extract_archive(path, scratch / "archive", log, deadline=deadline)
-    copy_tree(root, app_dir, log)
-    return Source(kind="archive", location=str(path), revision=None, subdirectory=None)
+    found = project or find_project(root, shown=FILE_NAME)
+    copy_tree(root, app_dir, log, found.selection)
+    return Source(kind="archive", location=str(path), revision=None, subdirectory=None, project=found)
 
 
-def _fetch_git(git: GitSource, app_dir: Path, scratch: Path, log: Log, *, deadline: float) -> Source:
+def _fetch_git(
+    git: GitSource, app_dir: Path, scratch: Path, log: Log, *, deadline: float, project: Project | None
+) -> Source:
     checkout = scratch / "git"
     revision = clone(git, checkout, log, deadline=deadline)
     root = checkout
@@ -61,5 +70,6 @@ def _fetch_git(git: GitSource, app_dir: Path, scratch: Path, log: Log, *, deadli
             raise SourceError(f"the subdirectory `{git.subdirectory}` leads out of the repository")
         if not root.is_dir():
             raise SourceError(f"{git.display_url} has no directory `{git.subdirectory}` at {revision[:12]}")
-    copy_tree(root, app_dir, log)
-    return Source(kind="git", location=git.public_url, revision=revision, subdirectory=git.subdirectory)
+    found = project or find_project(root, shown=FILE_NAME)
+    copy_tree(root, app_dir, log, found.selection)
+    return Source(kind="git", location=git.public_url, revision=revision, subdirectory=git.subdirectory, project=found)

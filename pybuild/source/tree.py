@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pybuild.errors import SourceError
 from pybuild.log import Log
+from pybuild.project.selection import NOT_DECIDED, Selection
 from pybuild.store import STORE_NAME
 
 # History of version control is large, differs between two clones of one commit, and its configuration holds credentials.
@@ -23,20 +24,20 @@ _SECRET_NAMES = frozenset(
 _FILE_MODE, _EXECUTABLE_MODE, _DIRECTORY_MODE = 0o644, 0o755, 0o755
 
 
-def copy_tree(source: Path, target: Path, log: Log) -> None:
+def copy_tree(source: Path, target: Path, log: Log, selection: Selection | None = None) -> None:
     """Copy the tree `source` into the existing directory `target`, with the modes that git would give its files.
 
-    Links stay links and are never followed. Version control data, caches of Python tools and virtual environments stay
-    behind, and so does pybuild's store where `target` lies inside `source` (a home directory holds both); what is neither
-    file, directory nor link (sockets, pipes, devices) too, with a warning. Files that look like secrets are copied, with a
-    warning that names them.
+    What `selection` does not keep stays behind. Links stay links and are never followed. Version control data, caches of Python
+    tools and virtual environments stay behind, and so does pybuild's store where `target` lies inside `source` (a home directory
+    holds both); what is neither file, directory nor link (sockets, pipes, devices) too, with a warning. Files that look like
+    secrets are copied, with a warning that names them.
 
     Raises:
         SourceError: something cannot be read.
     """
-    copier = _Copier(log, target.resolve())
+    copier = _Copier(log, target.resolve(), selection or Selection())
     try:
-        copier.copy(source.resolve(), target, Path())
+        copier.copy(source.resolve(), target, Path(), NOT_DECIDED)
     except PermissionError as err:
         raise SourceError(f"cannot read `{err.filename}`: permission denied") from err
     except (FileNotFoundError, NotADirectoryError) as err:
@@ -47,25 +48,36 @@ def copy_tree(source: Path, target: Path, log: Log) -> None:
 
 
 class _Copier:
-    def __init__(self, log: Log, target: Path) -> None:
+    def __init__(self, log: Log, target: Path, selection: Selection) -> None:
         self._log = log
         self._target = target
+        self._selection = selection
         self._left_out: list[str] = []
+        self._deselected: list[str] = []
         self._special: list[str] = []
         self._secrets: list[str] = []
 
-    def copy(self, source: Path, target: Path, relative: Path) -> None:
+    def copy(self, source: Path, target: Path, relative: Path, above: int) -> None:
+        """Copy a directory; `above` is what the selection has decided on it."""
         with os.scandir(source) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 name = relative / entry.name
-                if entry.is_symlink():
+                is_directory = entry.is_dir(follow_symlinks=False)
+                decision = self._selection.decide(str(name), is_directory=is_directory, above=above)
+                if not self._selection.keeps(decision) and not (is_directory and self._selection.is_include):
+                    self._deselected.append(f"{name}/" if is_directory else str(name))
+                elif entry.is_symlink():
                     (target / entry.name).symlink_to(os.readlink(entry.path))  # noqa: PTH115 - bytes as they are
-                elif entry.is_dir(follow_symlinks=False):
+                elif is_directory:
                     if self._is_left_out(entry):
                         self._left_out.append(f"{name}/")
                         continue
-                    (target / entry.name).mkdir()
-                    self.copy(Path(entry.path), target / entry.name, name)
+                    copied = target / entry.name
+                    copied.mkdir()
+                    self.copy(Path(entry.path), copied, name, decision)
+                    if not self._selection.keeps(decision) and not any(copied.iterdir()):
+                        # Nothing of what it holds is kept, and it was only entered to see that.
+                        copied.rmdir()
                 elif entry.is_file(follow_symlinks=False):
                     self._copy_file(entry, target / entry.name, name)
                 else:
@@ -93,6 +105,8 @@ class _Copier:
     def report(self) -> None:
         if self._left_out:
             self._log.detail(f"left out of the application: {_shown(self._left_out)}")
+        if self._deselected:
+            self._log.info(f"left out by project.toml: {_shown(self._deselected)}")
         if self._special:
             self._log.warning(f"left out, neither file, directory nor link: {_shown(self._special)}")
         if self._secrets:

@@ -1,0 +1,3 @@
+"""project.toml: what a repository says of its own build
+(https://github.com/buildpacks/spec/blob/main/extensions/project-descriptor.md).
+"""
