@@ -24,6 +24,7 @@ _SHARED_PACKAGE = "installer"
 # Extension modules of the Python that runs pybuild are not for that of the build image, unless they keep to the stable ABI.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.cpython-*.so")
 _PHASES = ("detect", "build")
+_PROGRAMS = (*_PHASES, "generate")
 _PROGRAM = '''\
 """Starts `{phase}` of `{phase}.py`, with what is in `lib`."""
 
@@ -58,6 +59,11 @@ def copy_buildpack(buildpack: Descriptor, target: Path) -> None:
             program.chmod(0o755)
     else:
         shutil.copytree(buildpack.directory, target, symlinks=True)
+        for name in _PROGRAMS:
+            path = target / "bin" / name
+            if path.is_file() and not path.is_symlink():
+                # As pack does: they may come from where files have no such bit.
+                path.chmod(0o755)
 
 
 def uses_kit(directory: Path) -> bool:

@@ -19,7 +19,7 @@ from lifecycle.cnb.target import host_architecture
 from pybuild.builder.bases import WantedBase, make_base, read_base, unpacked_run_base
 from pybuild.builder.crew import Crew, run_side_by_side
 from pybuild.builder.debian import check_debian_tools
-from pybuild.builder.definition import Definition, PackageBase
+from pybuild.builder.definition import Definition
 from pybuild.builder.errors import ImageUnusable, InterpreterMissing, PackagingFailed
 from pybuild.builder.installed import MACHINE, InstalledPython
 from pybuild.builder.interpreter import (
@@ -33,8 +33,10 @@ from pybuild.builder.interpreter import (
     read_interpreter,
 )
 from pybuild.builder.kept import forget_unused, make_directory
+from pybuild.builder.modules import ModuleFinder
 from pybuild.builder.package import put_together
 from pybuild.builder.poetry import is_poetry_made, make_poetry
+from pybuild.builder.requested import PackageBase
 from pybuild.builder.tools import fetch_pip_wheel, find_uv, read_uv_version
 from pybuild.builder.value import Builder
 from pybuild.builder.wanted import KeptBases, Wanted
@@ -66,12 +68,18 @@ class _Sought:
 
 
 def ensure_builder(
-    definition: Definition, store: Path, log: Log, *, architecture: str | None = None, refresh: bool = False
+    definition: Definition,
+    store: Path,
+    log: Log,
+    *,
+    architecture: str | None = None,
+    insecure_registries: tuple[str, ...] = (),
+    refresh: bool = False,
 ) -> Builder:
     """The builder that `definition` describes, made now where the store has none; parts that are there are kept.
 
     Its images are for `architecture`, as OCI names it; where that is not said, for this machine's. With `refresh` the bases and
-    interpreters are made anew, with today's packages.
+    interpreters are made anew, with today's packages, and registries are asked for their buildpacks again.
 
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made; nothing half made is left.
@@ -80,7 +88,10 @@ def ensure_builder(
     architecture = architecture or host_architecture()
     if architecture not in (host_architecture(), *TARGET_ARCHITECTURES):
         raise ImageUnusable(f"there is no run base for linux/{architecture}: builders are made for {_TARGETS}")
-    wanted = Wanted.of(definition, store, architecture)
+    finder = ModuleFinder(
+        definition=definition, store=store, log=log, insecure_registries=insecure_registries, refresh=refresh
+    )
+    wanted = Wanted.of(definition, finder.find_all(), store, architecture)
     builder = None if refresh else wanted.open()
     if builder is not None:
         return builder

@@ -19,8 +19,8 @@ from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.archive import FILE_TIME
 from lifecycle.registry.machine import PROXY_VARIABLES
 from pybuild.builder.crew import Crew
-from pybuild.builder.definition import PackageBase, User
 from pybuild.builder.errors import AssemblyFailed, SubordinateIdsMissing
+from pybuild.builder.requested import PackageBase, User
 from pybuild.builder.sources import DEBIAN_KEYRING, canonical_sources, machine_apt_settings, machine_sources
 from pybuild.errors import NoSpace, ToolMissing
 

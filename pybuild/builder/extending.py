@@ -10,7 +10,7 @@ from lifecycle.cnb.toml import Table, read_table
 
 KEY, _DEFAULT = "extends", "default"
 # What the file has comes before what the default builder has: its groups are tried first.
-_ADDED = ("buildpacks", "order")
+_ADDED = ("buildpacks", "extensions", "order", "order-extensions")
 _MERGED = ("build", "pybuild")
 
 

@@ -23,6 +23,8 @@ from pybuild.builder.bases import CREATED, read_base_image
 from pybuild.builder.labels import (
     BUILDER_LABEL,
     BUILDPACK_LAYERS_LABEL,
+    EXTENSION_LAYERS_LABEL,
+    EXTENSION_ORDER_LABEL,
     LIFECYCLE_APIS_LABEL,
     LIFECYCLE_VERSION_LABEL,
     ORDER_LABEL,
@@ -45,11 +47,11 @@ _CONFIGURATION = ("order.toml", "system.toml", "stack.toml", "run.toml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """A layer to be made. `buildpack`: whose files it has."""
+    """A layer to be made. `module`: the buildpack or extension whose files it has."""
 
     created_by: str
     fill: Callable[[TarWriter], None]
-    buildpack: Descriptor | None = None
+    module: Descriptor | None = None
 
 
 def make_builder_image(builder: Builder, blobs_dir: Path, *, compression: Compression = Compression.GZIP) -> Image:
@@ -71,9 +73,9 @@ def make_builder_image(builder: Builder, blobs_dir: Path, *, compression: Compre
         for part, blob in zip(parts, blobs, strict=True)
     ]
     packaged = tuple(
-        PackagedBuildpack(descriptor=part.buildpack, diff_id=layer.diff_id)
+        PackagedBuildpack(descriptor=part.module, diff_id=layer.diff_id)
         for part, layer in zip(parts, layers, strict=True)
-        if part.buildpack is not None
+        if part.module is not None
     )
     config = replace(
         base.config,
@@ -92,11 +94,9 @@ def _parts(builder: Builder) -> Iterator[_Part]:
     for path in sorted(opt.iterdir()):
         yield _Part(created_by=f"pybuild: {OPT / path.name}", fill=_tree(path, OPT / path.name))
     yield _Part(created_by=f"pybuild: lifecycle {lifecycle_version}", fill=_lifecycle(cnb / "lifecycle"))
-    for buildpack in builder.buildpacks:
-        target = CNB / buildpack.directory.relative_to(cnb)
-        yield _Part(
-            created_by=f"pybuild: buildpack {buildpack}", fill=_tree(buildpack.directory, target), buildpack=buildpack
-        )
+    for module in (*builder.buildpacks, *builder.extensions):
+        kind, target = "extension" if module.is_extension else "buildpack", CNB / module.directory.relative_to(cnb)
+        yield _Part(created_by=f"pybuild: {kind} {module}", fill=_tree(module.directory, target), module=module)
     for name in _CONFIGURATION:
         if (cnb / name).is_file():
             yield _Part(created_by=f"pybuild: {CNB / name}", fill=_file(cnb / name, CNB / name))
@@ -144,9 +144,13 @@ def _file(path: Path, target: PurePosixPath) -> Callable[[TarWriter], None]:
 
 def _labels(builder: Builder, packaged: tuple[PackagedBuildpack, ...]) -> dict[str, str]:
     values: dict[str, object] = {
-        BUILDER_LABEL: describe_builder(builder.description, builder.buildpacks, (), builder.run_images),
+        BUILDER_LABEL: describe_builder(
+            builder.description, builder.buildpacks, builder.extensions, builder.run_images
+        ),
         ORDER_LABEL: describe_order(builder.order.groups),
-        BUILDPACK_LAYERS_LABEL: describe_layers(packaged),
+        EXTENSION_ORDER_LABEL: describe_order(builder.order.extensions),
+        BUILDPACK_LAYERS_LABEL: describe_layers(one for one in packaged if not one.descriptor.is_extension),
+        EXTENSION_LAYERS_LABEL: describe_layers(one for one in packaged if one.descriptor.is_extension),
         LIFECYCLE_APIS_LABEL: describe_apis(),
     }
     system = builder.directory / "cnb" / "system.toml"

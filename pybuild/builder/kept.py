@@ -80,3 +80,14 @@ def link_file(source: str | Path, target: str | Path) -> None:
         os.link(source, target, follow_symlinks=False)
     except OSError:
         shutil.copy2(source, target, follow_symlinks=False)
+
+
+def tree_hash(directory: Path) -> str:
+    """Hash of the names, modes and contents of a tree of sources."""
+    total = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if "__pycache__" in path.parts or not path.is_file():
+            continue
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(directory)}\0{path.stat().st_mode & 0o100}\0{content}\n".encode())
+    return total.hexdigest()

@@ -14,7 +14,7 @@ from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS, ApiVersion
 from lifecycle.cnb.buildpack import Descriptor
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.order import GroupMember, System
-from lifecycle.cnb.toml import read_table
+from lifecycle.cnb.toml import Table, read_table
 from pybuild import __version__
 
 BUILDER_LABEL = "io.buildpacks.builder.metadata"
@@ -113,7 +113,7 @@ def describe_builder(
 def _describe_layer(one: PackagedBuildpack) -> dict[str, object]:
     buildpack = one.descriptor
     values: dict[str, object] = {"api": str(buildpack.api), "layerDiffID": str(one.diff_id)}
-    document = read_table(buildpack.directory / "buildpack.toml")
+    document = _document(buildpack)
     for key in ("stacks", "targets"):
         if document.tables(key):
             values[key] = [dict(table.values) for table in document.tables(key)]
@@ -127,7 +127,7 @@ def _describe_layer(one: PackagedBuildpack) -> dict[str, object]:
 
 def _describe_member(member: GroupMember) -> dict[str, object]:
     values: dict[str, object] = {"id": str(member.id), "version": member.version}
-    if member.optional:
+    if member.optional and not member.is_extension:
         values["optional"] = True
     if member.exec_env:
         values["exec-env"] = list(member.exec_env)
@@ -135,7 +135,13 @@ def _describe_member(member: GroupMember) -> dict[str, object]:
 
 
 def _named_table(buildpack: Descriptor) -> Mapping[str, object]:
-    return read_table(buildpack.directory / "buildpack.toml").table("buildpack").values
+    kind = "extension" if buildpack.is_extension else "buildpack"
+    return _document(buildpack).table(kind).values
+
+
+def _document(buildpack: Descriptor) -> Table:
+    name = "extension.toml" if buildpack.is_extension else "buildpack.toml"
+    return read_table(buildpack.directory / name)
 
 
 def _oldest(apis: Sequence[ApiVersion]) -> str:

@@ -5,7 +5,6 @@ Paths and files as the CNB specification has them for builder images (https://gi
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -35,7 +34,7 @@ from pybuild.builder.contents import Contents
 from pybuild.builder.definition import Definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
 from pybuild.builder.errors import PackagingFailed
-from pybuild.builder.kept import content_key, link_file
+from pybuild.builder.kept import content_key, link_file, tree_hash
 from pybuild.builder.labels import describe_apis, describe_oldest_apis
 from pybuild.builder.poetry import put_poetry
 from pybuild.builder.tools import copy_tools
@@ -83,8 +82,8 @@ class Parts:
             [(name, importlib.metadata.version(name)) for name in _DISTRIBUTIONS],
             self.pip_wheel.name,
             None if self.poetry is None else self.poetry.name,
-            [_tree_hash(path) for path in (package_directory("lifecycle"), Path(inside.__file__).parent)],
-            [_tree_hash(path) for buildpack in self.contents.buildpacks for path in sources_of(buildpack)],
+            [tree_hash(path) for path in (package_directory("lifecycle"), Path(inside.__file__).parent)],
+            [tree_hash(path) for module in self.contents.modules for path in sources_of(module)],
             repr(self.contents.order),
             repr(self.contents.system),
             repr((definition.description, definition.run_images, definition.build_variables, definition.user)),
@@ -100,8 +99,9 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
     """
     cnb, opt = directory / "cnb", directory / "opt"
     cnb.mkdir()
-    for buildpack in parts.contents.buildpacks:
-        copy_buildpack(buildpack, cnb / "buildpacks" / buildpack.id.directory_name / buildpack.version)
+    for module in parts.contents.modules:
+        kind = "extensions" if module.is_extension else "buildpacks"
+        copy_buildpack(module, cnb / kind / module.id.directory_name / module.version)
     _write_configuration(parts, cnb)
     with tempfile.TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
         library = Path(stage) / "lifecycle"
@@ -178,7 +178,7 @@ def _compile(rootfs: Path, cnb: Path, opt: Path, stage: Path) -> None:
         network=False,
         cwd=PurePosixPath("/"),
     )
-    libraries = [str(CNB / path.relative_to(cnb)) for path in sorted(cnb.glob("buildpacks/*/*/lib"))]
+    libraries = [str(CNB / path.relative_to(cnb)) for path in sorted(cnb.glob("*/*/*/lib"))]
     # Not -I: that ignores PYTHONHASHSEED.
     command = [
         "/usr/bin/python3",
@@ -238,14 +238,3 @@ def _put_interpreters(interpreters: Sequence[tuple[Interpreter, Path]], director
         link_file(archive, directory / interpreter.file)
     listed = [asdict(interpreter) for interpreter, _ in interpreters]
     (directory / "interpreters.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
-
-
-def _tree_hash(directory: Path) -> str:
-    """Hash of the names, modes and contents of a tree of sources."""
-    total = hashlib.sha256()
-    for path in sorted(directory.rglob("*")):
-        if "__pycache__" in path.parts or not path.is_file():
-            continue
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(directory)}\0{path.stat().st_mode & 0o100}\0{content}\n".encode())
-    return total.hexdigest()

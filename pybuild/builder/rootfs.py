@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 from pybuild.builder.crew import Crew
-from pybuild.builder.definition import User
 from pybuild.builder.errors import AssemblyFailed
+from pybuild.builder.requested import User
 from pybuild.builder.value import DebianPackage
 from pybuild.errors import NoSpace
 

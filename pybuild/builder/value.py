@@ -81,6 +81,8 @@ class Builder:
     order: Order
     buildpacks: tuple[Descriptor, ...]
     """In the order of builder.toml; their directories are the machine's, below `directory`."""
+    extensions: tuple[Descriptor, ...]
+    """Image extensions, likewise."""
     interpreters: tuple[Interpreter, ...]
     """Newest first; those for the images before those of this machine, where these are others."""
     left_out: Mapping[str, str]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifecycle.cnb.buildpack import read_descriptor
+from lifecycle.cnb.buildpack import read_descriptor, read_extension_descriptor
 from lifecycle.cnb.order import read_order
 from lifecycle.cnb.target import Target, host_architecture
 from pybuild.builder.bases import WantedBase, read_base, read_base_image
@@ -15,6 +15,7 @@ from pybuild.builder.contents import Contents, read_contents
 from pybuild.builder.definition import Definition
 from pybuild.builder.interpreter import interpreter_directory, read_absence, read_interpreter
 from pybuild.builder.kept import mark_used
+from pybuild.builder.modules import FoundModule
 from pybuild.builder.package import CNB, OPT, Parts
 from pybuild.builder.poetry import is_poetry_made, poetry_directory
 from pybuild.builder.tools import find_uv, pip_wheel_path
@@ -46,8 +47,11 @@ class Wanted:
     """What images are made on; the same, but where they are for other machines."""
 
     @staticmethod
-    def of(definition: Definition, store: Path, architecture: str) -> Wanted:
-        """What `definition` asks for. Raises `ConfigurationError` where its buildpacks and order do not agree."""
+    def of(definition: Definition, found: Sequence[FoundModule], store: Path, architecture: str) -> Wanted:
+        """What `definition` asks for, of which the buildpacks and extensions are `found`.
+
+        Raises `ConfigurationError` where they do not agree with the order.
+        """
 
         def run_base(architecture: str) -> WantedBase:
             return WantedBase(
@@ -56,11 +60,12 @@ class Wanted:
                 image_name=definition.run_images[0].image,
                 is_run=True,
                 architecture=architecture,
+                stack_id=definition.stack_id,
             )
 
         return Wanted(
             definition=definition,
-            contents=read_contents(definition, architecture),
+            contents=read_contents(definition, found, architecture),
             store=store,
             architecture=architecture,
             build_base=WantedBase(
@@ -69,6 +74,7 @@ class Wanted:
                 image_name=definition.build_image_name,
                 is_run=False,
                 architecture=host_architecture(),
+                stack_id=definition.stack_id,
             ),
             machine_run_base=run_base(host_architecture()),
             run_base=run_base(architecture),
@@ -207,6 +213,10 @@ class Wanted:
             buildpacks=tuple(
                 read_descriptor(cnb / "buildpacks" / buildpack.id.directory_name / buildpack.version)
                 for buildpack in self.contents.buildpacks
+            ),
+            extensions=tuple(
+                read_extension_descriptor(cnb / "extensions" / extension.id.directory_name / extension.version)
+                for extension in self.contents.extensions
             ),
             interpreters=tuple(interpreter for interpreter, _ in (*parts.foreign_interpreters, *parts.interpreters)),
             left_out=self.left_out(self.architecture),

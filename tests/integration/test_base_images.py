@@ -44,7 +44,7 @@ from lifecycle.registry.errors import (
 from pybuild.base_images import BaseImages, FetchedImage
 from pybuild.builder.bases import WantedBase, make_base, read_base
 from pybuild.builder.crew import Crew
-from pybuild.builder.definition import ImageBase, User
+from pybuild.builder.requested import ImageBase, User
 from pybuild.image_store import ImageStore, open_client
 from tests.integration.machine import small_disk
 from tests.integration.registry import Registry, start_registry

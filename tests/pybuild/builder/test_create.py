@@ -21,12 +21,13 @@ from lifecycle.oci.unpack import unpack_image
 from pybuild.builder import Builder, default_definition_path, describe_builder, ensure_builder, read_definition
 from pybuild.builder.bases import unpacked_run_base
 from pybuild.builder.crew import Crew
-from pybuild.builder.definition import Definition, ImageBase, PackageBase
+from pybuild.builder.definition import Definition
 from pybuild.builder.errors import AssemblyFailed, InterpreterMissing, ToolUnavailable
 from pybuild.builder.inspect import render_description
 from pybuild.builder.interpreter import Workplace, fetch_standalone, make_interpreter, read_interpreter
 from pybuild.builder.poetry import make_poetry
 from pybuild.builder.relocate import INTERPRETER_LAYER
+from pybuild.builder.requested import ImageBase, PackageBase
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from tests.pybuild.recording_log import RecordingLog
 

@@ -8,9 +8,12 @@ import pytest
 
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.target import host_architecture
-from pybuild.builder.contents import read_contents
-from pybuild.builder.definition import ImageBase, PackageBase, default_definition_path, read_definition
+from pybuild.builder.contents import Contents, read_contents
+from pybuild.builder.definition import default_definition_path, read_definition
 from pybuild.builder.dockerfile import DockerfileSettings, Policy
+from pybuild.builder.modules import ModuleFinder
+from pybuild.builder.requested import ImageBase, PackageBase
+from tests.pybuild.recording_log import RecordingLog
 
 BUILDPACKS = """
 [[buildpacks]]
@@ -63,9 +66,15 @@ def write_builder(directory: Path, text: str = BUILDPACKS + ORDER + BASES + OWN 
     return directory / "builder.toml"
 
 
+def contents_of(path: Path) -> Contents:
+    definition = read_definition(path)
+    finder = ModuleFinder(definition=definition, store=path.parent / "store", log=RecordingLog())
+    return read_contents(definition, finder.find_all(), host_architecture())
+
+
 def test_the_default_builder_is_valid() -> None:
     definition = read_definition(default_definition_path())
-    contents = read_contents(definition, host_architecture())
+    contents = contents_of(default_definition_path())
     assert [str(buildpack.id) for buildpack in contents.buildpacks] == [
         "pybuild/conda",
         "pybuild/python",
@@ -95,7 +104,7 @@ def test_values_of_a_builder(tmp_path: Path) -> None:
     assert definition.run_images[0].mirrors == ("mirror.example/run",)
     assert definition.cpython_versions == ("3.10", "3.12.1")
     assert definition.poetry_version is None
-    assert [buildpack.directory for buildpack in definition.buildpacks] == [tmp_path / "one", tmp_path / "two"]
+    assert [buildpack.source for buildpack in definition.buildpacks] == ["one", "two"]
 
 
 def test_what_an_operator_allows_dockerfiles(tmp_path: Path) -> None:
@@ -130,9 +139,8 @@ def test_without_a_table_of_ours_bases_come_from_the_registry(tmp_path: Path) ->
     ("old", "new", "place"),
     [
         ("[pybuild.tools]", "[pybuild.tool]", "`pybuild.tool` is not a known key"),
-        ('uri = "one"', 'uri = "three"', "`buildpacks[0].uri` `three` is not a buildpack"),
-        ('uri = "one"', 'uri = "https://example.org/one.tgz"', "`buildpacks[0].uri` must be a directory"),
-        ('uri = "one"', 'image = "example.org/one"', "`buildpacks[0].image` is not supported yet"),
+        ('uri = "one"', 'uri = "one"\nimage = "example.org/one"', "`buildpacks[0].image` cannot stand beside `uri`"),
+        ('uri = "one"', 'url = "one"', ":3: `buildpacks[0].url` is not a known key"),
         ('"git"', '"git; rm -rf /"', "`pybuild.build.packages[1]` `git; rm -rf /` is not the name"),
         ('suite = "bookworm"', 'suite = "--help"', "`pybuild.build.suite`"),
         ('"oci:bases/run:tag"', '"bases/run"', "`pybuild.run.image` must start with one of"),
@@ -145,7 +153,22 @@ def test_without_a_table_of_ours_bases_come_from_the_registry(tmp_path: Path) ->
             '[[build.env]]\nname = "A"\nvalue = "b"\nsuffix = "append"\n[build]',
             "`build.env[0].delim` is required",
         ),
-        ("[build]", "[lifecycle]\nversion = '0.21.0'\n[build]", "`lifecycle` cannot be used"),
+        ("[build]", "[lifecycle]\nversion = '0.21.0'\n[build]", "`lifecycle.version` cannot be `0.21.0`: pybuild puts"),
+        ("[build]", "[lifecycle]\nuri = 'x.tgz'\n[build]", "`lifecycle.uri` cannot be used: pybuild puts its own"),
+        ("[build]", "[stack]\nbuild-image = 'other'\n[build]", "`stack.build-image` must be `names/build` as in"),
+        ("[build]", "[stack]\nrun-image = 'other'\n[build]", "`stack.run-image` must be `names/run`, the first"),
+        ("[build]", "[stack]\nmixins = []\n[build]", "`stack.mixins` is not a known key"),
+        (
+            "[build]",
+            "[[build.env]]\nname = 'A'\nvalue = 'b'\nexec-env = ['test']\n[build]",
+            "`build.env[0].exec-env` must have `*` or `production`",
+        ),
+        (
+            "[build]",
+            "[[build.env]]\nname = 'A'\nvalue = 'b'\n[[build.env]]\nname = 'A'\nvalue = 'c'\n[build]",
+            "`build.env[1].name` `A` stands there twice",
+        ),
+        ("[build]", "[[order-extensions]]\n[build]", "`order-extensions[0].group` must name at least one"),
         ("[build]", "[[targets]]\nos = 'windows'\narch = 'amd64'\n[build]", "`targets[0].os` must be `linux`"),
         ("[pybuild.tools]", "[pybuild.user]\nid = 0\nname = 'root'\n[pybuild.tools]", "`pybuild.user.name`"),
         ("[pybuild.tools]", "[pybuild.user]\nid = 33\n[pybuild.tools]", "`pybuild.user.id` must be between"),
@@ -177,11 +200,12 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, old: str, new: str
     with pytest.raises(ConfigurationError) as caught:
         read_definition(path)
     assert str(path) in caught.value.summary
+    assert caught.value.line is not None
     assert place in caught.value.summary
 
 
 def test_versions_of_the_order_are_filled_in(tmp_path: Path) -> None:
-    contents = read_contents(read_definition(write_builder(tmp_path)), host_architecture())
+    contents = contents_of(write_builder(tmp_path))
     members = [(str(member), member.optional) for member in contents.order.groups[0]]
     assert members == [("test/one@1.0.0", False), ("test/two@1.0.0", True)]
 
@@ -190,13 +214,13 @@ def test_an_order_that_names_nothing_there_is_refused(tmp_path: Path) -> None:
     path = write_builder(tmp_path)
     path.write_text(path.read_text().replace('id = "test/two"', 'id = "test/three"'))
     with pytest.raises(ConfigurationError, match="names the buildpack `test/three`; there are: `test/one`, `test/two`"):
-        read_contents(read_definition(path), host_architecture())
+        contents_of(path)
 
 
 def test_a_buildpack_of_an_unknown_api_is_refused(tmp_path: Path) -> None:
     write_buildpack(tmp_path / "one", "test/one", api="0.99")
     with pytest.raises(ConfigurationError, match=r"uses Buildpack API 0\.99"):
-        read_contents(read_definition(write_builder(tmp_path)), host_architecture())
+        contents_of(write_builder(tmp_path))
 
 
 def test_two_versions_make_the_order_say_which(tmp_path: Path) -> None:
@@ -204,7 +228,7 @@ def test_two_versions_make_the_order_say_which(tmp_path: Path) -> None:
     path = write_builder(tmp_path)
     path.write_text(path.read_text().replace('id = "test/two"', 'id = "test/one"\nversion = "2.0.0"'))
     with pytest.raises(ConfigurationError, match=r"must say which version of `test/one`: 1\.0\.0, 2\.0\.0"):
-        read_contents(read_definition(path), host_architecture())
+        contents_of(path)
 
 
 def test_a_builder_that_extends_the_default_has_what_that_has(tmp_path: Path) -> None:
@@ -225,9 +249,9 @@ def test_a_builder_that_extends_the_default_has_what_that_has(tmp_path: Path) ->
     """
     default = read_definition(default_definition_path())
     definition = read_definition(write_builder(tmp_path, text))
-    assert [one.directory for one in definition.buildpacks] == [
-        tmp_path / "one",
-        *(one.directory for one in default.buildpacks),
+    assert [one.source for one in definition.buildpacks] == [
+        "one",
+        *((default.directory / one.source).as_uri() for one in default.buildpacks),
     ]
     assert [str(member.id) for member in definition.order[0]] == ["pybuild/python", "test/one"]
     assert definition.order[1:] == default.order
@@ -239,3 +263,108 @@ def test_a_builder_that_extends_the_default_has_what_that_has(tmp_path: Path) ->
 def test_only_the_default_builder_can_be_extended(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r'builder.toml:2: `pybuild.extends` must be "default"'):
         read_definition(write_builder(tmp_path, '[pybuild]\nextends = "../other.toml"\n'))
+
+
+def test_the_legacy_table_says_the_images_where_no_other_does(tmp_path: Path) -> None:
+    stack = """
+    [stack]
+    id = "test.stack"
+    build-image = "old/build"
+    run-image = "old/run"
+    run-image-mirrors = ["mirror.example/run"]
+    """
+    definition = read_definition(write_builder(tmp_path, BUILDPACKS + ORDER + stack + OWN))
+    assert definition.build_base == ImageBase(location="docker://old/build")
+    assert (definition.run_images[0].image, definition.run_images[0].mirrors) == ("old/run", ("mirror.example/run",))
+    assert definition.stack_id == "test.stack"
+
+
+def test_a_delimiter_counts_wherever_it_is_said(tmp_path: Path) -> None:
+    env = """
+    [[build.env]]
+    name = "A"
+    value = "b"
+    suffix = "append"
+    delim = ":"
+    [[build.env]]
+    name = "A"
+    value = "c"
+    suffix = "prepend"
+    exec-env = ["*"]
+    """
+    text = (BUILDPACKS + ORDER + BASES + OWN).replace("[[run.images]]", env + "[[run.images]]")
+    variables = read_definition(write_builder(tmp_path, text)).build_variables
+    assert [(one.suffix, one.delimiter) for one in variables] == [("append", ":"), ("prepend", None)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "hint"),
+    [
+        ('uri = "one"', 'uri = "three"', ":3: `buildpacks[0].uri` there is no buildpack at", "a directory"),
+        ('uri = "one"', 'uri = "https://example.org/one.tgz"', ":3: `buildpacks[0].uri` `https:", "download it"),
+        ('uri = "one"', 'uri = "urn:cnb:registry:a/b"', ":3: `buildpacks[0].uri` `urn:cnb:", "docker://NAME"),
+        ('uri = "one"', 'uri = "one"\nversion = "2"', ":2: `buildpacks[0]` is test/one@1.0.0, not 2", "correct"),
+        ('uri = "two"', 'uri = "one"', ":4: `buildpacks[1]` `test/one@1.0.0` stands there twice", "leave one"),
+        (
+            "[build]",
+            "[[extensions]]\nuri = 'one'\n[build]",
+            "`extensions[0].uri` `one` is a buildpack",
+            "[[buildpacks]]",
+        ),
+        (
+            "[build]",
+            "[[order-extensions]]\n[[order-extensions.group]]\nid = 'a/b'\n[build]",
+            "the extension `a/b`",
+            "add",
+        ),
+        (
+            "[build]",
+            "[system.pre]\nbuildpacks = [{ id = 'a/b' }]\n[build]",
+            "`system.pre.buildpacks[0].id` names",
+            "add",
+        ),
+    ],
+)
+def test_what_is_not_there_is_said_with_its_line(tmp_path: Path, old: str, new: str, message: str, hint: str) -> None:
+    path = write_builder(tmp_path, (BUILDPACKS + ORDER + BASES + OWN).replace(old, new, 1))
+    with pytest.raises(ConfigurationError) as caught:
+        contents_of(path)
+    assert message in caught.value.summary
+    assert caught.value.hint is not None
+    assert hint in caught.value.hint
+
+
+def test_extensions_take_part_by_an_order_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "extension.toml").write_text('api = "0.12"\n[extension]\nid = "test/more"\nversion = "1"\n')
+    text = """
+    [[extensions]]
+    uri = "more"
+    [[order-extensions]]
+    [[order-extensions.group]]
+    id = "test/more"
+    """
+    contents = contents_of(write_builder(tmp_path, BUILDPACKS + ORDER + text + BASES + OWN))
+    assert [str(one) for one in contents.extensions] == ["test/more@1"]
+    assert [(str(one), one.is_extension) for one in contents.order.extensions[0]] == [("test/more@1", True)]
+
+
+def test_a_composite_buildpack_needs_what_it_is_made_of(tmp_path: Path) -> None:
+    write_composite(tmp_path / "all", "test/one@1.0.0", "test/two@1.0.0")
+    path = write_builder(tmp_path, '[[buildpacks]]\nuri = "all"\n' + BUILDPACKS + ORDER + BASES + OWN)
+    assert [str(one.id) for one in contents_of(path).buildpacks] == ["test/all", "test/one", "test/two"]
+    write_composite(tmp_path / "all", "test/one@1.0.0", "test/two@2.0.0")
+    with pytest.raises(
+        ConfigurationError, match=r"`test/all@1\.0\.0` is made of others, and of them `test/two@2\.0\.0`"
+    ):
+        contents_of(path)
+
+
+def write_composite(directory: Path, *members: str) -> None:
+    directory.mkdir(exist_ok=True)
+    groups = "".join(
+        f'[[order.group]]\nid = "{identity}"\nversion = "{version}"\n'
+        for identity, _, version in (member.partition("@") for member in members)
+    )
+    text = f'api = "0.12"\n[buildpack]\nid = "test/all"\nversion = "1.0.0"\n[[order]]\n{groups}'
+    (directory / "buildpack.toml").write_text(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pybuild.builder.definition import User
+from pybuild.builder.requested import User
 from pybuild.builder.rootfs import add_mount_points, add_user, parse_packages, read_inside
 
 STATUS = """\
