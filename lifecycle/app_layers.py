@@ -62,6 +62,8 @@ class AppLayers:
     """The time that the history says."""
     log: PhaseLog
     compression: Compression
+    blobs_are_remote: bool = False
+    """Whether the previous image's blobs are where the image goes; not all of them are on disk then."""
     all: list[Layer] = field(init=False)
     exported: list[ExportedLayer] = field(init=False)
     made: dict[str, Layer] = field(init=False, default_factory=dict)
@@ -105,9 +107,9 @@ class AppLayers:
         return self._append([done[origin] for origin in fills])
 
     def find(self, sha: str) -> Layer | None:
-        """A layer of the previous image, whose blob is on disk."""
+        """A layer of the previous image whose blob can be had."""
         layer = self._known.get(Digest.parse(sha))
-        return layer if layer is not None and layer.path.exists() else None
+        return layer if layer is not None and (self.blobs_are_remote or layer.path.exists()) else None
 
     def take_all(self, layers: Mapping[Origin, Layer]) -> list[Layer]:
         """Take layers of other images, whose blobs are on disk, all but the last one being parts of the last one."""

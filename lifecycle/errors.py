@@ -18,6 +18,7 @@ CnbError
   ExportError               62   what was built cannot become an image
   RebaseError               72   an image that nothing can take the base of
   RebaseRefused             72   a run image that may not fit
+  PhaseError                     another error, with the code of the phase that it ended
 """
 
 from __future__ import annotations
@@ -139,6 +140,40 @@ class FileProblem(CnbError):
     def summary(self) -> str:
         """Which file, and what the system said."""
         return self.reason if self.path is None else f"{self.path!s}: {self.reason}"
+
+
+@dataclass(eq=False, kw_only=True)
+class PhaseError(CnbError):
+    """What ended a phase, such as a registry that does not answer; all but the exit code is said by the error below."""
+
+    error: CnbError
+    code: int
+
+    def __post_init__(self) -> None:
+        self.exit_code = self.code  # type: ignore[misc]  # that of the phase
+
+    @property
+    def summary(self) -> str:
+        """That of the error below."""
+        return self.error.summary
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Those of the error below."""
+        return self.error.facts
+
+    @property
+    def hint(self) -> str | None:
+        """That of the error below."""
+        return self.error.hint
+
+
+class PhaseEnded(Exception):
+    """A phase in another process has ended with `exit_code`, and has said why."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
 
 
 @dataclass(eq=False, kw_only=True)

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from lifecycle import __version__
 from lifecycle.app_config import app_environment, base_environment, render_time
 from lifecycle.cnb.api import ApiVersion
-from lifecycle.cnb.errors import ConfigurationError, InvalidValue
+from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.labels import (
     BUILD_LABEL,
@@ -27,7 +27,6 @@ from lifecycle.cnb.labels import (
     render_lifecycle_metadata,
 )
 from lifecycle.cnb.metadata import parse_build_label, render_build_label
-from lifecycle.cnb.reference import Reference
 from lifecycle.cnb.target import Target
 from lifecycle.errors import RebaseError, RebaseRefused
 from lifecycle.launch_facts import LAUNCH_BASE_LABEL, recall_base, recall_environments, render_launch_base
@@ -36,6 +35,7 @@ from lifecycle.oci.blob import write_layer_blob
 from lifecycle.oci.config import ImageConfig
 from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.registry.manifest import LAYER_LIMIT
+from lifecycle.run_image_names import is_named
 
 # platform.md, "Rebase": these are the run image's, always
 _BASE_LABELS = ("io.buildpacks.base.", "io.buildpacks.stack.")
@@ -99,7 +99,7 @@ def read_app_metadata(config: ImageConfig) -> LifecycleMetadata:
 
 def is_known_as(name: str, record: RunImageRecord) -> bool:
     """Return whether `name` is that of the recorded run image or of one of its mirrors; digests do not count."""
-    return _comparable(name) in {_comparable(one) for one in (record.image, *record.mirrors) if one}
+    return is_named(name, [one for one in (record.image, *record.mirrors) if one])
 
 
 def rebase(request: RebaseRequest) -> RebasedImage:
@@ -272,11 +272,3 @@ def _based_on(labels: Mapping[str, str], base: Mapping[str, str]) -> Mapping[str
 def _on_platform(other: Mapping[str, object], base: Mapping[str, object]) -> Mapping[str, object]:
     kept = {key: value for key, value in other.items() if key not in _PLATFORM_KEYS}
     return {**kept, **{key: base[key] for key in _PLATFORM_KEYS if key in base}}
-
-
-def _comparable(name: str) -> str:
-    try:
-        reference = Reference.parse(name)
-    except InvalidValue:
-        return name
-    return str(replace(reference, digest=None).with_default_tag())

@@ -17,6 +17,7 @@ from pathlib import Path
 from lifecycle.cache import Cache
 from lifecycle.cache_contents import TreeFacts
 from lifecycle.cache_image import CacheImage, CacheImageRequest, make_cache_image, read_cache_label, take_cache_image
+from lifecycle.cnb.api import DEFAULT_EXEC_ENV
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.layer import remove_tree
@@ -84,6 +85,13 @@ class RemoteCache:
             remove_tree(self._work / "taken")
         return False
 
+    def look_up(self) -> None:
+        """Find out what the image holds now, whose layers need not be made and sent again; none need to be there."""
+        # What is wrong with it, or with the registry, is said when the new one goes there.
+        with contextlib.suppress(CnbError, OSError):
+            blobs = BlobStore(directory=self._work / "taken")
+            self._found = resolve(self._client, self._reference, self._platform, blobs, attempts=_ATTEMPTS)
+
     def _restore(self, cache: Cache) -> bool:
         blobs = BlobStore(directory=self._work / "taken")
         found = resolve(self._client, self._reference, self._platform, blobs, attempts=_ATTEMPTS)
@@ -100,7 +108,7 @@ class RemoteCache:
 
     @contextlib.contextmanager
     def exporting(
-        self, cache: Cache, *, layers_dir: Path, group: Group, owner: Owner
+        self, cache: Cache, *, layers_dir: Path, group: Group, owner: Owner, exec_env: str = DEFAULT_EXEC_ENV
     ) -> Iterator[Callable[[], SavedCache]]:
         """Make the image of what the build leaves in `layers_dir`, and upload it, while the context lasts.
 
@@ -125,6 +133,7 @@ class RemoteCache:
             owner=owner,
             platform=self._platform,
             created=datetime.datetime.now(datetime.timezone.utc).strftime(_TIME),
+            exec_env=exec_env,
             check=check,
         )
         with ThreadPoolExecutor(1) as executor:

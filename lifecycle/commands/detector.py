@@ -1,4 +1,8 @@
-"""`detector`: which buildpacks take part in the build (platform.md, "detector")."""
+"""`detector`: which buildpacks take part in the build (platform.md, "detector").
+
+A variable of pybuild's own names a file for the process that started the phase: `PYBUILD_DETECTION_PATH` gets the detection as JSON,
+also one that found nothing, with the groups after the one that fits.
+"""
 
 from __future__ import annotations
 

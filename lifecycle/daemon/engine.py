@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,17 @@ def open_engine(env: Mapping[str, str], *, deadline: float = float("inf")) -> It
         client.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineImage:
+    """What an engine says of an image."""
+
+    identity: Digest
+    os: str
+    architecture: str
+    variant: str | None
+    labels: Mapping[str, str]
+
+
 class DockerEngine:
     """An engine that answers. Made by `open_engine`."""
 
@@ -86,6 +98,21 @@ class DockerEngine:
             EngineFailed: it does not say.
         """
         return Digest.parse(str(self._find(str(reference))["Id"]))
+
+    def describe(self, name: str) -> EngineImage | None:
+        """Return what the engine knows of an image by its name or id; `None`: it has none. Raises `EngineFailed`."""
+        found = self._inspect(name)
+        if found is None:
+            return None
+        config = found.get("Config")
+        labels = config.get("Labels") if isinstance(config, dict) else None
+        return EngineImage(
+            identity=Digest.parse(str(found["Id"])),
+            os=str(found.get("Os") or ""),
+            architecture=str(found.get("Architecture") or ""),
+            variant=str(found.get("Variant") or "") or None,
+            labels=labels if isinstance(labels, dict) else {},
+        )
 
     def has(self, identity: Digest) -> bool:
         """Return whether there is an image of that id. Raises `EngineFailed`."""
