@@ -9,6 +9,7 @@ CnbError
   CompositeCycle             3   a composite buildpack that contains itself
   NothingDetected           20   no group fits
   DetectionErrored          21   no group fits, and a buildpack had an error
+  ExtensionsDetected        22   image extensions, where nobody can extend an image
   AnalyzeError              32
   RestoreError              42
   BuildpackFailed           51   a `bin/build` or `bin/fix` gave up
@@ -210,6 +211,25 @@ class DetectionErrored(NothingDetected):
     def summary(self) -> str:
         """Which application."""
         return f"no group of buildpacks fits {self.app_dir}, and a buildpack had an error while it looked"
+
+
+@dataclass(eq=False, kw_only=True)
+class ExtensionsDetected(CnbError):
+    """The group has image extensions, and the program has no way to extend images."""
+
+    exit_code: ClassVar[int] = 22
+    extensions: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """Which extensions."""
+        named = ", ".join(f"`{one}`" for one in self.extensions)
+        return f"`creator` does not extend images, and the group has image extensions: {named}"
+
+    @property
+    def hint(self) -> str | None:
+        """What does."""
+        return "let the platform start the phases one by one, with `extender` among them"
 
 
 @dataclass(eq=False, kw_only=True)

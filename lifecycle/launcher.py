@@ -7,10 +7,11 @@ to the environment are known. `launcher.sh` is all of it that is the same in eve
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from lifecycle.cnb.api import PLATFORM_APIS
 from lifecycle.cnb.environment import LayerEnvironment, launch_environment
@@ -19,7 +20,8 @@ from lifecycle.oci.archive import ROOT, TarWriter
 
 LAUNCHER_PATH = PurePosixPath("/cnb/lifecycle/launcher")
 PROCESS_DIR = PurePosixPath("/cnb/process")
-_TEMPLATE = Path(__file__).with_name("launcher.sh")
+# Beside this module, which may be in an archive.
+_TEMPLATE = "launcher.sh"
 _MARKER = re.compile(r"@([A-Z_]+)@")
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Stands for whatever value a variable has when the container starts: no value can hold it.
@@ -53,8 +55,15 @@ def render_launcher(launch: Launch) -> bytes:
         # This one stands inside of single quotes.
         "PROFILES": " ".join([*profiles, _quote(str(launch.app_dir / ".profile"))]).replace("'", "'\\''"),
     }
-    text = _MARKER.sub(lambda match: values[match[1]], _TEMPLATE.read_text("utf-8"))
+    text = _MARKER.sub(lambda match: values[match[1]], _read_template())
     return os.fsencode(text)
+
+
+def _read_template() -> str:
+    content = pkgutil.get_data("lifecycle", _TEMPLATE)
+    if content is None:
+        raise AssertionError(f"{_TEMPLATE} does not lie beside this module")
+    return content.decode()
 
 
 def launcher_filler(launch: Launch) -> Callable[[TarWriter], None]:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from lifecycle.cnb.api import ApiVersion
+from lifecycle.cnb.group import read_group
 from lifecycle.commands import analyzer, builder, detector, exporter, restorer
 from lifecycle.commands.images import owner_of
 from lifecycle.commands.inputs import open_log
-from lifecycle.errors import ArgumentsError, PhaseEnded
+from lifecycle.errors import ArgumentsError, ExtensionsDetected, PhaseEnded
 from lifecycle.flags import Flag, Inputs
 from lifecycle.log import StreamLog
 from lifecycle.privileges import become, hide_memory, is_root, own, run_apart
@@ -40,10 +41,17 @@ def run(inputs: Inputs, api: ApiVersion, env: Mapping[str, str]) -> None:
     inputs = replace(inputs, values={**inputs.values, "skip-layers": skips})
     hide_memory()
     _run_phase("ANALYZING", lambda: analyzer.run(inputs, api, env), env, log)
-    _run_phase("DETECTING", lambda: detector.run(inputs, api, _become_ordinary(inputs, env)), env, log)
+    _run_phase("DETECTING", lambda: _detect(inputs, api, _become_ordinary(inputs, env)), env, log)
     _run_phase("RESTORING", lambda: restorer.run(inputs, api, env), env, log)
     _run_phase("BUILDING", lambda: builder.run(inputs, api, _become_ordinary(inputs, env)), env, log)
     _run_phase("EXPORTING", lambda: exporter.run(inputs, api, env), env, log)
+
+
+def _detect(inputs: Inputs, api: ApiVersion, env: Mapping[str, str]) -> None:
+    detector.run(inputs, api, env)
+    extensions = read_group(inputs.path("group")).extensions
+    if extensions:
+        raise ExtensionsDetected(extensions=tuple(map(str, extensions)))
 
 
 def _run_phase(title: str, work: Callable[[], None], env: Mapping[str, str], log: StreamLog) -> None:

@@ -83,14 +83,9 @@ def copy_libraries(library: Path, names: Sequence[str]) -> None:
         copy_package(name, library)
 
 
-def copy_package(name: str, library: Path, *, left_out: Sequence[str] = ()) -> None:
-    """The same for one; `left_out` names files and directories at its top. Raises `PackagingFailed`."""
-    source = package_directory(name)
-
-    def ignore(directory: str, names: list[str]) -> set[str]:
-        return {*_LEFT_OUT(directory, names), *(left_out if Path(directory) == source else ())}
-
-    shutil.copytree(source, library / name, ignore=ignore)
+def copy_package(name: str, library: Path) -> None:
+    """The same for one. Raises `PackagingFailed`."""
+    shutil.copytree(package_directory(name), library / name, ignore=_LEFT_OUT)
 
 
 def package_directory(name: str) -> Path:

@@ -1,7 +1,7 @@
 """Makes a builder, once: what the store has already is kept, what is missing is made side by side.
 
-Store: `bases/`, `interpreters/`, `poetry/`, `wheels/` and `builders/`, each part under a key that names what it is made of, so that
-another buildpack does not make another base. `builder.lock` is held while anything is made.
+Store: `bases/`, `interpreters/`, `natives/`, `poetry/`, `wheels/` and `builders/`, each part under a key that names what it is made
+of, so that another buildpack does not make another base. `builder.lock` is held while anything is made.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from pybuild.builder.kept import forget_unused, make_directory
 from pybuild.builder.modules import ModuleFinder
 from pybuild.builder.package import put_together
 from pybuild.builder.poetry import is_poetry_made, make_poetry
+from pybuild.builder.programs import are_natives_made, make_natives
 from pybuild.builder.requested import PackageBase
 from pybuild.builder.tools import fetch_pip_wheel, find_uv, read_uv_version
 from pybuild.builder.value import Builder
@@ -50,6 +51,7 @@ _KEPT_S = {
     "builders": _DAY_S,
     "bases": 30 * _DAY_S,
     "interpreters": 30 * _DAY_S,
+    "natives": 30 * _DAY_S,
     "poetry": 30 * _DAY_S,
     "wheels": 30 * _DAY_S,
 }
@@ -198,6 +200,10 @@ def _make_on_bases(wanted: Wanted, fetched: Mapping[str, Fetched], scratch: Path
         version = wanted.definition.poetry_version or ""
         tasks.append(lambda: make_poetry(version, rootfs, poetry, crew))
         titles.append(f"Poetry {version}")
+    natives = wanted.natives_directory(bases.build)
+    if not are_natives_made(natives):
+        tasks.append(lambda: make_natives(rootfs, natives, crew))
+        titles.append("the lifecycle")
     if not titles:
         return
     with log.step(f"packing {' and '.join(titles)}"), ExitStack() as stack:

@@ -8,25 +8,19 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import shutil
 import tempfile
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 import lifecycle
-from lifecycle.__main__ import PROGRAMS
 from lifecycle.cnb.order import write_order
 from lifecycle.cnb.sbom import MEDIA_TYPES
 from lifecycle.cnb.toml import write_toml
 from pybuild.builder import inside
 from pybuild.builder.buildpack_files import (
-    LIFECYCLE_LIBRARIES,
-    PYTHON_SHEBANG,
     copy_buildpack,
     copy_libraries,
-    copy_package,
     package_directory,
     sources_of,
 )
@@ -37,19 +31,16 @@ from pybuild.builder.errors import PackagingFailed
 from pybuild.builder.kept import content_key, link_file, tree_hash
 from pybuild.builder.labels import describe_apis, describe_oldest_apis
 from pybuild.builder.poetry import put_poetry
+from pybuild.builder.programs import DISTRIBUTIONS, stage_lifecycle, write_programs
 from pybuild.builder.tools import copy_tools
 from pybuild.builder.value import Interpreter
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 
 # Another number when the same parts would be put together differently.
-_FORMAT = 6
+_FORMAT = 7
 OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
-_DISTRIBUTIONS = ("packaging", "py-rattler", "pyyaml", "uv")
-# The phases that handle images run in the pybuild process.
-NOT_IN_BUILD_IMAGE = ("oci", "daemon", "registry", "exporters")
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-_MAIN = "from lifecycle.__main__ import main\n\nmain()\n"
+_DISTRIBUTIONS = (*DISTRIBUTIONS, "py-rattler", "pyyaml", "uv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +58,8 @@ class Parts:
     """The same for those images."""
     uv: Path
     pip_wheel: Path
+    natives: Path
+    """Where the store has what `pybuild.builder.programs` needs."""
     poetry: Path | None
     """Where the store has it; its name says what is in it."""
 
@@ -81,6 +74,7 @@ class Parts:
             [asdict(interpreter) for interpreter, _ in self.foreign_interpreters],
             [(name, importlib.metadata.version(name)) for name in _DISTRIBUTIONS],
             self.pip_wheel.name,
+            self.natives.name,
             None if self.poetry is None else self.poetry.name,
             [tree_hash(path) for path in (package_directory("lifecycle"), Path(inside.__file__).parent)],
             [tree_hash(path) for module in self.contents.modules for path in sources_of(module)],
@@ -105,7 +99,7 @@ def put_together(parts: Parts, rootfs: Path, directory: Path) -> None:
     _write_configuration(parts, cnb)
     with tempfile.TemporaryDirectory(prefix=".stage-", dir=directory) as stage:
         library = Path(stage) / "lifecycle"
-        stage_lifecycle(library)
+        stage_lifecycle(library, parts.natives / "packages")
         copy_tools(parts.uv, parts.pip_wheel, opt)
         # Too large for each buildpack to carry its own.
         copy_libraries(opt / "python", ("rattler",))
@@ -195,41 +189,6 @@ def _compile(rootfs: Path, cnb: Path, opt: Path, stage: Path) -> None:
     if result.status != 0:
         details = tuple(("python3", line) for line in result.output.strip().splitlines()[-3:])
         raise PackagingFailed("the Python of the build base cannot compile the lifecycle", details)
-
-
-def stage_lifecycle(library: Path) -> None:
-    """Write what the programs of the lifecycle import into `library`, which must not exist."""
-    copy_libraries(library, LIFECYCLE_LIBRARIES)
-    copy_package("lifecycle", library, left_out=NOT_IN_BUILD_IMAGE)
-    (library / "__main__.py").write_text(_MAIN, encoding="utf-8")
-
-
-def write_programs(library: Path, directory: Path) -> None:
-    """Write the phases as single files with everything in them (https://docs.python.org/3/library/zipapp.html)."""
-    program = directory / PROGRAMS[0]
-    with program.open("wb") as stream:
-        stream.write(PYTHON_SHEBANG.encode())
-        # Not compressed: a program starts faster so.
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-            for path, name in sorted(_zip_members(library), key=lambda member: member[1]):
-                entry = zipfile.ZipInfo(name, _ZIP_TIME)
-                entry.external_attr = 0o644 << 16
-                archive.writestr(entry, path.read_bytes())
-    program.chmod(0o755)
-    for other in PROGRAMS[1:]:
-        shutil.copyfile(program, directory / other)
-        (directory / other).chmod(0o755)
-
-
-def _zip_members(library: Path) -> Iterator[tuple[Path, str]]:
-    """Files and their names: bytecode beside its source, where imports from archives look for it."""
-    for path in library.rglob("*"):
-        relative = path.relative_to(library)
-        if path.suffix == ".py":
-            yield path, relative.as_posix()
-        elif path.suffix == ".pyc":
-            module = path.name.split(".")[0]
-            yield path, (relative.parent.parent / f"{module}.pyc").as_posix()
 
 
 def _put_interpreters(interpreters: Sequence[tuple[Interpreter, Path]], directory: Path) -> None:

@@ -8,32 +8,22 @@ Store: `poetry/<key>/`, with `packages/`, compiled, and `poetry.json`.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import sys
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.layer import remove_tree
-from lifecycle.cnb.target import host_architecture
 from pybuild.builder import inside
 from pybuild.builder.crew import Crew
-from pybuild.builder.errors import PackagingFailed, ToolUnavailable
+from pybuild.builder.errors import PackagingFailed
 from pybuild.builder.kept import content_key, link_tree, make_directory
-from pybuild.builder.tools import find_uv
-from pybuild.engines.sandbox import Mount, Sandbox, bubblewrap_command
-from pybuild.host import read_uv_environment
+from pybuild.builder.wheels import base_python_version, clean_packages, install_wheels, run_inside
+from pybuild.engines.sandbox import Mount
 
 # Another number when the same requirements would become another directory.
 _FORMAT = 1
 _OPT = PurePosixPath("/opt/pybuild")
 _SCRIPTS = PurePosixPath("/platform")
 _VERSION = re.compile(r"poetry-(\d+(?:\.\d+)*)\.txt")
-# The oldest C library whose wheels are taken, whatever the machine that makes the builder has: that of Debian 10.
-_PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
-# Installers write these for those who uninstall; they name paths of the machine.
-_INSTALLERS_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
-_TRUE = ("1", "true", "yes", "on")
 _PROGRAM = """\
 #!/usr/bin/python3 -IB
 \"\"\"Starts Poetry {version} from its own packages; `PYBUILD_POETRY` names another directory of them.\"\"\"
@@ -76,8 +66,8 @@ def make_poetry(version: str, rootfs: Path, directory: Path, crew: Crew) -> None
     def make(making: Path) -> None:
         packages = making / "packages"
         packages.mkdir()
-        _install(version, _python_version(rootfs, crew), packages, crew)
-        _clean(packages)
+        _install(version, base_python_version(rootfs, crew), packages, crew)
+        clean_packages(packages)
         _compile_and_check(version, rootfs, packages, crew)
 
     make_directory(directory, make)
@@ -97,44 +87,10 @@ def _requirements(version: str) -> Path:
 
 
 def _install(version: str, python_version: str, packages: Path, crew: Crew) -> None:
-    options = ["--target", str(packages), "--python", sys.executable, "--python-version", python_version]
-    platform = _PLATFORMS.get(host_architecture())
-    options += ["--python-platform", platform] if platform else []
-    options += ["--only-binary", ":all:", "--no-deps"]
     # Hashes say which file it must be, so any index may bring it.
-    options += ["--require-hashes", "--index-strategy", "unsafe-best-match", "--link-mode", "copy", "--no-progress"]
-    env = read_uv_environment(os.environ, Path.home())
-    # For this setting uv has an option and no variable.
-    options += ["--no-index"] if env.get("UV_NO_INDEX", "").lower() in _TRUE else []
-    command = [str(find_uv()), "pip", "install", *options, "--requirements", str(_requirements(version))]
-    # Elsewhere than here, where a uv.toml of a project may lie.
-    result = crew.run(command, env=env, cwd=packages)
-    if result.status != 0:
-        lines = [line.strip() for line in result.output.splitlines() if line.strip()][-4:]
-        raise ToolUnavailable(
-            f"Poetry {version} cannot be downloaded",
-            tuple(("uv", line) for line in lines),
-            "the package index of this machine (pip.conf, uv.toml, `PIP_INDEX_URL`, `UV_DEFAULT_INDEX`) must be reachable and "
-            "have the files of PyPI that Poetry needs; without `poetry` in `[pybuild.tools]` of builder.toml, there is no Poetry",
-        )
-
-
-def _clean(packages: Path) -> None:
-    """Remove what names the machine, and what nobody runs."""
-    (packages / ".lock").unlink(missing_ok=True)
-    remove_tree(packages / "bin")
-    for path in packages.glob("*.dist-info/*"):
-        if path.name in _INSTALLERS_NOTES:
-            path.unlink()
-    for path in packages.rglob("__pycache__"):
-        shutil.rmtree(path)
-    for path in packages.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def _python_version(rootfs: Path, crew: Crew) -> str:
-    question = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
-    return _run_inside(rootfs, (), ["/usr/bin/python3", "-I", "-c", question], crew).strip()
+    requirements = ["--require-hashes", "--requirements", str(_requirements(version))]
+    advice = "; without `poetry` in `[pybuild.tools]` of builder.toml, there is no Poetry"
+    install_wheels(requirements, python_version, packages, crew, title=f"Poetry {version}", advice=advice)
 
 
 def _compile_and_check(version: str, rootfs: Path, packages: Path, crew: Crew) -> None:
@@ -151,24 +107,8 @@ def _compile_and_check(version: str, rootfs: Path, packages: Path, crew: Crew) -
     program.write_text(_PROGRAM.format(version=version, packages=place), encoding="utf-8")
     program.chmod(0o755)
     # Not -I: that ignores PYTHONHASHSEED.
-    _run_inside(rootfs, mounts, ["/usr/bin/python3", "-s", f"{_SCRIPTS}/compile_bytecode.py", str(place)], crew)
-    said = _run_inside(rootfs, mounts, [str(_OPT / program.name), "--version", "--no-ansi"], crew)
+    run_inside(rootfs, mounts, ["/usr/bin/python3", "-s", f"{_SCRIPTS}/compile_bytecode.py", str(place)], crew)
+    said = run_inside(rootfs, mounts, [str(_OPT / program.name), "--version", "--no-ansi"], crew)
     if version not in said:
         raise PackagingFailed(f"Poetry {version} says in the build base that it is `{said.strip()}`")
     remove_tree(stage)
-
-
-def _run_inside(rootfs: Path, mounts: tuple[Mount, ...], argv: list[str], crew: Crew) -> str:
-    """What `argv` says in the build base. Raises `PackagingFailed`."""
-    sandbox = Sandbox(
-        rootfs=rootfs,
-        mounts=mounts,
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent", "PYTHONHASHSEED": "0"},
-        network=False,
-        cwd=PurePosixPath("/"),
-    )
-    result = crew.run(bubblewrap_command(sandbox, argv), env=sandbox.env)
-    if result.status != 0:
-        details = tuple(("python3", line) for line in result.output.strip().splitlines()[-3:])
-        raise PackagingFailed("Poetry does not work with the Python of the build base", details)
-    return result.output

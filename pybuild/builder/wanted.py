@@ -18,6 +18,7 @@ from pybuild.builder.kept import mark_used
 from pybuild.builder.modules import FoundModule
 from pybuild.builder.package import CNB, OPT, Parts
 from pybuild.builder.poetry import is_poetry_made, poetry_directory
+from pybuild.builder.programs import are_natives_made, natives_directory
 from pybuild.builder.tools import find_uv, pip_wheel_path
 from pybuild.builder.value import Builder, Interpreter, KeptBase
 from pybuild.engines.sandbox import Mount
@@ -120,6 +121,10 @@ class Wanted:
         version = self.definition.poetry_version
         return None if version is None else poetry_directory(version, build.identity, self.store)
 
+    def natives_directory(self, build: KeptBase) -> Path:
+        """Where the store has the extension modules that the lifecycle needs, made or not."""
+        return natives_directory(build.identity, self.store)
+
     def interpreters(self, architecture: str) -> tuple[tuple[Interpreter, Path], ...] | None:
         """Those of the builder with their directories, newest first; None while one has not been looked for."""
         if self.unmade_interpreters(architecture):
@@ -154,6 +159,9 @@ class Wanted:
         poetry = self.poetry_directory(bases.build)
         if poetry is not None and not is_poetry_made(poetry):
             return None
+        natives = self.natives_directory(bases.build)
+        if not are_natives_made(natives):
+            return None
         return Parts(
             definition=self.definition,
             contents=self.contents,
@@ -163,6 +171,7 @@ class Wanted:
             foreign_interpreters=_with_archives(foreign),
             uv=find_uv(),
             pip_wheel=self.pip_wheel,
+            natives=natives,
             poetry=poetry,
         )
 
@@ -179,7 +188,7 @@ class Wanted:
         poetry = () if parts.poetry is None else (parts.poetry,)
         interpreters = [path for one in self.architectures for path in self.interpreter_directories(one).values()]
         used = [base.directory for base in (bases.build, bases.machine_run, bases.run)]
-        for path in (directory, self.pip_wheel.parent, *used, *poetry, *interpreters):
+        for path in (directory, self.pip_wheel.parent, parts.natives, *used, *poetry, *interpreters):
             mark_used(path)
         image = read_base_image(bases.run)
         user = self.definition.user

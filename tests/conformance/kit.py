@@ -19,7 +19,7 @@ import tomli
 import tomli_w
 
 from lifecycle.cnb.order import write_order
-from pybuild.builder.package import stage_lifecycle, write_programs
+from pybuild.builder.programs import stage_lifecycle, write_programs
 from tests.lifecycle.world import VERSION, World, order
 
 PLATFORM_APIS = ("0.12", "0.13", "0.14", "0.15")
