@@ -14,6 +14,7 @@ from pathlib import Path
 from lifecycle.cnb.api import BUILDPACK_APIS, DEFAULT_EXEC_ENV, ApiVersion, fits_exec_env
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.identifier import BuildpackId, parse_version
+from lifecycle.cnb.jsontext import render_json
 from lifecycle.cnb.toml import Table, find_line, parse_toml, read_regular_file
 from pybuild.project.selection import Selection, parse_selection
 
@@ -26,6 +27,8 @@ _RESERVED_PREFIXES = ("CNB_", "PYBUILD_")
 _SHELL = re.compile(r"/[^\n]*")
 # Every file is tried with each of them.
 _MOST_PATTERNS = 1000
+# All of it becomes part of the image's config.
+_MOST_SAID = 64 * 1024
 _ABOUT = ("id", "name", "version", "documentation-url", "source-url")
 _ABOUT_KEYS = frozenset({*_ABOUT, "authors", "licenses"})
 _MEMBER_KEYS = frozenset({"id", "version", "uri", "script", "exec-env"})
@@ -69,8 +72,8 @@ class Project:
 
     source: str = FILE_NAME
     """Name of the file, for people."""
-    directory: Path | None = None
-    """Where relative paths of it start."""
+    directory: Path | None = field(default=None, compare=False)
+    """Where relative paths of it start; the same file may be fetched to several places."""
     is_given: bool = False
     """Whether the person who builds named this file; else it is the repository's own."""
     selection: Selection = field(default_factory=Selection)
@@ -224,7 +227,12 @@ class _Reader:
             licenses.append(found)
         said: dict[str, object] = {key: table.optional_string(key) for key in _ABOUT}
         said |= {"authors": list(table.strings("authors")), "licenses": licenses, "metadata": dict(metadata)}
-        return {key: value for key, value in said.items() if value}
+        about = {key: value for key, value in said.items() if value}
+        if len(render_json(about)) > _MOST_SAID:
+            raise table.error(
+                f"and its metadata are more than {_MOST_SAID // 1024} KiB, which an image should not carry in a label"
+            )
+        return about
 
     def _read_selection(self, table: Table) -> Selection:
         include, exclude = table.strings("include"), table.strings("exclude")

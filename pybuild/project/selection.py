@@ -12,8 +12,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
-
 NOT_DECIDED = -1
 # What the library gives for patterns that fit everything.
 _EVERYTHING = "."
@@ -34,6 +32,9 @@ class Pattern:
     @classmethod
     def parse(cls, text: str) -> Pattern | None:
         """Return the pattern; `None` for an empty line and a comment. Raises `ValueError`."""
+        # Few repositories have any, and it takes a tenth of a second.
+        from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
+
         line = text if text.endswith("\\ ") else text.rstrip()
         if not line or line.startswith("#"):
             return None

@@ -164,6 +164,17 @@ def test_what_is_wrong_is_named_with_its_line(rest: str, line: int, message: str
     assert error.line == line
 
 
+def test_what_it_says_of_itself_has_room_in_a_label() -> None:
+    assert "more than 64 KiB" in error_of(f'[_.metadata]\nkey = "{"x" * 70_000}"\n').summary
+
+
+def test_one_file_in_two_places_says_the_same() -> None:
+    first, second = (
+        parse_project(WHOLE.encode(), source="project.toml", directory=Path(place)) for place in ("/one", "/two")
+    )
+    assert first == second
+
+
 def test_a_schema_that_is_not_known_is_an_error() -> None:
     assert "must be one of 0.1, 0.2, 0.3, got `9.0`" in error_of("", "9.0").summary
 
