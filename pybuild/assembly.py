@@ -96,6 +96,7 @@ def assemble(
             previous=ground.analyzed.previous,
             cache=cache,
             looked=looked,
+            exec_env=environment.exec_env,
         )
         restore(request, log)
     shared = SharedLayers(directory=environment.shared_layers)
@@ -119,6 +120,7 @@ def assemble(
             group=ground.group,
             image=exported.metadata,
             log=log,
+            exec_env=environment.exec_env,
             known=saved.facts,
             cache_image=saved.digest,
         )
@@ -147,7 +149,13 @@ def _exporting(
 ) -> contextlib.AbstractContextManager[Callable[[], SavedCache]]:
     if remote is None:
         return _describing(cache, ground, environment, log)
-    return remote.exporting(cache, layers_dir=environment.layers_dir, group=ground.group, owner=_owner(environment))
+    return remote.exporting(
+        cache,
+        layers_dir=environment.layers_dir,
+        group=ground.group,
+        owner=_owner(environment),
+        exec_env=environment.exec_env,
+    )
 
 
 @contextlib.contextmanager
@@ -198,6 +206,7 @@ def _export(
         build=read_build_metadata(environment.layers_dir / "config" / "metadata.toml"),
         analyzed=ground.analyzed,
         project=ground.source.project_metadata(),
+        exec_env=environment.exec_env,
         run_image=ground.run_image,
         run_image_mirrors=() if ground.is_made_here else environment.builder.run_image_mirrors,
         previous=ground.previous,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from lifecycle.cnb.api import DEFAULT_EXEC_ENV
 from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.identifier import BuildpackId
@@ -61,6 +62,7 @@ class BuildEnvironment:
     """Value of `time.monotonic()`."""
     volumes: tuple[Volume, ...] = ()
     """What the person who builds shows it of the machine."""
+    exec_env: str = DEFAULT_EXEC_ENV
 
     @property
     def app_dir(self) -> Path:
@@ -224,6 +226,7 @@ class BuildEnvironment:
             **self.host.proxies,
             "HOME": str(_HOME),
             API_VARIABLE: PLATFORM_API,
+            "CNB_EXEC_ENV": self.exec_env,
             "PYBUILD_DETECTION_PATH": str(LAYERS / DETECTION_NAME),
             ERROR_VARIABLE: str(LAYERS / ERROR_NAME),
         }

@@ -45,7 +45,7 @@ def fetch_application(place: Place) -> tuple[Source, Place]:
 
 def _with_project(place: Place, project: Project) -> Place:
     request, environment = place.request, place.environment
-    env = {name: value for name, value in project.env().items() if name not in request.env}
+    env = {name: value for name, value in project.env(request.exec_env).items() if name not in request.env}
     if env:
         place.log.info(f"{project.source} sets {', '.join(env)}")
         environment.write_variables(env)

@@ -121,6 +121,7 @@ def _open_application(
             network=request.network,
             deadline=clock.deadline,
             volumes=request.volumes,
+            exec_env=request.exec_env,
         )
         environment.prepare(request.env)
         yield application, environment

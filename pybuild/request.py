@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lifecycle.cnb.api import DEFAULT_EXEC_ENV
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
 from lifecycle.oci.compression import Compression
@@ -32,6 +33,8 @@ class BuildRequest:
     trusts_project: bool = False
     """Whether project.toml may bring buildpacks of its own, whatever the builder says."""
     volumes: tuple[Volume, ...] = ()
+    exec_env: str = DEFAULT_EXEC_ENV
+    """The execution environment that the image is for."""
     shows_plan: bool = False
     """Whether people read the build plan even without asking for details."""
     timeout_s: float = 3600

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import click
 
+from lifecycle.cnb.api import ANY_EXEC_ENV, DEFAULT_EXEC_ENV
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
@@ -55,6 +56,7 @@ class Selection:
     descriptor: Path | None
     trusts_project: bool
     volumes: tuple[Volume, ...]
+    exec_env: str
     builder: Path
     timeout_s: float
     network: bool
@@ -81,6 +83,7 @@ class Selection:
             descriptor=self.descriptor,
             trusts_project=self.trusts_project,
             volumes=self.volumes,
+            exec_env=self.exec_env,
             shows_plan=shows_plan,
             builder=self.builder,
             timeout_s=self.timeout_s,
@@ -194,6 +197,7 @@ def selection_options(command: Command) -> Command:
         descriptor: Path | None,
         trust_project: bool,
         volumes: tuple[str, ...],
+        exec_env: str,
         builder: Path | None,
         timeout: float,
         network: str,
@@ -211,6 +215,7 @@ def selection_options(command: Command) -> Command:
             descriptor=descriptor,
             trusts_project=trust_project,
             volumes=parse_volumes(volumes, cwd=Path.cwd()),
+            exec_env=_exec_env(exec_env),
             builder=builder or default_definition_path(),
             timeout_s=timeout,
             network=network != "none",
@@ -266,6 +271,13 @@ def selection_options(command: Command) -> Command:
             metavar="WHICH",
             help="Use this buildpack instead of the builder's order: ID[@VERSION] of the builder, the path of a directory or of a .tgz or "
             ".cnb file, docker://NAME, or from=builder for the builder's order; may be repeated.",
+        ),
+        click.option(
+            "--exec-env",
+            default=DEFAULT_EXEC_ENV,
+            show_default=True,
+            metavar="NAME",
+            help="What the image is for, as buildpacks and project.toml know it: production, test, development or another name.",
         ),
         click.option(
             "--descriptor",
@@ -336,6 +348,13 @@ def _base(text: str) -> tuple[str, str]:
         return str(Reference.parse(name).with_default_tag()), location
     except InvalidValue as err:
         raise UsageError(f"`--base {text}`: `{name}` {err.message}", err.hint) from err
+
+
+def _exec_env(name: str) -> str:
+    """Name of an execution environment (buildpack.md, "Execution Environments")."""
+    if not name or "/" in name or name == ANY_EXEC_ENV:
+        raise UsageError(f"`--exec-env {name}` is not the name of an execution environment", "such as `test`")
+    return name
 
 
 def _env_pair(text: str, where: str) -> dict[str, str]:

@@ -138,6 +138,31 @@ def test_the_command_line_wins_over_files_and_files_over_project_toml(
     assert seen(builds).split() == ["A=project", "B=file", "C=option", "D=machine", "E=unset", "F=machine"]
 
 
+def test_an_execution_environment_chooses_variables_and_processes(
+    builds: Builds, application: Path, tmp_path: Path
+) -> None:
+    process = '[[processes]]\\ntype = "%s"\\ncommand = ["echo", "%s"]\\nexec-env = ["%s"]\\n'
+    build = (
+        f"{WITNESS}printf '{process}' trial tested test served served production > \"$CNB_LAYERS_DIR/launch.toml\"\n"
+    )
+    witness = write_buildpack(tmp_path / "exec-env", build=build)
+    toml = (witness / "buildpack.toml").read_text()
+    (witness / "buildpack.toml").write_text(toml.replace("0.10", "0.12"))
+    env = '[[io.buildpacks.build.env]]\nname = "A"\nvalue = "for tests"\nexec-env = ["test"]\n'
+    env += '[[io.buildpacks.build.env]]\nname = "WITNESS"\nvalue = "A CNB_EXEC_ENV"\n'
+    describe(application, f'[io.buildpacks]\nexclude = ["secrets"]\n{env}', "0.3")
+    builds.build(application, "--buildpack", witness, "--exec-env", "test")
+    assert seen(builds) == "A=for tests\nCNB_EXEC_ENV=test\n"
+    assert builds.image.config["config"]["Labels"]["io.buildpacks.exec-env"] == "test"
+    processes = builds.image.label("io.buildpacks.build.metadata")["processes"]
+    assert {one["type"]: one["exec-env"] for one in processes} == {"served": ["production"], "trial": ["test"]}
+    assert builds.image.label("io.buildpacks.lifecycle.metadata")["exec-env"] == "test"
+    builds.build(application, "--buildpack", witness)
+    assert seen(builds) == "A=unset\nCNB_EXEC_ENV=production\n"
+    refused = builds.start(application, "--buildpack", witness, "--exec-env", "a/b")
+    expect_error(refused, USAGE, "is not the name of an execution environment")
+
+
 INLINE = """\
 [io.buildpacks]
 exclude = ["secrets"]
