@@ -7,6 +7,7 @@ store. It is read outside of any sandbox afterwards, so nothing of it may be a l
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
@@ -47,6 +48,7 @@ _FORMAT = 1
 # The largest buildpacks carry interpreters and offline dependencies; what is larger is a mistake or an attack.
 _MOST_BYTES = 8 * 2**30
 _MOST_FILES = 500_000
+_READ_BYTES = 32 * 2**20
 _KEPT_S = 30 * 24 * 3600
 _DESCRIPTORS = ("buildpack.toml", "extension.toml")
 _LAYOUT_MARKER = b"oci-layout"
@@ -167,9 +169,11 @@ def _path_of(text: str, relative_to: Path) -> Path:
 
 
 def _file_key(path: Path, *others: str) -> str:
-    """Name for what a file holds, without reading it."""
+    """Name for what a file holds; a large one is not read for it."""
     try:
         found = path.stat()
+        if found.st_size <= _READ_BYTES:
+            return content_key(_FORMAT, hashlib.sha256(path.read_bytes()).hexdigest(), *others)
     except OSError as err:
         raise SettingsError(f"cannot read `{path}`: {err.strerror}") from err
     return content_key(

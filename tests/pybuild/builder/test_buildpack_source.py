@@ -93,10 +93,11 @@ def test_an_archive_has_its_buildpack_at_the_top_or_in_its_only_directory(above:
     assert (found.directory / "bin/detect").readlink() == Path("build")
 
 
-def test_an_archive_is_unpacked_once_until_it_changes(tmp_path: Path) -> None:
+def test_an_archive_is_unpacked_once_wherever_it_lies_until_it_changes(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "hello.tgz", {"buildpack.toml": descriptor()})
     first = find("hello.tgz", tmp_path).buildpacks[0].directory
-    assert find("hello.tgz", tmp_path).buildpacks[0].directory == first
+    shutil.copyfile(archive, tmp_path / "copy.tgz")
+    assert find("copy.tgz", tmp_path).buildpacks[0].directory == first
     write_tar(archive, {"buildpack.toml": descriptor(version="1.2.4"), "more": "x" * 5000})
     assert find("hello.tgz", tmp_path).buildpacks[0].version == "1.2.4"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pybuild.project.selection import parse_selection
 from pybuild.source.tree import copy_tree
 from tests.pybuild.recording_log import RecordingLog
 
@@ -94,3 +95,28 @@ def test_the_store_inside_the_repository_stays_behind(source: Path) -> None:
         "pybuild",
         "pybuild/kept.py",
     ]
+
+
+def test_what_is_not_selected_stays_behind_without_a_trace(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for name in ("src/main.py", "src/empty/.keep", "data/large.bin", ".git/config", ".env"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+    (source / "hollow").mkdir()
+    (source / "link").symlink_to("data")
+    target.mkdir()
+    log = RecordingLog()
+    copy_tree(source, target, log, parse_selection(include=None, exclude=["/data/", ".env", ".keep", "link/"]))
+    assert names_below(target) == ["hollow", "link", "src", "src/empty", "src/main.py"]
+    assert log.lines == ["detail left out of the application: `.git/`", LEFT_OUT]
+    included = tmp_path / "included"
+    included.mkdir()
+    copy_tree(source, included, RecordingLog(), parse_selection(include=["*.py", ".git", "hollow"], exclude=None))
+    assert names_below(included) == ["hollow", "src", "src/main.py"]
+
+
+LEFT_OUT = "info left out by project.toml: `.env`, `data/`, `src/empty/.keep`"
+
+
+def names_below(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
