@@ -28,7 +28,6 @@ from tests.integration.conda_channel import CONDA_FORGE, machine_channels, make_
 from tests.integration.conda_packages import CondaPackage, Content, python_package
 from tests.integration.conda_server import ChannelServer, without_proxies
 from tests.integration.package_index import PackageIndex, write_wheel
-from tests.integration.registry import Registry, start_registry
 from tests.integration.workplace import share_builder
 
 CASES = ("cold", "unchanged", "code changed", "pip line changed", "dependency added")
@@ -83,7 +82,6 @@ class Bench:
     """The machine's store, with the builder made."""
     env: Mapping[str, str]
     builders: Sequence[Builder]
-    registry: Registry
 
 
 def measure_round(bench: Bench, number: int) -> Round:
@@ -93,7 +91,7 @@ def measure_round(bench: Bench, number: int) -> Round:
     figures = {_PYBUILD: measure_own(bench, directory)}
     for builder in bench.builders:
         context = directory / builder.name
-        figures[builder.name] = measure_builder(builder, context, changes_in_files(bench, context), bench.registry)
+        figures[builder.name] = measure_builder(builder, context, changes_in_files(bench, context))
     figures |= {
         _RATTLER: measure_rattler(bench, directory, with_bytecode=False),
         _COMPILED: measure_rattler(bench, directory, with_bytecode=True),
@@ -118,7 +116,7 @@ def measure_own(bench: Bench, directory: Path) -> dict[str, Figures]:
         lambda: write_environment(repository, bench.dependencies, pip=["alpha==2.0"]),
         lambda: write_environment(repository, more, pip=["alpha==2.0"]),
     )
-    figures = measure_pybuild(pybuild, repository, dict(zip(CASES, changes, strict=True)), bench.registry, settings)
+    figures = measure_pybuild(pybuild, repository, dict(zip(CASES, changes, strict=True)), settings)
     remove_tree(cache_home)
     return figures
 
@@ -224,7 +222,6 @@ def main() -> None:
             ChannelServer({CONDA_FORGE: scratch / CONDA_FORGE}) as server,
             PackageIndex(scratch / "index") as index,
             dockerfile_builders(scratch, remote, wanted=not arguments.no_docker) as builders,
-            start_registry(scratch / "registry") as registry,
         ):
             empty = Pybuild(env={**remote, "XDG_CACHE_HOME": str(share_builder(store, scratch / "base-cache"))})
             load_base(builders, empty, settings, remote, scratch, more=[_IN_BASE])
@@ -238,7 +235,6 @@ def main() -> None:
                 store=store,
                 env=env,
                 builders=builders,
-                registry=registry,
             )
             rounds = run_rounds(arguments.rounds, lambda number: measure_round(bench, number))
     finally:

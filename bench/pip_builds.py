@@ -22,7 +22,6 @@ from lifecycle.cnb.layer import remove_tree
 from pybuild.host import read_host_settings
 from pybuild.store import store_directory
 from tests.integration.command import FIXTURES, Pybuild, expect_success
-from tests.integration.registry import Registry, start_registry
 from tests.integration.workplace import share_builder
 
 CASES = ("cold", "unchanged", "code changed", "dependency added")
@@ -52,7 +51,6 @@ class Bench:
     env: Mapping[str, str]
     """Environment with the machine's remote indexes and nothing else of its package settings."""
     builders: Sequence[Builder]
-    registry: Registry
 
     def copy(self, directory: Path) -> Path:
         """A fresh copy of the repository."""
@@ -67,7 +65,7 @@ def measure_round(bench: Bench, number: int) -> Round:
     for builder in bench.builders:
         repository = bench.copy(directory / builder.name)
         (repository / "Dockerfile").write_text(_DOCKERFILE)
-        figures[builder.name] = measure_builder(builder, repository, changes_of(bench, repository), bench.registry)
+        figures[builder.name] = measure_builder(builder, repository, changes_of(bench, repository))
     figures |= {_UV: measure_uv(bench, directory), _PIP: measure_pip(bench, directory)}
     remove_tree(directory)
     return figures
@@ -78,7 +76,7 @@ def measure_own(bench: Bench, directory: Path) -> dict[str, Figures]:
     repository = bench.copy(directory / "pybuild")
     cache_home = share_builder(bench.store, directory / "cache-home")
     pybuild = Pybuild(env={**bench.env, "XDG_CACHE_HOME": str(cache_home)})
-    figures = measure_pybuild(pybuild, repository, changes_of(bench, repository), bench.registry)
+    figures = measure_pybuild(pybuild, repository, changes_of(bench, repository))
     remove_tree(cache_home)
     return figures
 
@@ -153,7 +151,6 @@ def main() -> None:
         with (
             unpacked_interpreter(store, scratch) as python,
             dockerfile_builders(scratch, env, wanted=not arguments.no_docker) as builders,
-            start_registry(scratch / "registry") as registry,
         ):
             empty = share_builder(store, scratch / "base-cache")
             load_base(builders, Pybuild(env={**env, "XDG_CACHE_HOME": str(empty)}), settings, env, scratch)
@@ -165,7 +162,6 @@ def main() -> None:
                 python=python,
                 env=env,
                 builders=builders,
-                registry=registry,
             )
             rounds = run_rounds(arguments.rounds, lambda number: measure_round(bench, number))
     finally:

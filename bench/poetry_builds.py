@@ -23,7 +23,6 @@ from tests.integration.builds import Builds
 from tests.integration.command import FIXTURES, Pybuild, expect_success
 from tests.integration.poetry_build import image_python
 from tests.integration.real_poetry import MIRROR_PLUGIN, POETRY_VERSION, RealPoetry, real_poetry
-from tests.integration.registry import Registry, start_registry
 from tests.integration.workplace import share_builder
 
 CASES = ("cold", "unchanged", "code changed", "dependency added")
@@ -68,7 +67,6 @@ class Bench:
     env: Mapping[str, str]
     """Environment with the machine's remote indexes and nothing else of its package settings."""
     builders: Sequence[Builder]
-    registry: Registry
 
 
 def measure_round(bench: Bench, number: int) -> Round:
@@ -79,7 +77,7 @@ def measure_round(bench: Bench, number: int) -> Round:
     for builder in bench.builders:
         repository = Path(shutil.copytree(bench.repository, directory / builder.name))
         (repository / "Dockerfile").write_text(_DOCKERFILE)
-        figures[builder.name] = measure_builder(builder, repository, changes_of(bench, repository), bench.registry)
+        figures[builder.name] = measure_builder(builder, repository, changes_of(bench, repository))
     figures[_POETRY] = measure_poetry(bench, directory)
     remove_tree(directory)
     return figures
@@ -90,7 +88,7 @@ def measure_own(bench: Bench, directory: Path) -> dict[str, Figures]:
     repository = Path(shutil.copytree(bench.repository, directory / "pybuild"))
     cache_home = share_builder(bench.store, directory / "cache-home")
     pybuild = Pybuild(env={**bench.env, "XDG_CACHE_HOME": str(cache_home)})
-    figures = measure_pybuild(pybuild, repository, changes_of(bench, repository), bench.registry)
+    figures = measure_pybuild(pybuild, repository, changes_of(bench, repository))
     remove_tree(cache_home)
     return figures
 
@@ -156,7 +154,6 @@ def main() -> None:
     try:
         with (
             dockerfile_builders(scratch, env, wanted=not arguments.no_docker) as builders,
-            start_registry(scratch / "registry") as registry,
         ):
             empty = Pybuild(env={**env, "XDG_CACHE_HOME": str(share_builder(store, scratch / "base-cache"))})
             builds = Builds(pybuild=empty, directory=scratch)
@@ -184,7 +181,6 @@ def main() -> None:
                 python=python,
                 env=env,
                 builders=builders,
-                registry=registry,
             )
             rounds = run_rounds(arguments.rounds, lambda number: measure_round(bench, number))
     finally:

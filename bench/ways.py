@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ from bench.measure import Figures, print_phases, run_quietly, seconds_of
 from lifecycle.cnb.layer import remove_tree
 from tests.integration.command import Pybuild, expect_success
 from tests.integration.engine import DockerEngine
-from tests.integration.registry import Registry
+from tests.integration.registry import Registry, start_registry
 
 _NAME = "bench-image"
 _BUILDAH_LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
@@ -111,37 +112,44 @@ class Buildah:
         return run_quietly([*self._command, *arguments], self.env)
 
 
-def measure_builder(builder: Builder, context: Path, changes: Changes, registry: Registry) -> dict[str, Figures]:
+def measure_builder(builder: Builder, context: Path, changes: Changes) -> dict[str, Figures]:
     """Figures of building `context` after each of the changes, from nothing; what is pushed is not in the seconds."""
     builder.forget()
     figures = {}
-    for case, change in changes.items():
-        change()
-        seconds = seconds_of(lambda: builder.build(context))
-        pushed = stored_by(registry, lambda: builder.push(f"{registry.host}/{_repository(builder.name)}:latest"))
-        figures[case] = Figures(seconds=seconds, pushed=pushed)
+    with _empty_registry(context) as registry:
+        for case, change in changes.items():
+            change()
+            seconds = seconds_of(lambda: builder.build(context))
+            pushed = _stored_by(registry, lambda: builder.push(f"{registry.host}/{_repository(builder.name)}:latest"))
+            figures[case] = Figures(seconds=seconds, pushed=pushed)
     return figures
 
 
 def measure_pybuild(
-    pybuild: Pybuild, repository: Path, changes: Changes, registry: Registry, options: Sequence[str] = ()
+    pybuild: Pybuild, repository: Path, changes: Changes, options: Sequence[str] = ()
 ) -> dict[str, Figures]:
     """The same of pybuild, into an OCI image layout beside the repository."""
     layout, report = f"oci:{repository}-image", repository.with_name(f"{repository.name}-report.json")
     figures = {}
-    for case, change in changes.items():
-        change()
-        peaks: list[int] = []
-        command: tuple[str | Path, ...] = ("build", repository, "--output", layout, "--report", report, *options)
-        seconds = seconds_of(lambda: peaks.append(_run_watched(pybuild, *command)))  # noqa: B023
-        print_phases("pybuild", case, report)
-        reference = f"{registry.host}/pybuild:latest"
-        pushed = stored_by(registry, lambda: expect_success(pybuild("push", layout, reference)))  # noqa: B023
-        figures[case] = Figures(seconds=seconds, pushed=pushed, peak=peaks[0])
+    with _empty_registry(repository) as registry:
+        for case, change in changes.items():
+            change()
+            peaks: list[int] = []
+            command: tuple[str | Path, ...] = ("build", repository, "--output", layout, "--report", report, *options)
+            seconds = seconds_of(lambda: peaks.append(_run_watched(pybuild, *command)))  # noqa: B023
+            print_phases("pybuild", case, report)
+            reference = f"{registry.host}/pybuild:latest"
+            pushed = _stored_by(registry, lambda: expect_success(pybuild("push", layout, reference)))  # noqa: B023
+            figures[case] = Figures(seconds=seconds, pushed=pushed, peak=peaks[0])
     return figures
 
 
-def stored_by(registry: Registry, action: Callable[[], object]) -> int:
+def _empty_registry(repository: Path) -> AbstractContextManager[Registry]:
+    """One for each measurement: nothing that another has pushed is there."""
+    return start_registry(repository.with_name(f"{repository.name}-registry"))
+
+
+def _stored_by(registry: Registry, action: Callable[[], object]) -> int:
     """Bytes of blobs that `registry` stores after `action`, and did not before."""
     before = _stored(registry)
     action()

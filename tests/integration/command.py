@@ -135,12 +135,16 @@ class Pybuild:
         return self.start(*arguments).finish(timeout_s)
 
 
+# Without bytecode each start of the command compiles all of it.
+_NOT_OF_USERS = ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+
+
 def ordinary_environment(cache_home: Path) -> dict[str, str]:
     """This process's environment without what a test run adds to it, and with `cache_home` for pybuild's store."""
     env = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("BP_", "CNB_", "PYBUILD_", "PYTEST_")) and name != "VIRTUAL_ENV"
+        if not name.startswith(("BP_", "CNB_", "PYBUILD_", "PYTEST_")) and name not in _NOT_OF_USERS
     }
     # The command is `python -m pybuild`; the working directory is not always the checkout.
     path = os.pathsep.join(filter(None, (str(CHECKOUT), env.get("PYTHONPATH"))))
