@@ -113,7 +113,12 @@ def _variables(launch: Launch, process_type: str | None) -> list[str]:
     """Names that the layers do something to, whatever value they have."""
     files = {file.partition("/")[2] for layer in launch.layers for file in layer.files}
     names = {file.rpartition("/")[2].partition(".")[0] for file in files} | {"PATH", "LD_LIBRARY_PATH"}
-    return sorted(name for name in names if _applied(name, _CURRENT, launch, process_type) != _CURRENT)
+    return sorted(
+        name
+        for name in names
+        # A default does nothing to a value, and something to none.
+        if any((_applied(name, value, launch, process_type) or "") != value for value in ("", _CURRENT))
+    )
 
 
 def _applied(name: str, value: str, launch: Launch, process_type: str | None) -> str | None:

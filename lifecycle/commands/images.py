@@ -58,9 +58,16 @@ class Reach:
 
 @contextlib.contextmanager
 def reaching(
-    inputs: Inputs, env: Mapping[str, str], log: StreamLog, *, names: Sequence[str | None], directories: Sequence[Path]
+    inputs: Inputs,
+    env: Mapping[str, str],
+    log: StreamLog,
+    *,
+    names: Sequence[str | None],
+    directories: Sequence[Path],
+    any_platform: bool = False,
 ) -> Iterator[Reach]:
-    """Give what images are reached by. `names` are those that are known to be asked for, `directories` what is written to.
+    """Give what images are reached by. `names` are those that are known to be asked for, `directories` what is written to;
+    with `any_platform`, images may be for other machines.
 
     A program that root has started reads credentials, lets the build's user have the directories and continues as that user;
     one that uses a Docker engine, which is root's, hands over what it has written at its end.
@@ -100,7 +107,9 @@ def reaching(
         if changes_user and uses_engine:
             stack.callback(own, directories, owner)
         yield Reach(
-            images=_open(inputs, client, scratch / "images", env, layout if uses_layout else None),
+            images=_open(
+                inputs, client, scratch / "images", env, layout if uses_layout else None, any_platform=any_platform
+            ),
             client=client,
             scratch=scratch,
             owner=owner,
@@ -177,7 +186,15 @@ def write_image_report(inputs: Inputs, image: Image, names: Sequence[str]) -> No
     write_report(inputs.path("report"), report)
 
 
-def _open(inputs: Inputs, client: RegistryClient, scratch: Path, env: Mapping[str, str], layout: Path | None) -> Images:
+def _open(
+    inputs: Inputs,
+    client: RegistryClient,
+    scratch: Path,
+    env: Mapping[str, str],
+    layout: Path | None,
+    *,
+    any_platform: bool,
+) -> Images:
     if layout is not None:
         from lifecycle.images.layouts import LayoutImages
 
@@ -189,4 +206,4 @@ def _open(inputs: Inputs, client: RegistryClient, scratch: Path, env: Mapping[st
         return EngineImages(client, scratch, env, launch_cache)
     from lifecycle.images.registries import RegistryImages
 
-    return RegistryImages(client, scratch, env)
+    return RegistryImages(client, scratch, env, any_platform=any_platform)

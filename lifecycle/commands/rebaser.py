@@ -10,6 +10,7 @@ from lifecycle.commands.failing import failing_with
 from lifecycle.commands.images import (
     PLACE,
     PREVIOUS_IMAGE,
+    REPORT,
     RUN_IMAGE,
     Reach,
     check_one_registry,
@@ -18,7 +19,7 @@ from lifecycle.commands.images import (
     registry_of,
     write_image_report,
 )
-from lifecycle.commands.inputs import LOGGING, open_log
+from lifecycle.commands.inputs import LAYERS, LOGGING, open_log
 from lifecycle.errors import ArgumentsError, RebaseError
 from lifecycle.exporters import write_outputs
 from lifecycle.flags import Flag, Inputs
@@ -32,9 +33,10 @@ FLAGS = (
     *LOGGING,
     *PLACE,
     Flag(name="force", variable="CNB_FORCE_REBASE", default="", is_switch=True),
+    # Only the report is there.
+    LAYERS,
     PREVIOUS_IMAGE,
-    # There is no layers directory that could have the report.
-    Flag(name="report", variable="CNB_REPORT_PATH", default="/layers/report.toml"),
+    REPORT,
     RUN_IMAGE,
 )
 
@@ -50,7 +52,7 @@ def run(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
             check_one_registry(names)
         app_name = inputs.optional("previous-image") or names[0]
         known = (*names, app_name, inputs.optional("run-image"))
-        with reaching(inputs, env, log, names=known, directories=()) as reach:
+        with reaching(inputs, env, log, names=known, directories=(), any_platform=True) as reach:
             images = reach.images
             app = images.find(app_name)
             if app is None:

@@ -20,19 +20,25 @@ from lifecycle.registry.transfer import Transfer
 
 
 class RegistryImages:
-    """What `client` reaches; what comes from there is put into `scratch`. `env` is the machine's environment."""
+    """What `client` reaches; what comes from there is put into `scratch`. `env` is the machine's environment.
 
-    def __init__(self, client: RegistryClient, scratch: Path, env: Mapping[str, str]) -> None:
+    With `any_platform`, images may be for other machines where there is only one of a name.
+    """
+
+    def __init__(
+        self, client: RegistryClient, scratch: Path, env: Mapping[str, str], *, any_platform: bool = False
+    ) -> None:
         self._client = client
         self._blobs = BlobStore(directory=scratch)
         self._env = env
+        self._any_platform = any_platform
         self._read: dict[str, Resolved] = {}
 
     def find(self, name: str) -> FoundImage | None:
         """Return what a name stands for in its registry now."""
         reference = Reference.parse(name).with_default_tag()
         try:
-            resolved = resolve(self._client, reference, host_platform(), self._blobs)
+            resolved = self._resolve(reference)
         except NoSuchImage:
             return None
         digest = Digest.of(resolved.manifest_bytes)
@@ -49,7 +55,7 @@ class RegistryImages:
     def read(self, reference: str) -> Image:
         """Return an image whose layers stay in the registry."""
         if reference not in self._read:
-            self._read[reference] = resolve(self._client, Reference.parse(reference), host_platform(), self._blobs)
+            self._read[reference] = self._resolve(Reference.parse(reference))
         return assemble(self._read[reference], self._blobs)
 
     def fetch(self, layers: Sequence[Layer]) -> None:
@@ -64,6 +70,9 @@ class RegistryImages:
         for resolved in self._read.values():
             if registries != {resolved.reference.registry}:
                 self._pull(resolved, resolved.manifest.layers)
+
+    def _resolve(self, reference: Reference) -> Resolved:
+        return resolve(self._client, reference, host_platform(), self._blobs, is_strict=not self._any_platform)
 
     def _pull(self, resolved: Resolved, layers: Sequence[Descriptor]) -> None:
         missing = {layer.digest: layer for layer in layers if not self._blobs.has(layer)}

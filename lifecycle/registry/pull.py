@@ -62,16 +62,27 @@ class Resolved:
 
 
 def resolve(
-    client: RegistryClient, reference: Reference, wanted: Platform, blobs: BlobStore, *, attempts: int = ATTEMPTS
+    client: RegistryClient,
+    reference: Reference,
+    wanted: Platform,
+    blobs: BlobStore,
+    *,
+    attempts: int = ATTEMPTS,
+    is_strict: bool = True,
 ) -> Resolved:
     """Return what `reference` stands for on the platform `wanted`; documents that `blobs` has are not fetched again.
+
+    Unless it `is_strict`, the only image that there is may be for another platform.
 
     Raises:
         RegistryError: the registry does not give it, or has it for other platforms only.
         OciError, ConfigurationError: it is not an image that can be used.
     """
     reference = reference.with_default_tag()
-    return _Resolution(client.repository(reference), reference, wanted, blobs, attempts).run()
+    resolved = _Resolution(client.repository(reference), reference, wanted, blobs, attempts).run()
+    if is_strict or resolved.is_of_index:
+        _check_platform(resolved, wanted)
+    return resolved
 
 
 def pull(
@@ -103,6 +114,13 @@ def assemble(resolved: Resolved, blobs: BlobStore) -> Image:
         config_bytes=resolved.config_bytes,
         source=str(resolved.reference),
     )
+
+
+def _check_platform(resolved: Resolved, wanted: Platform) -> None:
+    config = resolved.config
+    found = Platform(os=config.os, architecture=config.architecture, variant=config.variant)
+    if not fits(found, wanted):
+        raise PlatformMissing(image=str(resolved.reference), wanted=name_of(wanted), available=(name_of(found),))
 
 
 class _Resolution:
@@ -137,7 +155,6 @@ class _Resolution:
         manifest = parse_image_manifest(content, source=self._image)
         config_bytes = self._blob(manifest.config)
         config = parse_config(config_bytes, source=f"{self._image}: config")
-        self._check_platform(config)
         return Resolved(
             reference=self._reference,
             digest=top,
@@ -201,11 +218,6 @@ class _Resolution:
             found = dict.fromkeys(name_of(entry.platform) for entry in entries if entry.platform is not None)
             raise PlatformMissing(image=self._image, wanted=name_of(self._wanted), available=tuple(found))
         return chosen
-
-    def _check_platform(self, config: ImageConfig) -> None:
-        found = Platform(os=config.os, architecture=config.architecture, variant=config.variant)
-        if not fits(found, self._wanted):
-            raise PlatformMissing(image=self._image, wanted=name_of(self._wanted), available=(name_of(found),))
 
     def _blob(self, descriptor: Descriptor) -> bytes:
         content = self._blobs.read(descriptor.digest)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conformance.kit import Lifecycle, make_programs
-from tests.lifecycle.world import RecordingLog, World
+from tests.conformance.images import Platform
+from tests.conformance.kit import Lifecycle, make_lifecycle, make_programs
+from tests.lifecycle.registry.fake_registry import FakeRegistry
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +17,10 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lifecycle(tmp_path: Path, programs: Path) -> Lifecycle:
-    world = World(tmp_path, RecordingLog())
-    for directory in (world.app, world.layers, world.buildpacks):
-        directory.mkdir()
-    return Lifecycle(world, programs)
+    return make_lifecycle(tmp_path, programs)
+
+
+@pytest.fixture
+def platform(lifecycle: Lifecycle) -> Iterator[Platform]:
+    with FakeRegistry() as registry:
+        yield Platform(lifecycle, registry)

@@ -20,7 +20,7 @@ import tomli_w
 
 from lifecycle.cnb.order import write_order
 from pybuild.builder.programs import stage_lifecycle, write_programs
-from tests.lifecycle.world import VERSION, World, order
+from tests.lifecycle.world import VERSION, RecordingLog, World, order
 
 PLATFORM_APIS = ("0.12", "0.13", "0.14", "0.15")
 BUILDPACK_APIS = ("0.10", "0.11", "0.12")
@@ -141,6 +141,11 @@ class Lifecycle:
         run_image = {"reference": "registry.test/run@sha256:" + "0" * 64, "image": "registry.test/run"}
         write_toml(self.layers / "analyzed.toml", {"run-image": {**run_image, "target": target}, **more})
 
+    def forget(self) -> None:
+        """Empty the layers directory, as in a build container that was just started."""
+        shutil.rmtree(self.layers)
+        self.layers.mkdir()
+
     def text(self, name: str) -> str:
         """Return what buildpacks have written to a file of the root directory; empty when nobody has."""
         path = self.root / name
@@ -162,6 +167,14 @@ class Lifecycle:
     def noted(self) -> str:
         """What was noted, in order."""
         return " ".join(self.text("noted").split())
+
+
+def make_lifecycle(root: Path, programs: Path) -> Lifecycle:
+    """Return a build container below an empty directory."""
+    world = World(root, RecordingLog())
+    for directory in (world.app, world.layers, world.buildpacks):
+        directory.mkdir()
+    return Lifecycle(world, programs)
 
 
 def make_programs(directory: Path) -> Path:
