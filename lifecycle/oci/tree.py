@@ -79,8 +79,12 @@ class Tree:
                 above.pop()
             if is_leaf:
                 part = parts.setdefault(part_of(entry), {})
-                for directory in above:
-                    part.setdefault(directory.path, directory)
+                # With a directory all those above it are there.
+                known = len(above)
+                while known and above[known - 1].path not in part:
+                    known -= 1
+                for directory in above[known:]:
+                    part[directory.path] = directory
                 part[entry.path] = entry
             if entry.is_directory:
                 above.append(entry)
