@@ -1,0 +1,212 @@
+"""The files of deploy/ build an image: their scripts run as their platforms run them, in containers of the builder image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.ci import github_scripts, gitlab_script
+from tests.deploy.documents import Document, read_document, read_documents
+from tests.deploy.pods import TRUSTED_PHASES, Pod, pod_of_job, pod_of_strategy, pod_of_task
+from tests.integration.command import Pybuild, expect_success, ordinary_environment
+from tests.integration.engine import DockerEngine
+from tests.integration.git_server import GitServer
+from tests.integration.package_index import PackageIndex, write_wheel
+from tests.integration.pipelines import PROJECT, USER, Site, secret_volume
+from tests.integration.registry import start_registry
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def site(engine: DockerEngine, machine_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("site")
+    with (
+        start_registry(directory / "registry", login=("someone", "the password")) as registry,
+        PackageIndex(directory / "index") as index,
+        GitServer(directory / "git") as git,
+    ):
+        write_wheel(index.directory, "alpha", "1.0")
+        git.commit("project", PROJECT)
+        made = Site(engine=engine, registry=registry, index=index, git=git, directory=directory)
+        config = registry.config_file(directory / "docker").parent
+        pybuild = Pybuild(env=ordinary_environment(machine_store.parent)).with_env(DOCKER_CONFIG=str(config))
+        places = ["--output", f"docker://{made.builder}", "--run-output", f"docker://{made.run_image}"]
+        expect_success(pybuild("builder", "create", *places))
+        engine("login", "--username", made.login[0], "--password", made.login[1], registry.host)
+        engine("pull", "--quiet", made.builder)
+        yield made
+        engine("logout", registry.host)
+
+
+@pytest.fixture(scope="module")
+def expected(site: Site, machine_store: Path) -> str:
+    """Digest of the image that `pybuild build` makes of the project."""
+    config = site.registry.config_file(site.directory / "docker").parent
+    pybuild = Pybuild(env=ordinary_environment(machine_store.parent)).with_env(
+        DOCKER_CONFIG=str(config), **site.index.settings()
+    )
+    clone = site.clone(site.directory / "expected", os.geteuid())
+    expect_success(pybuild("build", clone, "--tag", site.image("expected"), "--publish"))
+    return site.digest("expected")
+
+
+def _job(name: str) -> Pod:
+    return pod_of_job(read_document(f"kubernetes/{name}.yaml", "Job"))
+
+
+def _settings(site: Site, image: str) -> dict[str, dict[str, str]]:
+    maps = {
+        document["metadata"]["name"]: dict(document["data"]) for document in read_documents("kubernetes/settings.yaml")
+    }
+    maps["pybuild"] |= {
+        "SOURCE_URL": f"{site.git.url}/project.git",
+        "IMAGE": site.image(image),
+        "CNB_CACHE_IMAGE": site.image(f"{image}-cache"),
+        "CNB_RUN_IMAGE": site.run_image,
+    }
+    maps["pybuild-build-env"] |= site.build_env
+    return maps
+
+
+def _task(site: Site, name: str, image: str) -> Pod:
+    params = {
+        "IMAGE": site.image(image),
+        "BUILDER_IMAGE": site.builder,
+        "CACHE_IMAGE": site.image(f"{image}-cache"),
+        "RUN_IMAGE": site.run_image,
+        "BUILD_ENV": [f"{name}={value}" for name, value in site.build_env.items()],
+    }
+    source: Document = {"persistentVolumeClaim": {"claimName": "project-source"}}
+    template = read_document("tekton/taskrun.yaml", "TaskRun")["spec"]["podTemplate"]
+    task = read_document(f"tekton/{name}.yaml", "Task")
+    return pod_of_task(task, params, {"source": source, "credentials": secret_volume()}, template)
+
+
+def _strategy(site: Site, image: str) -> Pod:
+    params = {
+        "builder-image": site.builder,
+        "cache-image": site.image(f"{image}-cache"),
+        "run-image": site.run_image,
+        "build-env": [f"{name}={value}" for name, value in site.build_env.items()],
+    }
+    system = {
+        "shp-source-root": "/workspace/source",
+        "shp-source-context": "/workspace/source",
+        "shp-output-image": site.image(image),
+        "shp-output-insecure": "true",
+    }
+    strategy = read_document("shipwright/strategy.yaml", "ClusterBuildStrategy")
+    return pod_of_strategy(strategy, params, {"registry-credentials": secret_volume()}, system)
+
+
+def test_a_job_makes_the_image_that_pybuild_makes(site: Site, expected: str) -> None:
+    site.node("job", config_maps=_settings(site, "job")).run(_job("job"))
+    assert site.digest("job") == expected
+    assert site.run_image_of("job") == "alpha 1.0\n"
+
+
+def test_a_node_that_is_new_takes_what_it_can_from_the_cache_in_the_registry(site: Site) -> None:
+    settings = _settings(site, "job-again")
+    site.node("first", config_maps=settings).run(_job("job"))
+    first = site.digest("job-again")
+    site.index.requests.clear()
+    said = site.node("second", config_maps=settings).run(_job("job"))
+    assert site.digest("job-again") == first
+    assert not [path for path in site.index.requests if path.startswith("/files/")], said["build"]
+
+
+def test_phases_with_foreign_code_find_no_credentials(site: Site) -> None:
+    password = site.login[1]
+    seeks = 'id -u; env; cat /credentials/* "$HOME"/.docker/* "$DOCKER_CONFIG"/* /run/containers/*/* 2>&1; true'
+    pods = {
+        "job": (_job("job"), {}),
+        "task": (_task(site, "task", "task"), {}),
+        "strategy": (_strategy(site, "strategy"), {}),
+    }
+    for name, (pod, _) in pods.items():
+        node = site.node(f"seek-{name}", config_maps=_settings(site, "seek"))
+        for phase, said in node.probe(pod, seeks).items():
+            assert said.splitlines()[0] == str(USER)
+            assert (site.docker_config in said or password in said) == (phase in TRUSTED_PHASES), f"{name}, {phase}"
+
+
+def test_the_job_of_one_container_makes_the_same_image(site: Site, expected: str) -> None:
+    site.node("job-creator", config_maps=_settings(site, "job-creator")).run(_job("job-creator"))
+    assert site.digest("job-creator") == expected
+
+
+@pytest.mark.parametrize("name", ["task", "task-creator"])
+def test_a_tekton_task_makes_the_same_image_and_tells_its_digest(site: Site, expected: str, name: str) -> None:
+    node = site.node(name)
+    node.run(_task(site, name, name))
+    assert site.digest(name) == expected
+    assert (node.directory / "results" / "IMAGE_DIGEST").read_text() == expected
+    assert (node.directory / "results" / "IMAGE_URL").read_text() == site.image(name)
+
+
+def test_a_shipwright_strategy_makes_an_image_and_tells_its_digest(site: Site) -> None:
+    node = site.node("strategy")
+    node.run(_strategy(site, "strategy"))
+    assert (node.directory / "results" / "shp-image-digest").read_text() == site.digest("strategy")
+    site.engine("pull", "--quiet", site.image("strategy"))
+    assert site.run_image_of("strategy") == "alpha 1.0\n"
+
+
+def test_github_s_steps_make_the_same_image_and_tell_its_digest(site: Site, expected: str, tmp_path: Path) -> None:
+    (workflow,) = read_documents("github/image.yml")
+    context = {"github.repository": "group/project", "github.run_id": "1", "github.run_attempt": "1"}
+    context |= {"github.actor": site.login[0], "secrets.GITHUB_TOKEN": site.login[1]}
+    env = {
+        "BUILDER": site.builder,
+        "IMAGE": site.image("github"),
+        "CNB_CACHE_IMAGE": site.image("github-cache"),
+        "CNB_RUN_IMAGE": site.run_image,
+        "REGISTRY": site.registry.host,
+        "BUILD_ENV": "".join(f"{name}={value}\n" for name, value in site.build_env.items()),
+        "CONTAINER_OPTIONS": f"{workflow['env']['CONTAINER_OPTIONS']} --network host",
+    }
+    machine = {"RUNNER_TEMP": str(tmp_path / "temp"), "GITHUB_OUTPUT": str(tmp_path / "output")}
+    (tmp_path / "temp").mkdir()
+    clone = site.clone(tmp_path / "clone", os.geteuid())
+    for script in github_scripts(workflow, "image", context, env):
+        site.run_here(script, clone, machine)
+    assert site.digest("github") == expected
+    assert (tmp_path / "output").read_text() == f"digest={expected}\n"
+    assert "pybuild-1-1" not in site.engine("volume", "ls", "--quiet")
+
+
+def _gitlab_variables(site: Site, image: str) -> dict[str, str]:
+    return {
+        "CI_JOB_ID": "7",
+        "CI_REGISTRY": site.registry.host,
+        "CI_REGISTRY_USER": site.login[0],
+        "CI_REGISTRY_PASSWORD": site.login[1],
+        "CI_REGISTRY_IMAGE": f"{site.registry.host}/group/{image}",
+        "CI_COMMIT_REF_SLUG": "latest",
+        "BUILDER": site.builder,
+        "CNB_RUN_IMAGE": site.run_image,
+        "BUILD_ENV": "".join(f"{name}={value}\n" for name, value in site.build_env.items()),
+    }
+
+
+def test_gitlab_s_job_makes_the_same_image(site: Site, expected: str, tmp_path: Path) -> None:
+    (pipeline,) = read_documents("gitlab/pybuild.gitlab-ci.yml")
+    clone = site.clone(tmp_path / "clone", os.geteuid())
+    variables = _gitlab_variables(site, "gitlab") | {
+        "CI_PROJECT_DIR": str(clone),
+        "CONTAINER_OPTIONS": f"{pipeline['variables']['CONTAINER_OPTIONS']} --network host",
+    }
+    site.run_here(gitlab_script(pipeline, ".pybuild", variables), clone, {})
+    assert site.digest("gitlab") == expected
+
+
+def test_gitlab_s_job_in_the_builder_image_makes_the_same_image(site: Site, expected: str, tmp_path: Path) -> None:
+    (pipeline,) = read_documents("gitlab/pybuild.gitlab-ci.yml")
+    script = gitlab_script(pipeline, ".pybuild-creator", _gitlab_variables(site, "gitlab-creator"))
+    user = pipeline[".pybuild-creator"]["image"]["docker"]["user"]
+    site.run_in_builder(script, site.clone(tmp_path / "clone", USER), user=user)
+    assert site.digest("gitlab-creator") == expected
