@@ -50,7 +50,8 @@ def read_build_metadata(path: Path) -> BuildMetadata:
 def write_build_metadata(path: Path, metadata: BuildMetadata) -> None:
     """Write config/metadata.toml."""
     values = {
-        "buildpack-default-process-type": metadata.default_process,
+        # There also where it is empty: scripts of pipelines ask for the process `web` where the file lacks the key.
+        "buildpack-default-process-type": metadata.default_process or "",
         "buildpacks": render_elements(metadata.buildpacks),
         "extensions": render_elements(metadata.extensions) or None,
         "labels": [{"key": label.key, "value": label.value} for label in metadata.labels] or None,

@@ -118,7 +118,7 @@ def expect_facts(built: Built, sample: Sample) -> None:
     assert all(process["direct"] is True for process in build["processes"])
     written = read_in_image(image, "layers/config/metadata.toml")
     assert [process["type"] for process in written.get("processes", [])] == list(sample.processes)
-    assert written.get("buildpack-default-process-type") == sample.default
+    assert (written["buildpack-default-process-type"] or None) == sample.default
     lifecycle = image.label("io.buildpacks.lifecycle.metadata")
     assert {
         f"{element['key'].removeprefix('example/')}:{layer}": facts.get("data") or {}

@@ -160,6 +160,11 @@ def test_labels_and_slices_are_kept_in_build_order(world: World) -> None:
     assert read_build_metadata(world.layers / "config/metadata.toml") == metadata
 
 
+def test_metadata_says_also_that_there_is_no_default_process(world: World) -> None:
+    world.build(world.add("a"))
+    assert 'buildpack-default-process-type = ""\n' in (world.layers / "config/metadata.toml").read_text()
+
+
 def test_metadata_lists_buildpacks_that_did_nothing_too(world: World) -> None:
     metadata = world.build(world.add("a"), world.add("b", api="0.10"))
     text = (world.layers / "config/metadata.toml").read_text()
