@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,13 @@ import pytest
 from tests.deploy.ci import github_scripts, gitlab_script
 from tests.deploy.documents import Document, read_document, read_documents
 from tests.deploy.pods import TRUSTED_PHASES, Pod, pod_of_job, pod_of_strategy, pod_of_task
+from tests.deploy.public_strategies import (
+    Wanted,
+    kpack_pod,
+    shipwright_pod,
+    tekton_creator_pod,
+    tekton_phases_pod,
+)
 from tests.integration.command import Pybuild, expect_success, ordinary_environment
 from tests.integration.engine import DockerEngine
 from tests.integration.git_server import GitServer
@@ -122,12 +129,8 @@ def test_a_node_that_is_new_takes_what_it_can_from_the_cache_in_the_registry(sit
 def test_phases_with_foreign_code_find_no_credentials(site: Site) -> None:
     password = site.login[1]
     seeks = 'id -u; env; cat /credentials/* "$HOME"/.docker/* "$DOCKER_CONFIG"/* /run/containers/*/* 2>&1; true'
-    pods = {
-        "job": (_job("job"), {}),
-        "task": (_task(site, "task", "task"), {}),
-        "strategy": (_strategy(site, "strategy"), {}),
-    }
-    for name, (pod, _) in pods.items():
+    pods = {"job": _job("job"), "task": _task(site, "task", "task"), "strategy": _strategy(site, "strategy")}
+    for name, pod in pods.items():
         node = site.node(f"seek-{name}", config_maps=_settings(site, "seek"))
         for phase, said in node.probe(pod, seeks).items():
             assert said.splitlines()[0] == str(USER)
@@ -210,3 +213,28 @@ def test_gitlab_s_job_in_the_builder_image_makes_the_same_image(site: Site, expe
     user = pipeline[".pybuild-creator"]["image"]["docker"]["user"]
     site.run_in_builder(script, site.clone(tmp_path / "clone", USER), user=user)
     assert site.digest("gitlab-creator") == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "platform_api"),
+    [
+        pytest.param(kpack_pod, "0.12", id="kpack"),
+        pytest.param(shipwright_pod, "0.13", id="shipwright"),
+        pytest.param(tekton_phases_pod, "0.13", id="tekton-phases"),
+        pytest.param(tekton_creator_pod, "0.13", id="tekton-creator"),
+    ],
+)
+def test_what_public_platforms_start_makes_an_image(
+    site: Site, make: Callable[[Wanted, str], Pod], platform_api: str
+) -> None:
+    name = make.__name__.replace("_", "-")
+    wanted = Wanted(
+        image=site.image(name),
+        cache_image=site.image(f"{name}-cache"),
+        run_image=site.run_image,
+        insecure=site.registry.host,
+        build_env=site.build_env,
+        credentials=secret_volume(),
+    )
+    site.node(name).run(make(wanted, platform_api))
+    assert site.run_image_of(name) == "alpha 1.0\n"
