@@ -112,8 +112,6 @@ def shipwright_pod(wanted: Wanted, platform_api: str) -> Pod:
         "PARAM_SOURCE_CONTEXT": "/workspace/source",
         "PARAM_OUTPUT_IMAGE": wanted.image,
         "PARAM_OUTPUT_INSECURE": "true",
-        # The strategy has no parameter for it; a builder of one's own names its run image itself.
-        "CNB_RUN_IMAGE": wanted.run_image,
         "DOCKER_CONFIG": "/credentials",
         **wanted.build_env,
     }

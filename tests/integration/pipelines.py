@@ -51,6 +51,13 @@ class Site:
         return f"{self.registry.host}/pybuild/run:latest"
 
     @property
+    def definition(self) -> Path:
+        """A builder.toml that says where the run image is."""
+        path = self.directory / "builder.toml"
+        path.write_text(f'[[run.images]]\nimage = "{self.run_image}"\n[pybuild]\nextends = "default"\n')
+        return path
+
+    @property
     def login(self) -> tuple[str, str]:
         """User and password for the registry."""
         assert self.registry.login is not None

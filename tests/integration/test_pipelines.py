@@ -42,7 +42,7 @@ def site(engine: DockerEngine, machine_store: Path, tmp_path_factory: pytest.Tem
         config = registry.config_file(directory / "docker").parent
         pybuild = Pybuild(env=ordinary_environment(machine_store.parent)).with_env(DOCKER_CONFIG=str(config))
         places = ["--output", f"docker://{made.builder}", "--run-output", f"docker://{made.run_image}"]
-        expect_success(pybuild("builder", "create", *places))
+        expect_success(pybuild("builder", "create", "--builder", made.definition, *places))
         engine("login", "--username", made.login[0], "--password", made.login[1], registry.host)
         engine("pull", "--quiet", made.builder)
         yield made
@@ -57,7 +57,7 @@ def expected(site: Site, machine_store: Path) -> str:
         DOCKER_CONFIG=str(config), **site.index.settings()
     )
     clone = site.clone(site.directory / "expected", os.geteuid())
-    expect_success(pybuild("build", clone, "--tag", site.image("expected"), "--publish"))
+    expect_success(pybuild("build", clone, "--builder", site.definition, "--tag", site.image("expected"), "--publish"))
     return site.digest("expected")
 
 
@@ -73,7 +73,6 @@ def _settings(site: Site, image: str) -> dict[str, dict[str, str]]:
         "SOURCE_URL": f"{site.git.url}/project.git",
         "IMAGE": site.image(image),
         "CNB_CACHE_IMAGE": site.image(f"{image}-cache"),
-        "CNB_RUN_IMAGE": site.run_image,
     }
     maps["pybuild-build-env"] |= site.build_env
     return maps
@@ -84,7 +83,6 @@ def _task(site: Site, name: str, image: str) -> Pod:
         "IMAGE": site.image(image),
         "BUILDER_IMAGE": site.builder,
         "CACHE_IMAGE": site.image(f"{image}-cache"),
-        "RUN_IMAGE": site.run_image,
         "BUILD_ENV": [f"{name}={value}" for name, value in site.build_env.items()],
     }
     source: Document = {"persistentVolumeClaim": {"claimName": "project-source"}}
@@ -97,7 +95,6 @@ def _strategy(site: Site, image: str) -> Pod:
     params = {
         "builder-image": site.builder,
         "cache-image": site.image(f"{image}-cache"),
-        "run-image": site.run_image,
         "build-env": [f"{name}={value}" for name, value in site.build_env.items()],
     }
     system = {
@@ -167,7 +164,6 @@ def test_github_s_steps_make_the_same_image_and_tell_its_digest(site: Site, expe
         "BUILDER": site.builder,
         "IMAGE": site.image("github"),
         "CNB_CACHE_IMAGE": site.image("github-cache"),
-        "CNB_RUN_IMAGE": site.run_image,
         "REGISTRY": site.registry.host,
         "BUILD_ENV": "".join(f"{name}={value}\n" for name, value in site.build_env.items()),
         "CONTAINER_OPTIONS": f"{workflow['env']['CONTAINER_OPTIONS']} --network host",
@@ -191,7 +187,6 @@ def _gitlab_variables(site: Site, image: str) -> dict[str, str]:
         "CI_REGISTRY_IMAGE": f"{site.registry.host}/group/{image}",
         "CI_COMMIT_REF_SLUG": "latest",
         "BUILDER": site.builder,
-        "CNB_RUN_IMAGE": site.run_image,
         "BUILD_ENV": "".join(f"{name}={value}\n" for name, value in site.build_env.items()),
     }
 
