@@ -57,6 +57,8 @@ _IMAGE_USER = Owner(user_id=1000, group_id=1000)
 _LAYERS_PATH, _APP_PATH = PurePosixPath("/layers"), PurePosixPath("/workspace")
 # Bills of materials, the rest of the application, launcher, config, process types
 _OWN_LAYERS = 5
+# Platforms give volumes modes of their own, which are not the application's.
+_APP_DIR_MODE = 0o755
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +312,7 @@ def _export_app(request: ExportRequest, layers: AppLayers) -> list[Layer]:
     """The slices that take anything, then the rest of the application, also when that is only its empty directory."""
     slices = request.build.slices
     assigned = assign_slices(request.app_dir, request.app_path, slices) if slices else {}
-    tree = scan_tree(request.app_dir)
+    tree = _with_mode(scan_tree(request.app_dir), _APP_DIR_MODE)
     if not assigned:
         origin = Origin(name="application", created_by="Application Layer")
         return [layers.add(origin, _tree_filler(tree, request.app_path, request.owner))]
@@ -322,6 +324,10 @@ def _export_app(request: ExportRequest, layers: AppLayers) -> list[Layer]:
     rest = replace(divided.get(None) or tree.top, skipped=tree.skipped)
     origin = Origin(name="application", created_by=f"Application Slice: {len(slices) + 1}")
     return [*exported, layers.add(origin, _tree_filler(rest, request.app_path, request.owner))]
+
+
+def _with_mode(tree: Tree, mode: int) -> Tree:
+    return replace(tree, entries=(tree.entries[0]._replace(mode=mode), *tree.entries[1:]))
 
 
 def _export_process_types(request: ExportRequest, layers: AppLayers) -> Layer | None:

@@ -164,7 +164,7 @@ class _Way:
         return _RunImage(
             image=builder.run_image,
             name=builder.run_image_name,
-            reference=str(builder.run_image.digest),
+            reference=builder.run_image_reference,
             origin=f"{builder.run_image_name}, which is the builder's own and in no registry",
         )
 

@@ -57,7 +57,8 @@ class MadeImage:
             DISTRO_NAME_LABEL: self.facts.distro_name or "",
             DISTRO_VERSION_LABEL: self.facts.distro_version or "",
         }
-        return _describe(self.image, name="", labels={**self.image.config.labels, **distribution})
+        labels = {**self.image.config.labels, **distribution}
+        return _describe(self.image, name="", reference=str(self.image.digest), labels=labels)
 
     def as_exported(self) -> ExportedImage:
         """Return the whole image of the application, which it is as it stands."""
@@ -79,13 +80,16 @@ class MadeImage:
 
 def builder_run_image(builder: Builder) -> RunImage:
     """What the analyze phase has to know of the builder's own."""
-    return _describe(builder.run_image, name=builder.run_image_name, labels=builder.run_image.config.labels)
+    image = builder.run_image
+    return _describe(
+        image, name=builder.run_image_name, reference=builder.run_image_reference, labels=image.config.labels
+    )
 
 
-def _describe(image: Image, *, name: str, labels: Mapping[str, str]) -> RunImage:
+def _describe(image: Image, *, name: str, reference: str, labels: Mapping[str, str]) -> RunImage:
     return RunImage(
         name=name,
-        reference=str(image.digest),
+        reference=reference,
         os=image.config.os,
         architecture=image.config.architecture,
         variant=image.config.variant,

@@ -9,6 +9,7 @@ from pathlib import Path
 from lifecycle.cnb.buildpack import Descriptor
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.order import Order
+from lifecycle.cnb.reference import Reference
 from lifecycle.cnb.target import Target
 from lifecycle.oci.image import Image
 from pybuild.builder.dockerfile import DockerfileSettings
@@ -101,6 +102,11 @@ class Builder:
     def run_image_name(self) -> str:
         """What the run image is called."""
         return self.run_images[0].image
+
+    @property
+    def run_image_reference(self) -> str:
+        """What images say that they stand on, the same wherever they are made: its digest in the repository of its name."""
+        return f"{Reference.parse(self.run_image_name).name}@{self.run_image.digest}"
 
     @property
     def run_image_mirrors(self) -> tuple[str, ...]:

@@ -47,10 +47,8 @@ def pod_of_job(job: Document) -> Pod:
     return Pod(spec=job["spec"]["template"]["spec"])
 
 
-def pod_of_task(
-    task: Document, params: Mapping[str, Value], workspaces: Mapping[str, Document], template: Document | None = None
-) -> Pod:
-    """The pod of a TaskRun. `workspaces`: what each is bound to, as a volume without its name. `template`: its pod template."""
+def pod_of_task(task: Document, params: Mapping[str, Value], workspaces: Mapping[str, Document]) -> Pod:
+    """The pod of a TaskRun. `workspaces`: what each is bound to, as a volume without its name."""
     spec = copy.deepcopy(task["spec"])
     declared = {workspace["name"]: workspace for workspace in spec["workspaces"]}
     assert set(workspaces) <= set(declared)
@@ -68,7 +66,7 @@ def pod_of_task(
     spec["volumes"] += [{"name": name, **source} for name, source in workspaces.items()]
     values = {param["name"]: params.get(param["name"], param.get("default")) for param in spec["params"]}
     assert set(params) <= set(values), "the Task has no such parameter"
-    return _pod_of_steps(spec, values, template or {})
+    return _pod_of_steps(spec, values)
 
 
 def pod_of_strategy(
@@ -93,10 +91,10 @@ def pod_of_strategy(
     for step in spec["steps"]:
         step.setdefault("volumeMounts", []).append({"name": "source", "mountPath": system["shp-source-root"]})
         step["securityContext"] = {**spec.get("securityContext", {}), **step.get("securityContext", {})}
-    return _pod_of_steps(spec, {**values, **system}, {})
+    return _pod_of_steps(spec, {**values, **system})
 
 
-def _pod_of_steps(spec: Document, values: Mapping[str, Value | None], template: Document) -> Pod:
+def _pod_of_steps(spec: Document, values: Mapping[str, Value | None]) -> Pod:
     step_template = spec.get("stepTemplate", {})
     scripts: dict[str, str] = {}
     containers = []
@@ -121,7 +119,7 @@ def _pod_of_steps(spec: Document, values: Mapping[str, Value | None], template: 
         {"name": "results", "emptyDir": {}},
         {"name": "scripts", "configMap": {"name": "scripts", "defaultMode": 0o755}},
     ]
-    made = {**template, "restartPolicy": "Never", "initContainers": containers[:-1], "containers": containers[-1:]}
+    made = {"restartPolicy": "Never", "initContainers": containers[:-1], "containers": containers[-1:]}
     return Pod(spec={**made, "volumes": volumes}, config_maps={"scripts": scripts})
 
 

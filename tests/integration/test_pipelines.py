@@ -86,9 +86,8 @@ def _task(site: Site, name: str, image: str) -> Pod:
         "BUILD_ENV": [f"{name}={value}" for name, value in site.build_env.items()],
     }
     source: Document = {"persistentVolumeClaim": {"claimName": "project-source"}}
-    template = read_document("tekton/taskrun.yaml", "TaskRun")["spec"]["podTemplate"]
     task = read_document(f"tekton/{name}.yaml", "Task")
-    return pod_of_task(task, params, {"source": source, "credentials": secret_volume()}, template)
+    return pod_of_task(task, params, {"source": source, "credentials": secret_volume()})
 
 
 def _strategy(site: Site, image: str) -> Pod:
