@@ -7,9 +7,8 @@ import base64
 import json
 import os
 import subprocess
-import tarfile
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,9 @@ USER = 1000
 PROJECT: Mapping[str, str] = {
     "requirements.txt": "alpha==1.0\n",
     "main.py": "import alpha\nprint('alpha', alpha.VERSION)\n",
+    # What version control reads of the files themselves is a part of them.
+    ".gitignore": "*.pyc\n",
+    "tools/.keep": "",
 }
 _MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
@@ -89,6 +91,13 @@ class Site:
             digest: str = answer.headers["Docker-Content-Digest"]
             return digest
 
+    def inspect(self, name: str) -> Document:
+        """The configuration of an image."""
+        command = ["skopeo", "inspect", "--tls-verify=false", "--config", "--creds", ":".join(self.login)]
+        found = subprocess.run([*command, f"docker://{name}"], capture_output=True, check=True, env=_without_proxies())
+        config: Document = json.loads(found.stdout)
+        return config
+
     def node(self, name: str, *, config_maps: Mapping[str, Mapping[str, str]] | None = None) -> Node:
         """A machine that has run nothing yet, with the claim `source`: the project's clone, writable for the build's group."""
         directory = self.directory / name
@@ -136,22 +145,10 @@ class Site:
         return self.engine("run", "--rm", self.image(name), "python", "main.py")
 
 
-def paths_of(layer: Path) -> Iterable[str]:
-    """Paths in a layer's archive."""
-    with tarfile.open(layer) as archive:
-        yield from archive.getnames()
-
-
 def secret_volume() -> Document:
     """The Secret with the registry's credentials, as a volume without its name."""
     items = [{"key": ".dockerconfigjson", "path": "config.json"}]
     return {"secret": {"secretName": "registry-credentials", "items": items}}
-
-
-def auth_header(site: Site) -> str:
-    """`CNB_REGISTRY_AUTH` for the site's registry."""
-    login = base64.b64encode(":".join(site.login).encode()).decode()
-    return json.dumps({site.registry.host: f"Basic {login}"})
 
 
 def _without_proxies() -> dict[str, str]:
