@@ -183,10 +183,36 @@ ROWS = (
     ),
     Sample(name="old-requirement", asked=("old-requirement",), status=21, error="version"),
     Sample(
+        name="inline",
+        app="scripted",
+        options=("--trust-project",),
+        group=("inline 0.0.0 0.10",),
+        first={"inline": ("./app.sh", "./project.toml")},
+        processes=("web",),
+        default="web",
+        files={
+            "workspace/greeting.txt": "hello from project.toml",
+            "workspace/README.md": None,
+            "workspace/hidden/canary": None,
+        },
+        runs=(Run(says=("the application says: hello from project.toml",)),),
+    ),
+    Sample(
         name="misplaced-metadata",
         asked=("misplaced-metadata",),
         group=("misplaced-metadata",),
         first={"misplaced-metadata": ("gems: installed",)},
+        cleared={"misplaced-metadata": ("gems: installed",)},
         layers={"misplaced-metadata:gems": {}},
     ),
+)
+
+# An extension makes another image the run image: only what has extensions can build it, which `creator` has not.
+TOOLBOX = Sample(
+    name="toolbox",
+    asked=("toolbox-user",),
+    extensions=("toolbox",),
+    group=("toolbox-user",),
+    processes=("tool",),
+    default="tool",
 )

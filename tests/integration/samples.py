@@ -36,14 +36,18 @@ class Sample:
     """One row: an application, the buildpacks that are asked, and what comes of it."""
 
     name: str
-    asked: tuple[str, ...]
+    asked: tuple[str, ...] = ()
+    """Empty: what the application itself names, which only `pybuild build` reads."""
+    extensions: tuple[str, ...] = ()
     app: str = "plain"
+    options: tuple[str, ...] = ()
+    """Of `pybuild build`."""
     user_env: Mapping[str, str] = field(default_factory=dict)
     status: int = 0
     error: str = ""
     """What the message of a build that fails must mention."""
     group: tuple[str, ...] = ()
-    """In their order, with the Buildpack API."""
+    """In their order; version and Buildpack API behind a name that is not among the samples."""
     plan: Mapping[str, tuple[tuple[str, ...], tuple[Mapping[str, object], ...]]] = field(default_factory=dict)
     """For each entry its providers, and the metadata of each requirement."""
     first: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -51,7 +55,7 @@ class Sample:
     second: Mapping[str, tuple[str, ...]] | None = None
     """The same in the second build; None: as in the first."""
     cleared: Mapping[str, tuple[str, ...]] | None = None
-    """The same when the cache was cleared, and the image is still there; None: as in the first."""
+    """The same when the cache was cleared, and the image is still there; None: nothing is cached."""
     layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Metadata of the layers in the image, by buildpack and layer."""
     processes: tuple[str, ...] = ()
@@ -89,12 +93,14 @@ def write_samples_builder(directory: Path) -> Path:
     """A builder.toml with all samples, each in a group of its own, on the bases of the default builder: these are there already."""
     values = dict(read_table(CHECKOUT / "builder.toml").values)
     found = sorted(path.parent for path in (SAMPLES / "buildpacks").glob("*/buildpack.toml"))
+    extensions = [{"uri": str(path.parent)} for path in sorted((SAMPLES / "extensions").glob("*/extension.toml"))]
     own = dict(values["pybuild"])  # type: ignore[call-overload]
     own["interpreters"] = {"cpython": []}
     own["tools"] = {"pip": own["tools"]["pip"]}
     build = {**values["build"], "env": [{"name": "FROM_OPERATOR", "value": "operator"}]}  # type: ignore[dict-item]
     values |= {
         "buildpacks": [{"uri": str(path)} for path in found],
+        "extensions": extensions,
         "order": [{"group": [{"id": f"example/{path.name}"}]} for path in found],
         "build": build,
         "pybuild": own,
@@ -104,16 +110,37 @@ def write_samples_builder(directory: Path) -> Path:
     return path
 
 
+def build_repeatedly(sample: Sample, way: Way) -> Built:
+    """The last of several builds; they must say and give what the sample says."""
+    first = way.build(sample)
+    expect_facts(first, sample)
+    assert said_by(first.log) == sample.first, first.log
+    second = way.build(sample)
+    assert said_by(second.log) == (sample.first if sample.second is None else sample.second), second.log
+    assert second.image.digest == first.image.digest
+    if sample.cleared is None:
+        return second
+    way.clear_cache()
+    third = way.build(sample)
+    expect_facts(third, sample)
+    assert said_by(third.log) == sample.cleared, third.log
+    assert own_diff_ids(third.image) == own_diff_ids(first.image)
+    return third
+
+
 def expect_facts(built: Built, sample: Sample) -> None:
     """What the build wrote and the image say must be what the sample says."""
-    group = [(element["id"].removeprefix("example/"), element["version"], element["api"]) for element in built.group]
-    assert group == [(name, VERSION, api_of(name)) for name in sample.group]
+    group = [
+        f"{element['id'].removeprefix('example/')} {element['version']} {element['api']}" for element in built.group
+    ]
+    expected = [name if " " in name else f"{name} {VERSION} {api_of(name)}" for name in sample.group]
+    assert group == expected
     assert readable_plan(built.plan) == {
         name: ([f"example/{provider}" for provider in providers], list(metadata))
         for name, (providers, metadata) in sample.plan.items()
     }
     image, build = built.image, built.image.label("io.buildpacks.build.metadata")
-    assert [element["id"] for element in build["buildpacks"]] == [f"example/{name}" for name in sample.group]
+    assert [element["id"] for element in build["buildpacks"]] == [element["id"] for element in built.group]
     assert tuple(process["type"] for process in build["processes"]) == sample.processes
     assert all(process["direct"] is True for process in build["processes"])
     written = read_in_image(image, "layers/config/metadata.toml")
