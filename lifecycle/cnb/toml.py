@@ -5,6 +5,7 @@ The only module that knows which TOML library there is. Specification: https://t
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -142,14 +143,20 @@ class Table:
 
 def find_line(text: str, place: str) -> int | None:
     """Return the line of `place` (`order[0].group[1].id`) in a valid document, or that of the nearest thing that it is in."""
-    # Only needed to help with a mistake.
-    from lifecycle.cnb.lines import find_lines
-
-    known = {".".join(path): line for path, line in find_lines(text).items()}
+    known = _known_lines(text)
     path = place.replace("[", ".").replace("]", "")
     while path and path not in known:
         path = path.rpartition(".")[0]
     return known.get(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _known_lines(text: str) -> Mapping[str, int]:
+    """Return the lines of everything in a valid document; of one document several things may be wrong."""
+    # Only needed to help with a mistake.
+    from lifecycle.cnb.lines import find_lines
+
+    return {".".join(path): line for path, line in find_lines(text).items()}
 
 
 def read_toml(path: Path, *, follow_links: bool = True) -> Mapping[str, object]:

@@ -27,6 +27,7 @@ _RESERVED_PREFIXES = ("CNB_", "PYBUILD_")
 _SHELL = re.compile(r"/[^\n]*")
 # Every file is tried with each of them.
 _MOST_PATTERNS = 1000
+_MOST_BYTES = 1024 * 1024
 # All of it becomes part of the image's config.
 _MOST_SAID = 64 * 1024
 _ABOUT = ("id", "name", "version", "documentation-url", "source-url")
@@ -120,6 +121,10 @@ def read_project(path: Path) -> Project:
 
 def parse_project(content: bytes, *, source: str, directory: Path) -> Project:
     """Return what a project.toml says. Raises `ConfigurationError`."""
+    if len(content) > _MOST_BYTES:
+        raise ConfigurationError(
+            source, f"is larger than {_MOST_BYTES // 1024} KiB, which no description of a project is"
+        )
     values = parse_toml(content, source=source)
     document = Table(values=values, source=source, text=content.decode("utf-8-sig"))
     own = document.table("_")

@@ -40,7 +40,7 @@ def fetch_source(
     path = Path(text)
     if path.is_dir():
         found = project or find_project(path)
-        copy_tree(path.resolve(), app_dir, log, found.selection)
+        copy_tree(path.resolve(), app_dir, log, found.selection, deadline=deadline)
         return Source(kind="directory", location=str(path), revision=None, subdirectory=None, project=found)
     if not path.exists():
         raise SourceError(
@@ -54,7 +54,7 @@ def fetch_source(
         )
     root = extract_archive(path, scratch / "archive", log, deadline=deadline)
     found = project or find_project(root, shown=FILE_NAME)
-    copy_tree(root, app_dir, log, found.selection)
+    copy_tree(root, app_dir, log, found.selection, deadline=deadline)
     return Source(kind="archive", location=str(path), revision=None, subdirectory=None, project=found)
 
 
@@ -71,5 +71,5 @@ def _fetch_git(
         if not root.is_dir():
             raise SourceError(f"{git.display_url} has no directory `{git.subdirectory}` at {revision[:12]}")
     found = project or find_project(root, shown=FILE_NAME)
-    copy_tree(root, app_dir, log, found.selection)
+    copy_tree(root, app_dir, log, found.selection, deadline=deadline)
     return Source(kind="git", location=git.public_url, revision=revision, subdirectory=git.subdirectory, project=found)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 
+from lifecycle.cnb.command import CommandTimeout
 from pybuild.errors import SourceError
 from pybuild.log import Log
 from pybuild.project.selection import NOT_DECIDED, Selection
@@ -24,7 +26,9 @@ _SECRET_NAMES = frozenset(
 _FILE_MODE, _EXECUTABLE_MODE, _DIRECTORY_MODE = 0o644, 0o755, 0o755
 
 
-def copy_tree(source: Path, target: Path, log: Log, selection: Selection | None = None) -> None:
+def copy_tree(
+    source: Path, target: Path, log: Log, selection: Selection | None = None, *, deadline: float = float("inf")
+) -> None:
     """Copy the tree `source` into the existing directory `target`, with the modes that git would give its files.
 
     What `selection` does not keep stays behind. Links stay links and are never followed. Version control data, caches of Python
@@ -34,8 +38,9 @@ def copy_tree(source: Path, target: Path, log: Log, selection: Selection | None 
 
     Raises:
         SourceError: something cannot be read.
+        lifecycle.cnb.command.CommandTimeout: `deadline` (of `time.monotonic`) has passed.
     """
-    copier = _Copier(log, target.resolve(), selection or Selection())
+    copier = _Copier(log, target.resolve(), selection or Selection(), deadline)
     try:
         copier.copy(source.resolve(), target, Path(), NOT_DECIDED)
     except PermissionError as err:
@@ -48,10 +53,12 @@ def copy_tree(source: Path, target: Path, log: Log, selection: Selection | None 
 
 
 class _Copier:
-    def __init__(self, log: Log, target: Path, selection: Selection) -> None:
+    def __init__(self, log: Log, target: Path, selection: Selection, deadline: float) -> None:
         self._log = log
         self._target = target
         self._selection = selection
+        self._since = time.monotonic()
+        self._deadline = deadline
         self._left_out: list[str] = []
         self._deselected: list[str] = []
         self._special: list[str] = []
@@ -62,6 +69,10 @@ class _Copier:
         with os.scandir(source) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 name = relative / entry.name
+                if time.monotonic() > self._deadline:
+                    # A stranger's repository can have as many files, and patterns for them, as take any time.
+                    elapsed_s = time.monotonic() - self._since
+                    raise CommandTimeout(argv=("copy of the repository",), elapsed_s=elapsed_s, output="")
                 is_directory = entry.is_dir(follow_symlinks=False)
                 decision = self._selection.decide(str(name), is_directory=is_directory, above=above)
                 if not self._selection.keeps(decision) and not (is_directory and self._selection.is_include):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,15 @@ def test_what_is_wrong_is_named_with_its_line(rest: str, line: int, message: str
 
 def test_what_it_says_of_itself_has_room_in_a_label() -> None:
     assert "more than 64 KiB" in error_of(f'[_.metadata]\nkey = "{"x" * 70_000}"\n').summary
+
+
+def test_a_file_with_thousands_of_mistakes_is_read_in_no_time() -> None:
+    since = time.monotonic()
+    many = '[[io.buildpacks.build.env]]\nname = "A"\nvalue = ""\nunknown = 1\n' * 5000
+    assert len(second(many).warnings) == 5000
+    assert time.monotonic() - since < 10
+    with pytest.raises(ConfigurationError, match="larger than 1024 KiB"):
+        second("#" * (1 << 20))
 
 
 def test_one_file_in_two_places_says_the_same() -> None:

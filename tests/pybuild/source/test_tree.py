@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.command import CommandTimeout
 from pybuild.project.selection import parse_selection
 from pybuild.source.tree import copy_tree
 from tests.pybuild.recording_log import RecordingLog
@@ -113,6 +115,13 @@ def test_what_is_not_selected_stays_behind_without_a_trace(tmp_path: Path) -> No
     included.mkdir()
     copy_tree(source, included, RecordingLog(), parse_selection(include=["*.py", ".git", "hollow"], exclude=None))
     assert names_below(included) == ["hollow", "src", "src/main.py"]
+
+
+def test_copying_ends_when_the_time_is_up(source: Path, target: Path) -> None:
+    (source / "file").touch()
+    with pytest.raises(CommandTimeout):
+        copy_tree(source, target, RecordingLog(), deadline=time.monotonic() - 1)
+    assert list(target.iterdir()) == []
 
 
 LEFT_OUT = "info left out by project.toml: `.env`, `data/`, `src/empty/.keep`"
