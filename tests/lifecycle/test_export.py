@@ -434,3 +434,11 @@ def test_another_directory_gives_the_same_image(exporter: Exporter, tmp_path: Pa
         (tmp_path / name).rename(moved / name)
     again = Exporter(world=World(moved, exporter.world.log), run_image=exporter.run_image)
     assert again.export(buildpack).image.digest == first.image.digest
+
+
+def test_the_mode_of_the_volume_that_the_application_is_on_does_not_count(exporter: Exporter) -> None:
+    element = exporter.world.add("x/a")
+    exporter.world.app.chmod(0o755)
+    first = exporter.export(element)
+    exporter.world.app.chmod(0o2777)
+    assert exporter.export(element).image.digest == first.image.digest
