@@ -19,6 +19,7 @@ from pybuild.builder.buildpack_source import BUILDPACKAGE_LABEL, BuildpackFinder
 from pybuild.errors import SettingsError
 from tests.lifecycle.exporters.writing import write_to
 from tests.lifecycle.oci.images import file_layer, image_of, member, tar_layer
+from tests.lifecycle.registry.fake_registry import FakeRegistry
 from tests.pybuild.recording_log import RecordingLog
 
 pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
@@ -115,6 +116,22 @@ def test_the_buildpack_that_an_image_says_it_is_comes_before_what_it_is_made_of(
     found = find(form, tmp_path)
     assert [str(one) for one in found.buildpacks] == ["demo/whole@2.0.0", "demo/hello@1.2.3"]
     assert all((one.directory / "buildpack.toml").is_file() for one in found.buildpacks)
+
+
+def test_an_image_of_a_registry_is_unpacked_once_for_what_its_name_stands_for(tmp_path: Path) -> None:
+    def image(version: str) -> Image:
+        files = {f"cnb/buildpacks/demo_hello/{version}/buildpack.toml": descriptor(version=version)}
+        return buildpackage(tmp_path, files, {"id": "demo/hello", "version": version})
+
+    with FakeRegistry() as registry:
+        registry.add(image("1.2.3"), "team/hello:1")
+        name = f"docker://{registry.host}/team/hello:1"
+        first = find(name, tmp_path).buildpacks[0]
+        assert find(name, tmp_path).buildpacks[0].directory == first.directory
+        blobs = [path for path in registry.paths() if "/blobs/" in path]
+        assert len(blobs) == len(set(blobs))
+        registry.add(image("1.2.4"), "team/hello:1")
+        assert str(find(name, tmp_path).buildpacks[0]) == "demo/hello@1.2.4"
 
 
 def test_without_a_label_an_image_is_the_buildpack_that_no_other_is_made_of(tmp_path: Path) -> None:
