@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.util import spec_from_file_location
 from types import ModuleType
@@ -21,7 +20,7 @@ def import_from_archive(archive: zipimporter) -> None:
     sys.meta_path.append(_Finder(archive))
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     def __init__(self, archive: zipimporter) -> None:
         self._archive = archive
 

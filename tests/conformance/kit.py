@@ -178,18 +178,20 @@ def make_lifecycle(root: Path, programs: Path) -> Lifecycle:
 
 
 def make_programs(directory: Path) -> Path:
-    """Return a directory with the programs as they are in a builder image."""
-    library = directory / "library"
+    """Return a directory with the programs as they are in a builder image, made unless it is there."""
+    library, programs = directory / "library", directory / "lifecycle"
+    if programs.exists():
+        return programs
     stage_lifecycle(library)
     if sys.version_info < (3, 11):
         # In build images, which have at least Python 3.11, it comes with the standard library.
         shutil.copytree(Path(tomli.__file__).parent, library / "tomli")
     # As the build image has it: never compared with the times of the sources, which are not in the archive.
     compileall.compile_dir(library, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    programs = directory / "lifecycle"
-    programs.mkdir()
-    write_programs(library, programs)
-    return programs
+    making = directory / "making"
+    making.mkdir()
+    write_programs(library, making)
+    return making.rename(programs)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

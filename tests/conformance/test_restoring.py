@@ -50,19 +50,18 @@ def buildpack() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A platform after a build, and the cache as that build left it."""
+    """A platform after a build."""
 
     platform: Platform
-    cache: Path
+    kept: Path
+    """The cache as that build left it, and the layers directory as the analyzer makes it after that."""
 
-    def again(self, *names: str) -> Platform:
-        """The next build: an empty build container at the same place, with a copy of the cache, after the analyzer."""
+    def again(self) -> Platform:
+        """The next build: a new build container at the same place, with a copy of the cache, after the analyzer."""
         platform = self.platform
-        platform.lifecycle.forget()
-        shutil.rmtree(platform.cache, ignore_errors=True)
-        shutil.copytree(self.cache, platform.cache, symlinks=True)
-        assert platform.analyze(*names).status == 0
-        platform.lifecycle.write_group("example/a")
+        for name, path in {"cache": platform.cache, "layers": platform.lifecycle.layers}.items():
+            shutil.rmtree(path, ignore_errors=True)
+            shutil.copytree(self.kept / name, path, symlinks=True)
         return platform
 
 
@@ -81,8 +80,12 @@ def before(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator
         shutil.rmtree(platform.cache)
         (lifecycle.world.app / "another").unlink()
         platform.build("example/a gone")
+        lifecycle.forget()
+        assert platform.analyze().status == 0
+        lifecycle.write_group("example/a")
         kept = lifecycle.root / "kept"
-        shutil.copytree(platform.cache, kept, symlinks=True)
+        for name, path in {"cache": platform.cache, "layers": lifecycle.layers}.items():
+            shutil.copytree(path, kept / name, symlinks=True)
         yield Before(platform, kept)
 
 
@@ -110,7 +113,7 @@ def test_the_store_is_restored_also_when_layers_are_skipped(before: Before) -> N
 
 
 @pytest.mark.requirement("RES-02", "RES-03", "RES-04", "RES-08")
-@pytest.mark.parametrize("api", ["0.12", "0.13", "0.14", "0.15"])
+@pytest.mark.parametrize("api", ["0.12", "0.15"])
 def test_what_comes_back_depends_on_the_types_of_a_layer(before: Before, api: str) -> None:
     platform = before.again()
     ended = platform.restore(api=api)
@@ -143,7 +146,9 @@ def test_a_cache_layer_needs_no_previous_image(before: Before, name: str) -> Non
 
 @pytest.mark.requirement("RES-05")
 def test_a_layer_of_which_image_and_cache_differ_does_not_come_back(before: Before) -> None:
-    platform = before.again("-previous-image", f"{before.platform.registry.host}/team/another:1")
+    platform = before.again()
+    another = f"{platform.registry.host}/team/another:1"
+    assert platform.analyze("-previous-image", another).status == 0
     assert platform.restore().status == 0
     assert files(platform) == ["bc", "c", "l"]
     assert directories(platform) == ["bc", "c"]
