@@ -27,6 +27,7 @@ PROGRAMS = (
     "detector",
     "exporter",
     "executor",
+    "extender",
     "fixer",
     "generator",
     "launcher",

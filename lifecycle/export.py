@@ -83,6 +83,8 @@ class ExportRequest:
     analyzed: Analyzed
     project: ProjectMetadata = field(default_factory=ProjectMetadata)
     run_image: Image
+    extended_from: Image | None = None
+    """What `run_image` was before image extensions changed it, if they did: what it can be rebased from."""
     run_image_mirrors: tuple[str, ...] = ()
     previous: Image | None = None
     """The image whose label is `analyzed.previous`."""
@@ -373,7 +375,7 @@ def _read_store(directory: Path) -> Mapping[str, object] | None:
 
 
 def _run_image_record(request: ExportRequest) -> RunImageRecord:
-    base = request.run_image
+    base = request.extended_from or request.run_image
     known = request.analyzed.run_image
     return RunImageRecord(
         top_layer=str(base.layers[-1].diff_id) if base.layers else None,

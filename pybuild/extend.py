@@ -18,6 +18,7 @@ from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.recipe import Recipe, RecipeImage
 from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
 from lifecycle.execution.errors import ExtendError
+from lifecycle.execution.extended_image import Origin, make_extended_image, remake_image
 from lifecycle.execution.facts import RootfsFacts, parse_facts
 from lifecycle.execution.steps import plan_stages
 from lifecycle.oci.config import parse_config
@@ -27,7 +28,6 @@ from pybuild.builder import Builder
 from pybuild.engines.docker_build import build_with_docker
 from pybuild.engines.execution import Executed, Execution
 from pybuild.engines.sandbox_build import build_in_sandbox, remove_tree_of_users
-from pybuild.extended_image import Origin, make_extended_image, remake_image
 from pybuild.heredocs import with_heredocs
 from pybuild.host import HostSettings
 from pybuild.log import Log

@@ -27,7 +27,8 @@ _FROM_BASE = f"${{{BASE_IMAGE}}}"
 # What the lifecycle gives by itself
 _RESERVED_ARGUMENTS = frozenset({"build_id", "user_id", "group_id"})
 _EXPECTED = frozenset({"ADD", "ARG", "COPY", "ENV", "FROM", "LABEL", "RUN", "SHELL", "USER", "WORKDIR"})
-_HEREDOC = re.compile(r"<<-?\s*([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1")
+# As BuildKit tells them from other uses of `<<`: a word of its own
+_HEREDOC = re.compile(r"(?:\A|(?<=\s))\d*<<-?([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1(?=\s|\Z)")
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*(\S)\s*\Z", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*[A-Za-z]+\s*=")
 
@@ -47,6 +48,7 @@ class Instruction:
     rest: str
     line: int
     last_line: int
+    has_heredoc: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Dockerfile:
 
     path: Path
     text: str
+    escape: str
     base: str | None
     """The image that its `FROM` names; `None`: the one that is extended."""
     start: Instruction
@@ -63,11 +66,6 @@ class Dockerfile:
     """Whether anything stands after that."""
     unexpected: tuple[Instruction, ...]
     """What extensions should not use."""
-
-    def starting_from(self, image: str, *then: str) -> str:
-        """Return the text with another image in its `FROM`, and the instructions `then` after it."""
-        lines = self.text.splitlines()
-        return "\n".join((*lines[: self.start.line - 1], f"FROM {image}", *then, *lines[self.start.last_line :], ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +159,7 @@ def read_dockerfile(path: Path, kind: Kind) -> Dockerfile:
     return Dockerfile(
         path=path,
         text=text,
+        escape=_find_escape(text.splitlines()),
         base=None if image == _FROM_BASE else image,
         start=start,
         extends=instructions[-1] is not start,
@@ -212,10 +211,12 @@ def _parse(lines: Sequence[str]) -> Iterator[Instruction]:
         if not parts:
             continue
         keyword, _, rest = " ".join(part for part in parts if part).partition(" ")
-        if keyword.upper() in {"ADD", "COPY", "RUN"}:
-            for match in _HEREDOC.finditer(rest):
-                number = _skip_heredoc(lines, number, match[2])
-        yield Instruction(keyword=keyword.upper(), rest=rest.strip(), line=first + 1, last_line=number)
+        heredocs = _HEREDOC.findall(rest) if keyword.upper() in {"ADD", "COPY", "RUN"} else []
+        for _, word in heredocs:
+            number = _skip_heredoc(lines, number, word)
+        yield Instruction(
+            keyword=keyword.upper(), rest=rest.strip(), line=first + 1, last_line=number, has_heredoc=bool(heredocs)
+        )
 
 
 def _find_escape(lines: Sequence[str]) -> str:

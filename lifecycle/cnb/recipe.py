@@ -54,7 +54,12 @@ class RecipeInstruction:
     text: str
     line: int
     shown: str | None = None
-    """As the file has it, where `text` is in other words: for messages."""
+    """As the file has it, where `text` is in other words: for messages. Empty: it has nothing of the kind."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it was added by pybuild, and is shown to nobody."""
+        return self.shown == ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

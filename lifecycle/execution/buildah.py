@@ -16,7 +16,9 @@ from pathlib import Path
 
 from lifecycle.cnb.command import CommandResult, run_command
 from lifecycle.cnb.jsontext import parse_json
+from lifecycle.cnb.layer import remove_tree
 from lifecycle.execution.errors import ExtendError
+from lifecycle.log import PhaseLog
 
 _POLICY = '{"default":[{"type":"insecureAcceptAnything"}]}'
 _NO_REGISTRIES = "unqualified-search-registries = []\nshort-name-mode = 'disabled'\n"
@@ -51,7 +53,7 @@ class Buildah:
 
     def load(self, directory: Path, name: str) -> None:
         """Put the image of a `dir:` directory into the storage, under a name. Raises `ExtendError`."""
-        self.run("pull", "--quiet", *self._policy(), f"dir:{directory}")
+        self.run("pull", "--quiet", *self.policy(), f"dir:{directory}")
         self.tag(manifest_image_id(directory), name)
 
     def tag(self, image: str, name: str) -> None:
@@ -70,7 +72,7 @@ class Buildah:
     def build(self, arguments: Sequence[str], on_line: Callable[[str], None], env: Mapping[str, str]) -> CommandResult:
         """Return how `buildah build` ended."""
         options = ("--isolation", "chroot", "--format", "docker", "--layers", "--pull-never", "--identity-label=false")
-        return self._start(("build", *self._policy(), *options, *arguments), on_line, env)
+        return self._start(("build", *self.policy(), *options, *arguments), on_line, env)
 
     def config_of(self, image: str) -> str:
         """Return the config of an image as it is stored. Raises `ExtendError`, `ConfigurationError`."""
@@ -98,7 +100,7 @@ class Buildah:
             with _overlaid(store / driver, layer, directory):
                 yield directory
 
-    def export(self, image: str, layout: Path, diff_ids: Sequence[str]) -> Mapping[str, Path]:
+    def _export(self, image: str, layout: Path, diff_ids: Sequence[str]) -> Mapping[str, Path]:
         """Add the layers of an image to an OCI layout, as gzip files; return where those of `diff_ids` are, base first.
 
         A file of the layout that is named by a diff id stays as it is. Raises `ExtendError`, `ConfigurationError`.
@@ -106,7 +108,7 @@ class Buildah:
         # Layouts get compressed layers whatever is asked for. Whoever reads these compresses them with something faster.
         compression = ("--compression-format", "gzip", "--compression-level", "0")
         digest = layout / "digest"
-        options = (*self._policy(), "--quiet", *compression, "--digestfile", str(digest))
+        options = (*self.policy(), "--quiet", *compression, "--digestfile", str(digest))
         self.run("push", *options, image, f"oci:{layout}:result")
         blobs = layout / "blobs"
         manifest = parse_json(
@@ -114,6 +116,19 @@ class Buildah:
         )
         digests = [table.string("digest") for table in manifest.tables("layers")]
         return {diff_id: blobs / digest.replace(":", "/") for diff_id, digest in zip(diff_ids, digests, strict=True)}
+
+    def export_new(self, image: str, layout: Path, config: str, known: Sequence[str]) -> Mapping[str, Path]:
+        """Return where the layers of an image with that `config` are whose diff ids are not `known`, in an OCI layout that is made.
+
+        Raises `ExtendError`, `ConfigurationError`.
+        """
+        for diff_id in known:
+            # Buildah does not write what is there; nobody reads these.
+            path = layout / "blobs" / diff_id.replace(":", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        diff_ids = parse_json(config, source="config").table("rootfs").strings("diff_ids")
+        return {one: path for one, path in self._export(image, layout, diff_ids).items() if one not in known}
 
     def run(self, *arguments: str) -> CommandResult:
         """Return the result of a command that must succeed. Raises `ExtendError`."""
@@ -126,13 +141,32 @@ class Buildah:
             raise ExtendError(message=f"`buildah {arguments[0]}` failed", output=said[-_OUTPUT_SHOWN:])
         return CommandResult(status=0, output=process.stdout.decode("utf-8", "surrogateescape"))
 
+    def run_attached(self, *arguments: str) -> int:
+        """Return the status of a command that writes to where this process writes."""
+        command = ["buildah", *arguments]
+        return subprocess.run(command, env=dict(self.env), check=False, stdin=subprocess.DEVNULL).returncode
+
     def _start(
         self, arguments: Sequence[str], on_line: Callable[[str], None] | None, env: Mapping[str, str] | None = None
     ) -> CommandResult:
         return run_command(["buildah", *arguments], env={**self.env, **(env or {})}, on_line=on_line)
 
-    def _policy(self) -> tuple[str, str]:
+    def policy(self) -> tuple[str, str]:
+        """Return the options of commands that read images."""
         return ("--signature-policy", str(self.configuration / "policy.json"))
+
+
+def check_storage(buildah: Buildah, log: PhaseLog) -> tuple[StoredImage, ...]:
+    """The images in the storage, which is emptied where it cannot be used any more."""
+    try:
+        stored = buildah.images()
+        if any((buildah.storage / "store").glob("*-containers/*/*")):
+            buildah.remove_containers()
+    except ExtendError as err:
+        log.warning(f"notice: the layers of earlier builds are damaged and not reused: {err.output or err.message}")
+        remove_tree(buildah.storage / "store")
+        return ()
+    return stored
 
 
 def manifest_image_id(directory: Path) -> str:

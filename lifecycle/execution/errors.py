@@ -3,6 +3,7 @@
 CnbError
   ExtendError            100   the recipe cannot be executed here
   InstructionFailed      101   an instruction of the Dockerfile failed
+  ExtendedBuildFailed    as the build phase in an extended build image ended
 """
 
 from __future__ import annotations
@@ -70,3 +71,23 @@ class InstructionFailed(CnbError):
     def hint(self) -> str | None:
         """What is known to help."""
         return self.advice
+
+
+@dataclass(eq=False)
+class ExtendedBuildFailed(CnbError):
+    """The build phase in an extended build image failed, and has said why."""
+
+    status: int
+
+    def __post_init__(self) -> None:
+        self.exit_code = self.status  # type: ignore[misc]  # as that of the program that was started
+
+    @property
+    def summary(self) -> str:
+        """How it ended."""
+        return f"the build in the extended build image ended with status {self.status}"
+
+    @property
+    def hint(self) -> str | None:
+        """Where the cause stands."""
+        return "its own message is above"

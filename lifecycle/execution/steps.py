@@ -104,7 +104,7 @@ def plan_stages(recipe: Recipe, arguments: Sequence[str]) -> tuple[Stage, ...]:
             own = (RecipeInstruction(keyword="ARG", text=f"ARG {name}", line=instruction.line) for name in arguments)
             steps = [Step(instruction=instruction), *(Step(instruction=one, is_own=True) for one in own)]
         elif steps:  # an ARG before the first FROM belongs to no stage
-            steps.append(Step(instruction=instruction))
+            steps.append(Step(instruction=instruction, is_own=instruction.is_own))
     if steps:
         stages.append(_stage(steps))
     return tuple(stages)

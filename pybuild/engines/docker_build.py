@@ -18,6 +18,7 @@ from lifecycle.cnb.recipe import LOCAL_REGISTRY, RecipeInstruction
 from lifecycle.cnb.toml import read_regular_file, write_atomically
 from lifecycle.execution.arguments import build_arg_options
 from lifecycle.execution.buildkit import BuildKitFollower
+from lifecycle.execution.extended_image import triggers_of
 from lifecycle.execution.facts import RootfsFacts, find_facts
 from lifecycle.execution.narration import Narrator
 from lifecycle.execution.steps import Wording, plan_stages
@@ -27,7 +28,6 @@ from lifecycle.oci.image import Image
 from lifecycle.oci.location import Location, Transport
 from pybuild.engines.docker_client import DockerClient, find_docker
 from pybuild.engines.execution import Executed, Execution
-from pybuild.extended_image import triggers_of
 from pybuild.log import Log
 from pybuild.run_settings import DIRECTORY, RunSettings, read_inside, write_files
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -19,15 +18,15 @@ from lifecycle.execution.assignment import (
     read_result,
     write_assignment,
 )
+from lifecycle.execution.directory import write_directory
 from lifecycle.execution.errors import ExtendError
 from lifecycle.execution.mount_targets import LINKS, redirect_mounts
+from lifecycle.execution.stubs import WithoutStubs
 from lifecycle.oci.config import parse_config
-from lifecycle.oci.descriptor import OCI_TYPES
 from lifecycle.oci.image import Image, Layer
 from lifecycle.oci.verify import open_regular
 from pybuild.engines.execution import Executed, Execution, compress_layer, open_gzip
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
-from pybuild.engines.stubs import WithoutStubs
 from pybuild.engines.user_ids import find_id_maps
 from pybuild.log import Log
 from pybuild.phases import API_VARIABLE, ERROR_VARIABLE, PLATFORM_API, read_failure
@@ -37,9 +36,6 @@ _APP, _INPUT, _KEPT, _SCRATCH = (PurePosixPath(path) for path in ("/workspace", 
 # Commands see `/dev` as a whole, and all of it but this is read-only to them.
 _TEMPORARY = tuple(PurePosixPath(path) for path in ("/dev/shm", "/run", "/var/tmp"))  # noqa: S108 - the sandbox's own
 _ERROR_NAME = "error.json"
-_DOCKER_TYPES = {oci: docker for docker, oci in OCI_TYPES.items()}
-# https://github.com/containers/image/blob/v5.24.0/directory/directory_dest.go
-_DIRECTORY_VERSION = "Directory Transport Version: 1.1\n"
 
 
 def build_in_sandbox(execution: Execution, log: Log) -> Executed:
@@ -69,7 +65,7 @@ def build_in_sandbox(execution: Execution, log: Log) -> Executed:
     mounts = [
         mount
         for number, (_, image) in enumerate(execution.images)
-        for mount in _write_directory(image, work / "input" / "images" / str(number), _INPUT / "images" / str(number))
+        for mount in _write_image(image, work / "input" / "images" / str(number), _INPUT / "images" / str(number))
     ]
     write_files(execution.settings, work / "settings")
     _write_links(links, work / "settings" / LINKS)
@@ -161,35 +157,12 @@ def remove_tree_of_users(path: Path) -> None:
         remove_tree(path)
 
 
-def _write_directory(image: Image, directory: Path, target: PurePosixPath) -> list[Mount]:
-    """Write an image in the form of containers/image's `dir:`; its layers are mounted, not copied.
-
-    With the media types of Docker, because buildah drops what OCI has no word for (health checks, triggers, the shell) from an
-    image that says it is one of OCI's.
-    """
-    directory.mkdir(parents=True)
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": {**image.manifest.config.render(), "mediaType": _DOCKER_TYPES[image.manifest.config.media_type]},
-        "layers": [
-            {
-                "mediaType": _DOCKER_TYPES[layer.descriptor.media_type],
-                "digest": str(layer.descriptor.digest),
-                "size": layer.descriptor.size,
-            }
-            for layer in image.layers
-        ],
-    }
-    (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    (directory / "version").write_text(_DIRECTORY_VERSION, encoding="utf-8")
-    (directory / image.manifest.config.digest.hex).write_bytes(image.config_bytes)
-    mounts = {}
-    for layer in image.layers:
-        name = layer.descriptor.digest.hex
+def _write_image(image: Image, directory: Path, target: PurePosixPath) -> list[Mount]:
+    """Write an image for buildah; its layers are mounted, not copied."""
+    layers = write_directory(image, directory)
+    for name in layers:
         (directory / name).touch()
-        mounts[name] = Mount(source=layer.path.resolve(), target=target / name)
-    return list(mounts.values())
+    return [Mount(source=source, target=target / name) for name, source in layers.items()]
 
 
 def _take(execution: Execution, output: Path, result: Result) -> Executed:

@@ -100,12 +100,6 @@ def test_instructions_are_read_with_continuations_comments_escapes_and_heredocs(
     ]
 
 
-def test_another_image_is_put_into_from(tmp_path: Path) -> None:
-    text = "ARG base_image\n# why\nFROM \\\n  ${base_image}\nRUN true"
-    found = read_dockerfile(write(tmp_path, "run", text), Kind.RUN)
-    assert found.starting_from("local/x", "LABEL a=b") == ("ARG base_image\n# why\nFROM local/x\nLABEL a=b\nRUN true\n")
-
-
 def test_arguments_belong_to_one_kind(tmp_path: Path) -> None:
     path = tmp_path / "extend-config.toml"
     assert read_arguments(path, Kind.RUN) == ()

@@ -12,10 +12,10 @@ import pytest
 
 from lifecycle.cnb.errors import CnbError
 from lifecycle.execution.errors import ExtendError
+from lifecycle.execution.extended_image import Origin, make_extended_image
 from lifecycle.execution.steps import plan_stages
 from lifecycle.oci.config import History
 from lifecycle.oci.image import Image, Layer, make_image
-from pybuild.extended_image import Origin, make_extended_image
 from tests.lifecycle.execution.recipes import local_name, recipe_of
 from tests.lifecycle.oci.images import file_layer, image_of, validate_image
 

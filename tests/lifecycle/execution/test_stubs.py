@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from lifecycle.execution.stubs import WithoutStubs
 from lifecycle.oci.errors import BrokenImage
-from pybuild.engines.stubs import WithoutStubs
 
 
 def member(

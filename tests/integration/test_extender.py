@@ -1,0 +1,306 @@
+"""The program `extender` with real buildah: Dockerfiles of image extensions on a run image and on a build image."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from lifecycle.cnb.analyzed import Analyzed, AnalyzedRunImage, write_analyzed
+from lifecycle.cnb.api import ApiVersion
+from lifecycle.cnb.group import Group, GroupElement, write_group
+from lifecycle.cnb.identifier import BuildpackId
+from lifecycle.cnb.plan import ResolvedPlan, write_resolved_plan
+from lifecycle.extended_run_image import read_extended
+from lifecycle.extension_bases import write_base
+from lifecycle.oci.archive import ROOT, TarWriter
+from lifecycle.oci.blob import write_layer_blob
+from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.oci.layout import read_image
+from lifecycle.oci.tree import scan_tree
+from pybuild.builder.package import stage_lifecycle, write_programs
+from tests.integration.dockerfile_bases import Bases, machine_python_base
+from tests.integration.dockerfile_fixtures import bases
+
+__all__ = ["bases"]
+
+pytestmark = pytest.mark.integration
+
+SOURCES = Path(__file__).parents[2]
+BASE = "ARG base_image\nFROM ${base_image}\n"
+AS_BEFORE = "USER ${user_id}:${group_id}\n"
+REBASABLE = "io.buildpacks.rebasable"
+USER_ID, GROUP_ID = 1000, 1000
+_PROGRAMS = PurePosixPath("/cnb/lifecycle")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extensions:
+    """The directories of a build after `restorer`: both images are kept for the extender."""
+
+    root: Path
+
+    def path(self, name: str) -> Path:
+        path = self.root / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def add(self, name: str, files: Mapping[str, str]) -> GroupElement:
+        """Write what an extension has generated."""
+        for file, content in files.items():
+            path = self.path("layers") / "generated" / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        return GroupElement(id=BuildpackId.parse(name), version="1.0.0", api=ApiVersion(0, 12))
+
+    def run(
+        self, kind: str, base: Image, *extensions: GroupElement, buildpacks: Sequence[GroupElement] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        layers = self.path("layers")
+        write_base(self.path("kaniko"), base)
+        reference = f"registry.test/{kind}@{base.digest}"
+        run_image = AnalyzedRunImage(reference=reference, image="registry.test/run", extend=True)
+        write_analyzed(layers / "analyzed.toml", Analyzed(run_image=run_image, build_image=reference))
+        write_group(layers / "group.toml", Group(elements=tuple(buildpacks), extensions=extensions))
+        write_resolved_plan(layers / "plan.toml", ResolvedPlan())
+        env = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(SOURCES),
+            "CNB_PLATFORM_API": "0.15",
+            "CNB_APP_DIR": str(self.path("workspace")),
+            "CNB_BUILDPACKS_DIR": str(self.path("platform") / "buildpacks"),
+            "CNB_LAYERS_DIR": str(layers),
+            "CNB_PLATFORM_DIR": str(self.path("platform")),
+            "CNB_EXTEND_KIND": kind,
+            "CNB_USER_ID": str(USER_ID),
+            "CNB_GROUP_ID": str(GROUP_ID),
+            "CNB_REGISTRY_AUTH": '{"r": "Basic secret"}',
+            "PYBUILD_KANIKO_DIR": str(self.path("kaniko")),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "lifecycle", "extender"],
+            env=env,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def extended(self, base: Image) -> Image:
+        return read_extended(self.path("layers") / "extended", base, self.path("blobs"))
+
+
+@pytest.fixture
+def extensions(tmp_path: Path) -> Extensions:
+    return Extensions(root=tmp_path)
+
+
+@pytest.fixture
+def small(bases: Bases) -> Image:
+    """A run image of an ordinary user."""
+    image = read_image(f"oci:{bases.image('small:1').directory / 'layout'}")
+    config = replace(image.config, user=f"{USER_ID}:{GROUP_ID}", labels={REBASABLE: "true"})
+    return make_image(config, image.layers)
+
+
+def expect_success(result: subprocess.CompletedProcess[str]) -> None:
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def files_of(layer: Layer) -> dict[str, tarfile.TarInfo]:
+    with tarfile.open(layer.path) as archive:
+        return {member.name: member for member in archive}
+
+
+def text_of(layer: Layer, name: str) -> str:
+    with tarfile.open(layer.path) as archive:
+        member = archive.extractfile(name)
+        assert member is not None
+        return member.read().decode()
+
+
+def documents(directory: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Manifest and config of a layout."""
+
+    def read(digest: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = json.loads((directory / "blobs" / digest.replace(":", "/")).read_text())
+        return found
+
+    (entry,) = json.loads((directory / "index.json").read_text())["manifests"]
+    manifest = read(entry["digest"])
+    return manifest, read(manifest["config"]["digest"])
+
+
+@pytest.mark.requirement("EXT-04", "EXT-05")
+def test_run_dockerfiles_extend_one_another(extensions: Extensions, small: Image) -> None:
+    (extensions.path("workspace") / "file").write_text("of the application")
+    first = extensions.add(
+        "first",
+        {
+            "run.Dockerfile": f"{BASE}ARG build_id=0\nARG user_id\nARG group_id\nARG WORD\nLABEL {REBASABLE}=true\n"
+            "USER root\nCOPY file /srv/file\nRUN echo $build_id >/srv/id; echo $user_id:$group_id >/srv/user; "
+            f"echo $WORD >/srv/word; mkdir -p {extensions.root}/workspace; touch {extensions.root}/workspace/x\n"
+            f"ENV WORD=said\n{AS_BEFORE}",
+            "extend-config.toml": '[[run.args]]\nname = "WORD"\nvalue = "from the extension"\n'
+            '[[build.args]]\nname = "WORD"\nvalue = "for the other kind"\n',
+        },
+    )
+    second = extensions.add(
+        "second",
+        {
+            "run.Dockerfile": f"{BASE}ARG user_id\nUSER root\nCOPY file /srv/second\nRUN cp /srv/word /srv/copy\n"
+            f"LABEL {REBASABLE}=true\nUSER 1001:1002\n",
+            "context.run/file": "of the context",
+        },
+    )
+    result = extensions.run("run", small, first, second)
+    expect_success(result)
+    assert "first/run.Dockerfile:9 COPY file /srv/file" in result.stdout
+    assert 'LABEL io.buildpacks.rebasable="false"' not in result.stdout
+    (directory,) = (extensions.path("layers") / "extended" / "run").iterdir()
+    manifest, config = documents(directory)
+    # Only what is new, beside manifest and config.
+    count = len(small.layers)
+    digests = {layer["digest"] for layer in manifest["layers"][count:]}
+    blobs = {f"sha256:{path.name}" for path in (directory / "blobs" / "sha256").iterdir()}
+    assert blobs == {directory.name, manifest["config"]["digest"], *digests}
+    assert config["rootfs"]["diff_ids"][:count] == [str(layer.diff_id) for layer in small.layers]
+    assert config["config"]["User"] == "1001:1002"
+    assert config["config"]["Labels"][REBASABLE] == "true"
+    assert "WORD=said" in config["config"]["Env"]
+    image = extensions.extended(small)
+    new = image.layers[count:]
+    names = {name: member for layer in new for name, member in files_of(layer).items()}
+    assert {member.mtime for member in names.values()} == {315532801}
+    assert not any("workspace/x" in name for name in names)
+    copied, ran, again, last = new
+    assert text_of(copied, "srv/file") == "of the application"
+    assert text_of(ran, "srv/user") == f"{USER_ID}:{GROUP_ID}\n"
+    assert text_of(ran, "srv/word") == "from the extension\n"
+    build_id = text_of(ran, "srv/id").strip()
+    assert len(build_id) > 30
+    assert build_id not in json.dumps(config)
+    assert text_of(again, "srv/second") == "of the context"
+    assert text_of(last, "srv/copy") == "from the extension\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "rebasable"), [(("true", "true"), "true"), (("true", None), "false"), ((None, "true"), "false")]
+)
+@pytest.mark.requirement("EXT-05")
+def test_an_image_is_rebasable_where_every_dockerfile_says_so(
+    extensions: Extensions, small: Image, labels: tuple[str | None, ...], rebasable: str
+) -> None:
+    added = [
+        extensions.add(
+            f"e{number}", {"run.Dockerfile": BASE + ("" if label is None else f"LABEL {REBASABLE}={label}\n")}
+        )
+        for number, label in enumerate(labels)
+    ]
+    expect_success(extensions.run("run", small, *added))
+    assert extensions.extended(small).config.labels[REBASABLE] == rebasable
+
+
+@pytest.mark.requirement("EXT-05")
+def test_a_run_image_that_runs_as_root_is_refused(extensions: Extensions, small: Image) -> None:
+    rooted = extensions.add("rooted", {"run.Dockerfile": f"{BASE}USER root\n"})
+    result = extensions.run("run", small, rooted)
+    assert 100 <= result.returncode <= 109
+    assert "the run image that `rooted` has made runs as root" in result.stderr
+    assert "USER ${user_id}:${group_id}" in result.stderr
+    assert not (extensions.path("layers") / "extended").exists()
+
+
+def test_an_instruction_that_fails_is_named_with_its_place(extensions: Extensions, small: Image) -> None:
+    broken = extensions.add("a/b", {"run.Dockerfile": f"{BASE}USER root\nRUN echo why && \\\n  exit 7\n"})
+    (extensions.path("layers") / "generated" / "a" / "b").rename(extensions.path("layers") / "generated" / "a_b")
+    result = extensions.run("run", small, broken)
+    assert result.returncode == 101
+    assert "a/b/run.Dockerfile:4: `RUN echo why && exit 7` ended with status 7" in result.stderr
+    assert "why" in result.stdout
+
+
+def test_a_base_that_nobody_has_kept_is_asked_for(extensions: Extensions, small: Image) -> None:
+    image = extensions.add("e", {"run.Dockerfile": BASE})
+    expect_success(extensions.run("run", small, image))
+    for path in (extensions.path("kaniko") / "base").iterdir():
+        path.rename(path.with_name("sha256:0"))
+    other = make_image(replace(small.config, user="1"), small.layers)
+    write_base(extensions.path("elsewhere"), other)
+    result = subprocess.run(
+        [sys.executable, "-m", "lifecycle", "extender", "-kind", "run", "-kaniko-dir", "kaniko", "-layers", "layers"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES), "CNB_PLATFORM_API": "0.15"},
+        cwd=extensions.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 100
+    assert "start `restorer`" in result.stderr
+
+
+@pytest.mark.requirement("EXT-04")
+def test_the_builder_runs_in_the_extended_build_image(extensions: Extensions, machine_store: Path) -> None:
+    base = make_build_image(extensions, machine_store)
+    # There is no `/usr/bin/python3` in it, which the program needs.
+    extension = extensions.add(
+        "tools",
+        {
+            "build.Dockerfile": f"{BASE}ARG user_id\nARG group_id\nUSER root\nRUN ln -s /usr/local/bin/python3 /usr/bin/python3\n"
+            f"ENV ADDED=by-the-extension\n{AS_BEFORE}"
+        },
+    )
+    for name in ("layers", "workspace", "platform"):
+        os.chown(extensions.path(name), USER_ID, GROUP_ID)
+    passing = add_buildpack(
+        extensions, "passing", 'env > "$1/env"; id > "$1/id"; pwd > "$1/pwd"; echo from the buildpack'
+    )
+    result = extensions.run("build", base, extension, buildpacks=[passing])
+    expect_success(result)
+    assert "from the buildpack" in result.stdout
+    own = extensions.path("layers") / "passing"
+    assert (own / "id").read_text().startswith(f"uid={USER_ID}")
+    assert f" gid={GROUP_ID}" in (own / "id").read_text()
+    assert own.stat().st_uid == USER_ID
+    assert (own / "pwd").read_text() == f"{extensions.path('workspace')}\n"
+    assert "secret" not in (own / "env").read_text()
+    assert 'id = "passing"' in (extensions.path("layers") / "config" / "metadata.toml").read_text()
+    failing = add_buildpack(extensions, "failing", "exit 1")
+    result = extensions.run("build", base, extension, buildpacks=[failing])
+    assert result.returncode == 51
+    assert "`failing`" in result.stderr
+
+
+def make_build_image(extensions: Extensions, store: Path) -> Image:
+    """An image with CPython and the programs of this lifecycle."""
+    image = read_image(f"oci:{machine_python_base(store).directory / 'layout'}")
+    programs = extensions.path("programs/cnb/lifecycle")
+    stage_lifecycle(extensions.root / "library")
+    write_programs(extensions.root / "library", programs)
+    tree = scan_tree(programs)
+
+    def fill(archive: TarWriter) -> None:
+        archive.parents(_PROGRAMS, ROOT)
+        archive.entries(tree, _PROGRAMS, ROOT)
+
+    blob = write_layer_blob(extensions.path("blobs"), fill)
+    layer = Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
+    return make_image(image.config, (*image.layers, layer))
+
+
+def add_buildpack(extensions: Extensions, name: str, script: str) -> GroupElement:
+    directory = extensions.path("platform") / "buildpacks" / name / "1.0.0"
+    (directory / "bin").mkdir(parents=True)
+    (directory / "buildpack.toml").write_text(f'api = "0.12"\n[buildpack]\nid = "{name}"\nversion = "1.0.0"\n')
+    program = directory / "bin" / "build"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return GroupElement(id=BuildpackId.parse(name), version="1.0.0", api=ApiVersion(0, 12))
