@@ -41,6 +41,17 @@ class RunImage:
     variant: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def target(self) -> Target:
+        """What it runs on."""
+        return Target(
+            os=self.os,
+            arch=self.architecture,
+            variant=self.variant or None,
+            distro_name=self.labels.get(DISTRO_NAME_LABEL) or None,
+            distro_version=self.labels.get(DISTRO_VERSION_LABEL) or None,
+        )
+
 
 def analyze(*, previous: PreviousImage | None, run_image: RunImage, log: PhaseLog) -> Analyzed:
     """Return what is known of both images. A previous image that tells nothing usable counts as none.
@@ -49,18 +60,11 @@ def analyze(*, previous: PreviousImage | None, run_image: RunImage, log: PhaseLo
     """
     if not run_image.os or not run_image.architecture:
         raise AnalyzeError(image=run_image.name, message="its config does not say `os` and `architecture`")
-    target = Target(
-        os=run_image.os,
-        arch=run_image.architecture,
-        variant=run_image.variant or None,
-        distro_name=run_image.labels.get(DISTRO_NAME_LABEL) or None,
-        distro_version=run_image.labels.get(DISTRO_VERSION_LABEL) or None,
-    )
     metadata = _read_metadata(previous, log)
     return Analyzed(
         previous_image=previous.reference if previous is not None and metadata is not None else None,
         previous=metadata or LifecycleMetadata(),
-        run_image=AnalyzedRunImage(reference=run_image.reference, image=run_image.name, target=target),
+        run_image=AnalyzedRunImage(reference=run_image.reference, image=run_image.name, target=run_image.target),
     )
 
 

@@ -1,4 +1,4 @@
-"""The images that extensions start from, kept where the restorer and the extender find them: `<cache>/base/<digest>`, OCI layouts.
+"""The images that extensions change, kept where the restorer and the extender find them: `<cache>/base/<digest>`, OCI layouts.
 
 The reference implementation keeps manifest and config there, because its extender runs inside of the image itself. Buildah needs the
 layers too.
@@ -20,12 +20,16 @@ from lifecycle.oci.location import Location, Transport
 
 # The name that platforms mount a volume at.
 EXTENSION_CACHE = Flag(name="kaniko-dir", variable="PYBUILD_KANIKO_DIR", default="/kaniko/cache")
-_BASES = "base"
 
 
-def write_base(cache: Path, image: Image) -> None:
-    """Keep an image, whose layers are on disk; one that is there stays. Raises `OciError`, `OSError`."""
-    directory = cache / _BASES / str(image.digest)
+def bases_dir(cache: Path) -> Path:
+    """Return where the images are."""
+    return cache / "base"
+
+
+def write_base(cache: Path, reference: str, image: Image) -> None:
+    """Keep an image, whose layers are on disk, as what `reference` identifies; one that is there stays. Raises `OciError`, `OSError`."""
+    directory = _directory(cache, reference)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with open_layout(directory) as layout:
         layout.add(image)
@@ -33,9 +37,8 @@ def write_base(cache: Path, image: Image) -> None:
 
 
 def read_base(cache: Path, reference: str, kind: Kind) -> Image:
-    """Return the image that `reference`, a name with a digest, stands for. Raises `ExtendError` where it is not there."""
-    digest = Digest.parse(reference.rpartition("@")[2])
-    directory = cache / _BASES / str(digest)
+    """Return the image that `reference` identifies. Raises `ExtendError` where it is not there."""
+    directory = _directory(cache, reference)
     try:
         return read_image(Location(transport=Transport.OCI, path=directory))
     except CnbError as err:
@@ -44,3 +47,8 @@ def read_base(cache: Path, reference: str, kind: Kind) -> Image:
             advice="start `restorer` of this lifecycle before, with the same directory"
             + (" and `-build-image`" if kind is Kind.BUILD else ""),
         ) from err
+
+
+def _directory(cache: Path, reference: str) -> Path:
+    # Of a name with a digest the digest; of an image in an engine its id.
+    return bases_dir(cache) / str(Digest.parse(reference.rpartition("@")[2]))

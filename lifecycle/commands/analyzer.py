@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lifecycle.analyze import PreviousImage, RunImage, analyze
+from lifecycle.analyze import PreviousImage, analyze
 from lifecycle.cnb.analyzed import write_analyzed
 from lifecycle.cnb.api import ApiVersion
 from lifecycle.cnb.reference import Reference
@@ -21,6 +21,7 @@ from lifecycle.commands.images import (
     SKIP_LAYERS,
     STACK,
     TAG,
+    as_run_image,
     check_one_registry,
     find_first,
     reaching,
@@ -77,7 +78,7 @@ def run(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
             run_image = find_first(images, choice)
             analyzed = analyze(
                 previous=None if previous is None else _as_previous(previous),
-                run_image=_as_run_image(run_image),
+                run_image=as_run_image(run_image),
                 log=log,
             )
             log.info(f"Run image: {run_image.reference}")
@@ -104,14 +105,3 @@ def _run_image_names(inputs: Inputs, registry: str) -> tuple[str, ...]:
 
 def _as_previous(found: FoundImage) -> PreviousImage:
     return PreviousImage(reference=found.reference, labels=found.labels)
-
-
-def _as_run_image(found: FoundImage) -> RunImage:
-    return RunImage(
-        name=found.name,
-        reference=found.reference,
-        os=found.os,
-        architecture=found.architecture,
-        variant=found.variant,
-        labels=found.labels,
-    )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from lifecycle.app_config import render_time
 from lifecycle.cache import Cache
 from lifecycle.cnb.analyzed import Analyzed, AnalyzedRunImage, read_analyzed
 from lifecycle.cnb.api import BUILDPACK_APIS, ApiVersion
@@ -28,10 +29,11 @@ from lifecycle.commands.images import (
     reaching,
     write_image_report,
 )
-from lifecycle.commands.inputs import ANALYZED, APP, EXEC_ENV, GROUP, LAYERS, LOGGING, open_log
+from lifecycle.commands.inputs import ANALYZED, APP, EXEC_ENV, EXTENDED, GROUP, LAYERS, LOGGING, open_log
 from lifecycle.errors import ArgumentsError, BuildpackApiUnsupported, ExportError
 from lifecycle.export import ExportedImage, ExportRequest, export
 from lifecycle.exporters import write_outputs
+from lifecycle.extended_run_image import read_extended
 from lifecycle.flags import Flag, Inputs
 from lifecycle.images import FoundImage
 from lifecycle.log import StreamLog
@@ -48,6 +50,7 @@ FLAGS = (
     CACHE_DIR,
     CACHE_IMAGE,
     EXEC_ENV,
+    EXTENDED,
     GROUP,
     LAUNCH_CACHE,
     # The launcher is written for each image: a program that others bring would not know its processes.
@@ -133,6 +136,10 @@ def _export(ground: _Ground, names: tuple[str, ...], reach: Reach, log: StreamLo
     previous = None if analyzed.previous_image is None else images.read(analyzed.previous_image)
     images.fetch_foreign(names)
     request = _request(ground, run_image, previous, reach)
+    if ground.run_image.extend:
+        created = render_time(ground.source_date_epoch)
+        extended = read_extended(ground.inputs.path("extended"), run_image, request.blobs_dir, created=created)
+        request = replace(request, run_image=extended, extended_from=run_image)
     try:
         exported = _write(request, names, reach, log)
     except FileNotFoundError:

@@ -10,7 +10,8 @@ from lifecycle.cnb.analyzed import Analyzed, read_analyzed
 from lifecycle.cnb.api import ApiVersion
 from lifecycle.cnb.generated import Kind, read_generated
 from lifecycle.cnb.group import read_group
-from lifecycle.commands.inputs import EXECUTION, GENERATED, open_log
+from lifecycle.commands.images import USER
+from lifecycle.commands.inputs import EXECUTION, EXTENDED, GENERATED, open_log
 from lifecycle.errors import ArgumentsError
 from lifecycle.execution.errors import ExtendError
 from lifecycle.extend import Extended, ExtendRequest, extend
@@ -23,12 +24,11 @@ FLAGS = (
     *EXECUTION,
     GENERATED,
     EXTENSION_CACHE,
-    Flag(name="extended", variable="CNB_EXTENDED_DIR", default="<layers>/extended"),
+    EXTENDED,
     Flag(name="kind", variable="CNB_EXTEND_KIND", default="build"),
     # Layers of earlier builds are kept as long as builds use them.
     Flag(name="kaniko-cache-ttl", variable="CNB_KANIKO_CACHE_TTL", default=""),
-    Flag(name="uid", variable="CNB_USER_ID", default=""),
-    Flag(name="gid", variable="CNB_GROUP_ID", default=""),
+    *USER,
 )
 _STORAGE, _WORK = "storage", "work"
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lifecycle.analyze import RunImage
 from lifecycle.cnb.errors import CnbError, InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.cnb.report import ImageReport, write_report
@@ -175,6 +176,18 @@ def find_first(images: Images, names: Sequence[str]) -> FoundImage:
         "there is no such image" if len(names) == 1 else f"neither it nor its mirrors are there: {', '.join(names)}"
     )
     raise AnalyzeError(image=names[0], message=message)
+
+
+def as_run_image(found: FoundImage) -> RunImage:
+    """Return what the analyze phase has to know of a run image."""
+    return RunImage(
+        name=found.name,
+        reference=found.reference,
+        os=found.os,
+        architecture=found.architecture,
+        variant=found.variant,
+        labels=found.labels,
+    )
 
 
 def write_image_report(inputs: Inputs, image: Image, names: Sequence[str]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lifecycle.cache import Cache
-from lifecycle.cnb.analyzed import Analyzed, read_analyzed
+from lifecycle.cnb.analyzed import Analyzed, read_analyzed, write_analyzed
 from lifecycle.cnb.api import ApiVersion
 from lifecycle.cnb.group import read_group
+from lifecycle.commands.bases import find_bases
 from lifecycle.commands.caches import cache_target, gated_exec_env, open_remote_cache
 from lifecycle.commands.failing import failing_with
 from lifecycle.commands.images import (
@@ -19,6 +20,7 @@ from lifecycle.commands.images import (
     reaching,
 )
 from lifecycle.commands.inputs import ANALYZED, EXEC_ENV, GENERATED, GROUP, LAYERS, LOGGING, open_log
+from lifecycle.extension_bases import EXTENSION_CACHE, bases_dir
 from lifecycle.flags import Flag, Inputs
 from lifecycle.restore import RestoreRequest, restore
 
@@ -31,6 +33,7 @@ FLAGS = (
     CACHE_DIR,
     CACHE_IMAGE,
     EXEC_ENV,
+    EXTENSION_CACHE,
     GENERATED,
     GROUP,
     LAYERS,
@@ -51,12 +54,20 @@ def run(inputs: Inputs, api: ApiVersion, env: Mapping[str, str]) -> None:
         layers_dir, cache_dir = inputs.path("layers"), inputs.optional_path("cache-dir")
         cache_image = inputs.optional("cache-image")
         run_image = analyzed.run_image
-        names = (cache_image, None if run_image is None else run_image.image)
+        names = (cache_image, None if run_image is None else run_image.image, inputs.optional("build-image"))
         is_registry = not (inputs.is_on("daemon") or inputs.is_on("layout"))
-        directories = [one for one in (layers_dir, cache_dir) if one is not None]
+        # Only with extensions: what the extender keeps beside its bases belongs to root.
+        bases = bases_dir(inputs.path(EXTENSION_CACHE.name)) if group.extensions else None
+        if bases is not None:
+            bases.mkdir(parents=True, exist_ok=True)
+        directories = [one for one in (layers_dir, cache_dir, bases) if one is not None]
         with reaching(
             inputs, env, log, names=names if is_registry else (cache_image,), directories=directories
         ) as reach:
+            if group.extensions:
+                analyzed = find_bases(analyzed, group, reach.images, inputs, api, log)
+                run_image = analyzed.run_image
+                write_analyzed(path, analyzed)
             if api >= _RUN_IMAGE_API and run_image is not None and run_image.reference and not inputs.is_on("daemon"):
                 # Whoever took it away since would be found out after the build only.
                 reach.images.read(run_image.reference)

@@ -26,7 +26,7 @@ from lifecycle.oci.blob import write_layer_blob
 from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.tree import scan_tree
-from pybuild.builder.package import stage_lifecycle, write_programs
+from tests.conformance.kit import make_programs
 from tests.integration.dockerfile_bases import Bases, machine_python_base
 from tests.integration.dockerfile_fixtures import bases
 
@@ -34,12 +34,11 @@ __all__ = ["bases"]
 
 pytestmark = pytest.mark.integration
 
-SOURCES = Path(__file__).parents[2]
 BASE = "ARG base_image\nFROM ${base_image}\n"
 AS_BEFORE = "USER ${user_id}:${group_id}\n"
 REBASABLE = "io.buildpacks.rebasable"
 USER_ID, GROUP_ID = 1000, 1000
-_PROGRAMS = PurePosixPath("/cnb/lifecycle")
+PROGRAMS_IN_IMAGE = PurePosixPath("/cnb/lifecycle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +46,7 @@ class Extensions:
     """The directories of a build after `restorer`: both images are kept for the extender."""
 
     root: Path
+    programs: Path
 
     def path(self, name: str) -> Path:
         path = self.root / name
@@ -62,18 +62,23 @@ class Extensions:
         return GroupElement(id=BuildpackId.parse(name), version="1.0.0", api=ApiVersion(0, 12))
 
     def run(
-        self, kind: str, base: Image, *extensions: GroupElement, buildpacks: Sequence[GroupElement] = ()
+        self,
+        kind: str,
+        base: Image,
+        *extensions: GroupElement,
+        buildpacks: Sequence[GroupElement] = (),
+        keep: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         layers = self.path("layers")
-        write_base(self.path("kaniko"), base)
         reference = f"registry.test/{kind}@{base.digest}"
+        if keep:
+            write_base(self.path("kaniko"), reference, base)
         run_image = AnalyzedRunImage(reference=reference, image="registry.test/run", extend=True)
         write_analyzed(layers / "analyzed.toml", Analyzed(run_image=run_image, build_image=reference))
         write_group(layers / "group.toml", Group(elements=tuple(buildpacks), extensions=extensions))
         write_resolved_plan(layers / "plan.toml", ResolvedPlan())
         env = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(SOURCES),
             "CNB_PLATFORM_API": "0.15",
             "CNB_APP_DIR": str(self.path("workspace")),
             "CNB_BUILDPACKS_DIR": str(self.path("platform") / "buildpacks"),
@@ -86,7 +91,7 @@ class Extensions:
             "PYBUILD_KANIKO_DIR": str(self.path("kaniko")),
         }
         return subprocess.run(
-            [sys.executable, "-m", "lifecycle", "extender"],
+            [sys.executable, "-ISB", str(self.programs / "extender")],
             env=env,
             cwd=self.root,
             capture_output=True,
@@ -98,9 +103,14 @@ class Extensions:
         return read_extended(self.path("layers") / "extended", base, self.path("blobs"))
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_programs(tmp_path_factory.mktemp("programs"))
+
+
 @pytest.fixture
-def extensions(tmp_path: Path) -> Extensions:
-    return Extensions(root=tmp_path)
+def extensions(tmp_path: Path, programs: Path) -> Extensions:
+    return Extensions(root=tmp_path, programs=programs)
 
 
 @pytest.fixture
@@ -230,19 +240,7 @@ def test_an_instruction_that_fails_is_named_with_its_place(extensions: Extension
 
 def test_a_base_that_nobody_has_kept_is_asked_for(extensions: Extensions, small: Image) -> None:
     image = extensions.add("e", {"run.Dockerfile": BASE})
-    expect_success(extensions.run("run", small, image))
-    for path in (extensions.path("kaniko") / "base").iterdir():
-        path.rename(path.with_name("sha256:0"))
-    other = make_image(replace(small.config, user="1"), small.layers)
-    write_base(extensions.path("elsewhere"), other)
-    result = subprocess.run(
-        [sys.executable, "-m", "lifecycle", "extender", "-kind", "run", "-kaniko-dir", "kaniko", "-layers", "layers"],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES), "CNB_PLATFORM_API": "0.15"},
-        cwd=extensions.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = extensions.run("run", make_image(replace(small.config, user="1"), small.layers), image, keep=False)
     assert result.returncode == 100
     assert "start `restorer`" in result.stderr
 
@@ -282,14 +280,11 @@ def test_the_builder_runs_in_the_extended_build_image(extensions: Extensions, ma
 def make_build_image(extensions: Extensions, store: Path) -> Image:
     """An image with CPython and the programs of this lifecycle."""
     image = read_image(f"oci:{machine_python_base(store).directory / 'layout'}")
-    programs = extensions.path("programs/cnb/lifecycle")
-    stage_lifecycle(extensions.root / "library")
-    write_programs(extensions.root / "library", programs)
-    tree = scan_tree(programs)
+    tree = scan_tree(extensions.programs)
 
     def fill(archive: TarWriter) -> None:
-        archive.parents(_PROGRAMS, ROOT)
-        archive.entries(tree, _PROGRAMS, ROOT)
+        archive.parents(PROGRAMS_IN_IMAGE, ROOT)
+        archive.entries(tree, PROGRAMS_IN_IMAGE, ROOT)
 
     blob = write_layer_blob(extensions.path("blobs"), fill)
     layer = Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
