@@ -6,19 +6,19 @@ OCI layout that has its manifest, its config and its new layers, and not those o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.generated import Generated, Kind
-from lifecycle.cnb.labels import REBASABLE_LABEL
 from lifecycle.execution.buildah import Buildah, check_storage, manifest_image_id, open_buildah
 from lifecycle.execution.building import Workbench, build_recipe
 from lifecycle.execution.directory import write_directory
 from lifecycle.execution.errors import ExtendError
 from lifecycle.execution.extended_image import Origin, make_extended_image
-from lifecycle.execution.extensions import ImageUser, make_recipe
+from lifecycle.execution.extensions import finish_run_image, make_recipe, says_rebasable
 from lifecycle.execution.normalized import NormalizedLayer
 from lifecycle.execution.steps import plan_stages
 from lifecycle.execution.storage import complete_ids, read_usage, write_usage
@@ -28,7 +28,7 @@ from lifecycle.oci.blob import compress_layer_blob
 from lifecycle.oci.compression import open_layer
 from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import GZIP_LAYER_TYPE
-from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.oci.image import Image, Layer
 
 _USAGE_NAME = "usage.json"
 
@@ -53,7 +53,7 @@ class ExtendRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extended:
-    """The extended image; `stored` is its id in the storage of buildah."""
+    """The extended image; `stored` is its id in the storage of buildah. Of a build image only the config of `image` is the new one."""
 
     image: Image
     buildah: Buildah
@@ -76,6 +76,7 @@ def extend(request: ExtendRequest, log: PhaseLog) -> Extended:
         InstructionFailed: an instruction failed.
         ExtendError: buildah could not do its work, or the run image would have all rights.
     """
+    _check_rights()
     buildah = open_buildah(request.storage_dir, request.scratch_dir, request.env)
     stored = _load(request, buildah, log)
     bench = Workbench(buildah=buildah, scratch_dir=request.scratch_dir, env=request.env)
@@ -85,15 +86,19 @@ def extend(request: ExtendRequest, log: PhaseLog) -> Extended:
     for number, one in enumerate(request.generated):
         log.info(f"---> {one.extension} extends the {request.kind.value} image")
         name = f"base-{number}"
-        recipe = make_recipe(one, name, ImageUser.parse(image.config.user))
+        recipe = make_recipe(one, name, image)
         buildah.tag(stored, recipe.images[0].local)
         # Buildah looks at the history of a base and at nothing else of it when it looks for a layer in its cache.
         declared = (f"pybuild_base_{stored[:16]}",)
         built = build_recipe(bench, recipe, one.context or request.app_dir, declared, {declared[0]: ""}, log)
         stored, used = built.image, [*used, *built.used]
         text = buildah.config_of(stored)
-        layers |= _export(request, buildah, stored, text, layers, number)
         config = parse_config(text.encode("utf-8", "surrogateescape"), source="the config of the extended image")
+        if request.kind is Kind.BUILD:
+            # It is used where it is; only the next Dockerfile wants to know of what user it is.
+            image = replace(image, config=config)
+            continue
+        layers |= _export(request, buildah, stored, text, layers, number)
         # What buildah says of the earlier ones has been put in better words.
         said = replace(config, history=(*image.config.history, *config.history[entries:]))
         entries = len(config.history)
@@ -104,11 +109,21 @@ def extend(request: ExtendRequest, log: PhaseLog) -> Extended:
             architecture=request.base.config.architecture,
         )
         image = make_extended_image(said.render(), origin, layers)
-        is_rebasable = is_rebasable and image.config.labels.get(REBASABLE_LABEL) == "true"
+        is_rebasable = is_rebasable and says_rebasable(image)
     if request.kind is Kind.RUN:
-        _check_user(image, request.generated)
-        image = _label(image, is_rebasable=is_rebasable)
+        image = finish_run_image(image, request.generated, is_rebasable=is_rebasable)
     return Extended(image=image, buildah=buildah, stored=stored, used=tuple(used))
+
+
+def _check_rights() -> None:
+    try:
+        subprocess.run(["unshare", "--mount", "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as err:
+        raise ExtendError(
+            message="buildah cannot mount anything here, which it must to execute a Dockerfile",
+            advice="start `extender` as root in a container that may mount: a privileged one, or one with CAP_SYS_ADMIN and without "
+            "a seccomp profile that forbids it",
+        ) from err
 
 
 def _load(request: ExtendRequest, buildah: Buildah, log: PhaseLog) -> str:
@@ -143,17 +158,3 @@ def _take(request: ExtendRequest, path: Path) -> Layer:
         content = NormalizedLayer(WithoutStubs(open_layer(stream, GZIP_LAYER_TYPE)), request.excluded)
         blob = compress_layer_blob(request.scratch_dir / "blobs", content)
     return Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
-
-
-def _check_user(image: Image, generated: Sequence[Generated]) -> None:
-    if generated and ImageUser.parse(image.config.user).is_root:
-        raise ExtendError(
-            message=f"the run image that `{generated[-1].extension}` has made runs as root",
-            advice=f"end {generated[-1].dockerfile.path.name} with the user that it began with: "
-            "`ARG user_id`, `ARG group_id`, `USER ${user_id}:${group_id}`",
-        )
-
-
-def _label(image: Image, *, is_rebasable: bool) -> Image:
-    labels = {**image.config.labels, REBASABLE_LABEL: "true" if is_rebasable else "false"}
-    return make_image(replace(image.config, labels=labels), image.layers)

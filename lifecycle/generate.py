@@ -102,10 +102,10 @@ def _run_extension(
 
 
 def _copy_static(descriptor: Descriptor, output_dir: Path) -> None:
-    """What the extension has in the place of a program; the phases after this one look for it where programs write."""
+    """What the extension has in the place of a program; the phases after this one look for it where programs write, and follow no links."""
     static = descriptor.directory / "generate"
     if static.is_dir():
-        shutil.copytree(static, output_dir, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(static, output_dir, ignore_dangling_symlinks=True, dirs_exist_ok=True)
 
 
 def _sort_by_kind(output_dir: Path, extension: GroupElement, request: GenerateRequest) -> None:

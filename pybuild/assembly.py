@@ -42,6 +42,9 @@ class Ground:
     """Whether the run image comes from a Dockerfile of the application, so that nothing else can be put in its place."""
     analyzed: Analyzed
     previous: Image | None
+    run_image_mirrors: tuple[str, ...] = ()
+    extended_from: Image | None = None
+    """What the run image was before image extensions changed it."""
 
 
 class LookingThroughCache:
@@ -208,7 +211,8 @@ def _export(
         project=ground.source.project_metadata(),
         exec_env=environment.exec_env,
         run_image=ground.run_image,
-        run_image_mirrors=() if ground.is_made_here else environment.builder.run_image_mirrors,
+        run_image_mirrors=ground.run_image_mirrors,
+        extended_from=ground.extended_from,
         previous=ground.previous,
         find_shared=shared.find,
         find_made=made.find,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
@@ -24,6 +25,7 @@ from pybuild.check import CheckRequest, Profile, require_profile
 from pybuild.clock import Clock
 from pybuild.delivery import Deliver, Delivery
 from pybuild.errors import SettingsError
+from pybuild.extensions import choose_run_image, refuse_extensions
 from pybuild.fetch import fetch_application
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.last_image import last_image_location, read_last_image
@@ -92,13 +94,18 @@ def _build(place: Place, deliver: Deliver) -> BuildReport:
             place.log.notice("a Dockerfile alone leaves nothing for the cache image: no layer of it is a buildpack's")
         assembly = assemble_whole(made, application, clock)
     else:
-        ground = Ground(
-            source=source,
-            group=group,
-            run_image=builder.run_image if made is None else made.image,
-            is_made_here=made is not None,
-            analyzed=analyzed if made is None else _analyze(place, previous, made.as_run_image()),
-            previous=previous,
+        ground = _find_ground(
+            place,
+            Ground(
+                source=source,
+                group=group,
+                run_image=builder.run_image,
+                run_image_mirrors=builder.run_image_mirrors,
+                is_made_here=False,
+                analyzed=analyzed,
+                previous=previous,
+            ),
+            made,
         )
         assembly = assemble(
             ground,
@@ -126,6 +133,23 @@ def _build(place: Place, deliver: Deliver) -> BuildReport:
         locks=assembled.locks,
         outputs=tuple(one.location for one in written) or (f"{last_image_location(application)}@{image.digest}",),
         written=written,
+    )
+
+
+def _find_ground(place: Place, plain: Ground, made: MadeImage | None) -> Ground:
+    """What layers go on: `plain`, or what a Dockerfile of the application or image extensions make of it."""
+    if made is not None:
+        analyzed = _analyze(place, plain.previous, made.as_run_image())
+        return replace(plain, run_image=made.image, run_image_mirrors=(), is_made_here=True, analyzed=analyzed)
+    if not plain.group.extensions:
+        return plain
+    chosen = choose_run_image(_open_kitchen(place), plain.group, place.clock)
+    return replace(
+        plain,
+        run_image=chosen.image,
+        extended_from=chosen.base,
+        run_image_mirrors=plain.run_image_mirrors if chosen.origin is None else (),
+        analyzed=_analyze(place, plain.previous, chosen.as_run_image()),
     )
 
 
@@ -203,7 +227,12 @@ def _make_image(place: Place, group: Group, previous: Image | None) -> MadeImage
     if POLICY_VARIABLE in place.request.env:
         policy = place.builder.dockerfile.policy.value
         place.log.warning(f"`{POLICY_VARIABLE}` is for the operator to set: the policy of this builder is `{policy}`")
-    kitchen = Kitchen(
+    refuse_extensions(place.environment, group)
+    return _open_kitchen(place).make(group, previous, place.clock)
+
+
+def _open_kitchen(place: Place) -> Kitchen:
+    return Kitchen(
         environment=place.environment,
         application=place.application,
         store=place.store,
@@ -211,7 +240,6 @@ def _make_image(place: Place, group: Group, previous: Image | None) -> MadeImage
         user_env=place.request.env,
         host_env=place.host_env,
     )
-    return kitchen.make(group, previous, place.clock)
 
 
 def _required_profiles(builder: Builder, group: Group, made: MadeImage | None) -> tuple[Profile, ...]:

@@ -132,7 +132,10 @@ class BuildEnvironment:
         found = self.layers_dir / DETECTION_NAME
         if not found.exists():
             raise self._failure("detect", result, said=False)
-        return parse_detection(read_regular_file(found, follow_links=False).decode(), source="detection")
+        detection = parse_detection(read_regular_file(found, follow_links=False).decode(), source="detection")
+        if detection.group is not None and result.status != 0:
+            raise self._failure("generate", result, said=False)
+        return detection
 
     def run_build(self, log: Log) -> NamedKey | None:
         """Let the group build; its output goes to `log`. Returns the key that its output named first.

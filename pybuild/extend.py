@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -20,7 +20,10 @@ from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
 from lifecycle.execution.errors import ExtendError
 from lifecycle.execution.extended_image import Origin, make_extended_image, remake_image
 from lifecycle.execution.facts import RootfsFacts, parse_facts
+from lifecycle.execution.normalized import NormalizedLayer
 from lifecycle.execution.steps import plan_stages
+from lifecycle.oci.blob import compress_layer_blob
+from lifecycle.oci.compression import open_layer
 from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import parse_descriptor
 from lifecycle.oci.image import Image, Layer
@@ -64,6 +67,8 @@ class ExtendRequest:
     """Value of `time.monotonic()`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Of this process: how the Docker engine is reached."""
+    is_normalized: bool = False
+    """Whether files of new layers get the time that those of buildpacks have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +118,10 @@ def extend_image(request: ExtendRequest, log: Log) -> Extended:
         if last is None:
             raise ExtendError(message="the engine did not export the image that it built")
         return Extended(image=last.remake(known), facts=last.facts)
-    made = _take(execution, executed, executed.config, known)
+    layers = executed.layers
+    if request.is_normalized:
+        layers = {diff_id: _normalize(layer, request.blobs_dir) for diff_id, layer in layers.items()}
+    made = _take(execution, replace(executed, layers=layers), executed.config, known)
     made.write(path)
     return Extended(image=made.remake(known), facts=made.facts)
 
@@ -133,6 +141,12 @@ def _take(execution: Execution, executed: Executed, config: bytes, known: Mappin
         facts=executed.facts or RootfsFacts(),
         layers={diff_id: layers[diff_id] for diff_id in needed},
     )
+
+
+def _normalize(layer: Layer, blobs_dir: Path) -> Layer:
+    with layer.path.open("rb") as stream:
+        blob = compress_layer_blob(blobs_dir, NormalizedLayer(open_layer(stream, layer.descriptor.media_type)))
+    return replace(layer, descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
 
 
 def _execute(engine: Engine, execution: Execution, log: Log) -> Executed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from lifecycle.app_layers import ExportedLayer
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.labels import DISTRO_NAME_LABEL, DISTRO_VERSION_LABEL, LifecycleMetadata
-from lifecycle.cnb.recipe import ImageFacts, Recipe
+from lifecycle.cnb.recipe import ImageFacts, Recipe, RecipeImage
 from lifecycle.execution.facts import RootfsFacts, read_facts
 from lifecycle.export import ExportedImage
 from lifecycle.oci.image import Image
@@ -58,7 +58,7 @@ class MadeImage:
             DISTRO_VERSION_LABEL: self.facts.distro_version or "",
         }
         labels = {**self.image.config.labels, **distribution}
-        return _describe(self.image, name="", reference=str(self.image.digest), labels=labels)
+        return describe_image(self.image, name="", reference=str(self.image.digest), labels=labels)
 
     def as_exported(self) -> ExportedImage:
         """Return the whole image of the application, which it is as it stands."""
@@ -81,12 +81,13 @@ class MadeImage:
 def builder_run_image(builder: Builder) -> RunImage:
     """What the analyze phase has to know of the builder's own."""
     image = builder.run_image
-    return _describe(
+    return describe_image(
         image, name=builder.run_image_name, reference=builder.run_image_reference, labels=image.config.labels
     )
 
 
-def _describe(image: Image, *, name: str, reference: str, labels: Mapping[str, str]) -> RunImage:
+def describe_image(image: Image, *, name: str, reference: str, labels: Mapping[str, str]) -> RunImage:
+    """Return what the analyze phase has to know of an image."""
     return RunImage(
         name=name,
         reference=reference,
@@ -122,21 +123,8 @@ class Kitchen:
             if recipe.awaits_images:
                 recipe = self._ask_again(recipe, bases, group, clock.log)
         with clock.phase("extend"):
-            request = ExtendRequest(
-                recipe=recipe,
-                images=tuple(zip(recipe.images, (base.image for base in bases), strict=True)),
-                engine=self.settings.engine,
-                app_dir=self.environment.app_dir,
-                directory=self.application.extension,
-                blobs_dir=last_image_blobs(self.application),
-                builder=self.environment.builder,
-                host=self.environment.host,
-                constraints=self._constraints(),
-                network=self.environment.network,
-                deadline=self.environment.deadline,
-                env=self.host_env,
-            )
-            extended = extend_image(request, clock.log)
+            images = tuple(zip(recipe.images, (base.image for base in bases), strict=True))
+            extended = extend_image(self.order(recipe, images), clock.log)
             if not recipe.whole_image:
                 _check_library(recipe, extended.facts, self.environment.builder)
         before = [layer for image in (previous, *(base.image for base in bases)) if image for layer in image.layers]
@@ -148,18 +136,38 @@ class Kitchen:
             known=frozenset(str(layer.diff_id) for layer in before),
         )
 
-    def _fetch(self, recipe: Recipe, clock: Clock) -> tuple[FetchedImage, ...]:
+    def order(self, recipe: Recipe, images: Sequence[tuple[RecipeImage, Image]]) -> ExtendRequest:
+        """Return what executes a recipe on its images, in the directories of the application."""
+        return ExtendRequest(
+            recipe=recipe,
+            images=tuple(images),
+            engine=self.settings.engine,
+            app_dir=self.environment.app_dir,
+            directory=self.application.extension,
+            blobs_dir=last_image_blobs(self.application),
+            builder=self.environment.builder,
+            host=self.environment.host,
+            constraints=self._constraints(),
+            network=self.environment.network,
+            deadline=self.environment.deadline,
+            env=self.host_env,
+        )
+
+    def find_bases(self, log: Log) -> BaseImages:
+        """Return what finds the images that Dockerfiles may begin with."""
         builder, settings = self.environment.builder, self.settings
         client = open_client(
             self.host_env, Path.home(), insecure=settings.insecure_registries, deadline=self.environment.deadline
         )
-        finder = BaseImages(
-            images=ImageStore(self.store, client, clock.log),
+        return BaseImages(
+            images=ImageStore(self.store, client, log),
             locations={**builder.dockerfile.bases, **settings.bases},
             own={builder.run_image_name: builder.run_image},
             allowed=builder.dockerfile.allowed_bases,
         )
-        fetched = finder.fetch_all(recipe.images, dockerfile=recipe.dockerfile)
+
+    def _fetch(self, recipe: Recipe, clock: Clock) -> tuple[FetchedImage, ...]:
+        fetched = self.find_bases(clock.log).fetch_all(recipe.images, dockerfile=recipe.dockerfile)
         for base in fetched:
             clock.log.info(f"{base.name} is {base.digest}, from {base.origin}")
         return fetched

@@ -36,9 +36,9 @@ class Analyzed:
     build_image: str | None = None
 
 
-def read_analyzed(path: Path) -> Analyzed:
+def read_analyzed(path: Path, *, follow_links: bool = True) -> Analyzed:
     """Return analyzed.toml. Raises `ConfigurationError`."""
-    document = read_table(path)
+    document = read_table(path, follow_links=follow_links)
     build_image = document.table("build-image").optional_string("reference")
     return Analyzed(
         previous_image=document.table("image").optional_string("reference") or None,

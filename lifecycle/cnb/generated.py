@@ -15,6 +15,7 @@ from lifecycle.cnb.api import ApiVersion
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.group import GroupElement
 from lifecycle.cnb.identifier import BuildpackId
+from lifecycle.cnb.layer import is_real_directory
 from lifecycle.cnb.toml import read_regular_file, read_table
 
 BASE_IMAGE = "base_image"
@@ -104,7 +105,8 @@ def read_generated(
 
 def _read_extension(generated_dir: Path, extension: BuildpackId, kind: Kind, api: ApiVersion) -> Generated | None:
     path = dockerfile_path(generated_dir, extension, kind, api)
-    if not path.exists():
+    # Whoever reads this may be outside of where it was written: no link is followed.
+    if not is_real_directory(generated_dir) or not is_real_directory(path.parent) or not path.exists():
         return None
     return Generated(
         extension=extension,
@@ -120,14 +122,14 @@ def _find_context(directory: Path, kind: Kind) -> Path | None:
     others = sorted(path.name for path in directory.glob("context.*") if path.name in {"context.run", "context.build"})
     if both.exists() and others:
         raise ConfigurationError(directory, f"`context` cannot stand beside `{others[0]}`: keep the one or the others")
-    return own if own.exists() else both if both.exists() else None
+    return next((path for path in (own, both) if is_real_directory(path)), None)
 
 
 def read_arguments(path: Path, kind: Kind) -> tuple[tuple[str, str], ...]:
     """Return the build arguments that extend-config.toml has for `kind`; none where there is no file. Raises `ConfigurationError`."""
     if not path.exists():
         return ()
-    tables = read_table(path).table(kind.value).tables("args")
+    tables = read_table(path, follow_links=False).table(kind.value).tables("args")
     for table in tables:
         if (name := table.string("name")) in _RESERVED_ARGUMENTS:
             raise table.error(f"must not be `{name}`, which the lifecycle gives by itself", key="name")
@@ -136,7 +138,7 @@ def read_arguments(path: Path, kind: Kind) -> tuple[tuple[str, str], ...]:
 
 def read_dockerfile(path: Path, kind: Kind) -> Dockerfile:
     """Return the Dockerfile at `path`. Raises `ConfigurationError` where it does not keep to the contract."""
-    text = read_regular_file(path).decode("utf-8-sig", "surrogateescape")
+    text = read_regular_file(path, follow_links=False).decode("utf-8-sig", "surrogateescape")
     instructions = parse_instructions(text)
     stages = [one for one in instructions if one.keyword == "FROM"]
     if not stages:

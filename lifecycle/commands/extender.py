@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.analyzed import Analyzed, read_analyzed
 from lifecycle.cnb.api import ApiVersion
 from lifecycle.cnb.generated import Kind, read_generated
 from lifecycle.cnb.group import read_group
+from lifecycle.commands.failing import failing_with
 from lifecycle.commands.images import USER
 from lifecycle.commands.inputs import EXECUTION, EXTENDED, GENERATED, open_log
 from lifecycle.errors import ArgumentsError
@@ -19,6 +22,7 @@ from lifecycle.extended_build import BuilderCall, run_builder
 from lifecycle.extended_run_image import write_extended
 from lifecycle.extension_bases import EXTENSION_CACHE, read_base
 from lifecycle.flags import Flag, Inputs
+from lifecycle.oci.alone import open_alone
 
 FLAGS = (
     *EXECUTION,
@@ -30,7 +34,8 @@ FLAGS = (
     Flag(name="kaniko-cache-ttl", variable="CNB_KANIKO_CACHE_TTL", default=""),
     *USER,
 )
-_STORAGE, _WORK = "storage", "work"
+# Errors of this program that have no code of their own.
+_CODE = 100
 
 
 def run(inputs: Inputs, api: ApiVersion, env: Mapping[str, str]) -> None:
@@ -39,29 +44,48 @@ def run(inputs: Inputs, api: ApiVersion, env: Mapping[str, str]) -> None:
         kind = Kind(inputs.text("kind"))
     except ValueError as err:
         raise ArgumentsError(message=f"`-kind {inputs.text('kind')}` is neither `build` nor `run`") from err
-    log = open_log(inputs)
-    cache = inputs.path("kaniko-dir")
-    base = read_base(cache, _reference(read_analyzed(inputs.path("analyzed")), kind), kind)
-    group = read_group(inputs.path("group"))
-    (cache / _STORAGE).mkdir(parents=True, exist_ok=True)
-    # On the file system of the cache: `/tmp` may be small.
-    with tempfile.TemporaryDirectory(prefix=f"{_WORK}-", dir=cache) as scratch:
-        request = ExtendRequest(
-            kind=kind,
-            generated=read_generated(inputs.path("generated"), group.extensions, kind, api),
-            base=base,
-            app_dir=inputs.path("app"),
-            excluded=tuple(PurePosixPath(inputs.path(name)) for name in ("app", "layers", "platform")),
-            storage_dir=cache / _STORAGE,
-            scratch_dir=Path(scratch),
-            env=env,
-        )
-        extended = extend(request, log)
-        if kind is Kind.RUN:
-            log.info(f"Extended run image: {write_extended(inputs.path('extended'), extended.image, base)}")
-        else:
+    with contextlib.ExitStack() as stack:
+        with failing_with(_CODE):
+            # On the file system of the images: `/tmp` may be small.
+            storage = stack.enter_context(_alone(inputs.path(EXTENSION_CACHE.name) / kind.value))
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="work-", dir=storage)))
+            extended = _extend(kind, storage, scratch, inputs, api, env)
+        if kind is Kind.BUILD:
             _build(extended, inputs, api, env)
         extended.forget_unused()
+
+
+@contextlib.contextmanager
+def _alone(storage: Path) -> Iterator[Path]:
+    """A directory for one process at a time: several builds may share it."""
+    storage.mkdir(parents=True, exist_ok=True)
+    descriptor = open_alone(storage, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield storage
+    finally:
+        os.close(descriptor)
+
+
+def _extend(
+    kind: Kind, storage: Path, scratch: Path, inputs: Inputs, api: ApiVersion, env: Mapping[str, str]
+) -> Extended:
+    log = open_log(inputs)
+    cache = inputs.path(EXTENSION_CACHE.name)
+    base = read_base(cache, _reference(read_analyzed(inputs.path("analyzed")), kind), kind)
+    request = ExtendRequest(
+        kind=kind,
+        generated=read_generated(inputs.path("generated"), read_group(inputs.path("group")).extensions, kind, api),
+        base=base,
+        app_dir=inputs.path("app"),
+        excluded=tuple(PurePosixPath(inputs.path(name)) for name in ("app", "layers", "platform")),
+        storage_dir=storage,
+        scratch_dir=scratch,
+        env=env,
+    )
+    extended = extend(request, log)
+    if kind is Kind.RUN:
+        log.info(f"Extended run image: {write_extended(inputs.path('extended'), extended.image, base)}")
+    return extended
 
 
 def _reference(analyzed: Analyzed, kind: Kind) -> str:

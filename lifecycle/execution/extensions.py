@@ -7,13 +7,14 @@ rebasable counts only where a Dockerfile says it anew.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lifecycle.cnb.generated import BASE_IMAGE, Generated, Kind, parse_instructions
 from lifecycle.cnb.labels import REBASABLE_LABEL
 from lifecycle.cnb.recipe import LOCAL_REGISTRY, Recipe, RecipeImage, RecipeInstruction
 from lifecycle.execution.errors import ExtendError
+from lifecycle.oci.image import Image, make_image
 
 _ROOT = "root"
 
@@ -37,17 +38,17 @@ class ImageUser:
         return self.user_id in ("", _ROOT) or (self.user_id.isdigit() and int(self.user_id) == 0)
 
 
-def make_recipe(generated: Generated, base: str, user: ImageUser) -> Recipe:
-    """Return the recipe of a Dockerfile that extends the image `base`, a local name, which runs as `user`. Raises `ExtendError`."""
+def make_recipe(generated: Generated, name: str, base: Image) -> Recipe:
+    """Return the recipe of a Dockerfile that extends `base`, which whoever executes it knows by `name`. Raises `ExtendError`."""
     dockerfile = generated.dockerfile
     lines = dockerfile.text.splitlines()
-    local = f"{LOCAL_REGISTRY}/{base}"
-    name = f"{generated.extension}/{dockerfile.path.name}"
+    local = f"{LOCAL_REGISTRY}/{name}"
+    place = f"{generated.extension}/{dockerfile.path.name}"
     instructions: list[RecipeInstruction] = []
     for one in parse_instructions(dockerfile.text):
         if one.has_heredoc:
             raise ExtendError(
-                message=f"{name}:{one.line}: `{one.keyword}` has a here-document, which buildah does not know here",
+                message=f"{place}:{one.line}: `{one.keyword}` has a here-document, which buildah does not know here",
                 advice="write a file of the context, or `printf`, instead",
             )
         if one.keyword == "FROM":
@@ -60,11 +61,11 @@ def make_recipe(generated: Generated, base: str, user: ImageUser) -> Recipe:
             instructions.append(RecipeInstruction(keyword=one.keyword, text=text, line=one.line))
     written = dockerfile.base or f"${{{BASE_IMAGE}}}"
     return Recipe(
-        dockerfile=name,
+        dockerfile=place,
         escape=dockerfile.escape,
         instructions=tuple(instructions),
         images=(RecipeImage(name=written, written=written, line=dockerfile.start.line, local=local),),
-        build_args={**dict(generated.arguments), **_own_arguments(local, user)},
+        build_args={**dict(generated.arguments), **_own_arguments(local, ImageUser.parse(base.config.user))},
     )
 
 
@@ -76,3 +77,21 @@ def _own_arguments(base: str, user: ImageUser) -> Mapping[str, str]:
         "user_id": user.user_id,
         "group_id": user.group_id,
     }
+
+
+def says_rebasable(image: Image) -> bool:
+    """Return whether the Dockerfile that made an image says that what is below it can be replaced."""
+    return image.config.labels.get(REBASABLE_LABEL) == "true"
+
+
+def finish_run_image(image: Image, generated: Sequence[Generated], *, is_rebasable: bool) -> Image:
+    """Return the run image after the last of its Dockerfiles. Raises `ExtendError` where it would run as root."""
+    if generated and ImageUser.parse(image.config.user).is_root:
+        last = generated[-1]
+        raise ExtendError(
+            message=f"the run image that `{last.extension}` has made runs as root",
+            advice=f"end {last.dockerfile.path.name} with the user that it began with: "
+            "`ARG user_id`, `ARG group_id`, `USER ${user_id}:${group_id}`",
+        )
+    labels = {**image.config.labels, REBASABLE_LABEL: "true" if is_rebasable else "false"}
+    return make_image(replace(image.config, labels=labels), image.layers)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.generated import Kind, read_dockerfile
 from lifecycle.cnb.recipe import ImageFacts, Recipe, read_recipe, write_image_facts
 from lifecycle.cnb.target import host_architecture
 from lifecycle.cnb.toml import read_toml
@@ -292,6 +293,8 @@ def test_other_lifecycles_get_a_run_dockerfile(bench: Bench) -> None:
         'RUN ["/bin/sh","-c","\\\na\\n\\\n"]\nCOPY a /b\nUSER me\n'
     )
     assert bench.run_dockerfile.count("FROM ") == 1
+    contract = read_dockerfile(bench.output / "run.Dockerfile", Kind.RUN)
+    assert (contract.base, contract.extends, contract.unexpected) == ("docker.io/library/python:3.11", True, ())
     assert read_toml(bench.output / "extend-config.toml") == {"run": {"args": [{"name": "V", "value": "3.11"}]}}
     assert not (bench.output / "recipe.json").exists()
 

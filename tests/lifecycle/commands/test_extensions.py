@@ -10,6 +10,7 @@ import pytest
 from lifecycle.extended_run_image import write_extended
 from lifecycle.oci.image import Image, make_image
 from lifecycle.oci.layout import read_image
+from lifecycle.oci.location import Location, Transport
 from tests.lifecycle.commands.platform import Platform
 from tests.lifecycle.oci.images import file_layer
 
@@ -48,7 +49,7 @@ def until_restorer(platform: Platform, *arguments: str) -> None:
 
 def bases(platform: Platform) -> dict[str, Image]:
     directories = (platform.world.root / "kaniko" / "base").iterdir()
-    return {path.name: read_image(f"oci:{path}") for path in directories}
+    return {path.name: read_image(Location(transport=Transport.OCI, path=path)) for path in directories}
 
 
 @pytest.mark.requirement("EXT-03")
