@@ -143,7 +143,7 @@ def test_order_that_is_missing_or_broken(world: World) -> None:
     result = run(world, "detector", "-order", "broken.toml")
     assert result.returncode == 3
     assert result.stderr == (
-        f"error: {world.root}/broken.toml: `order[0].group[0].id` must be a string, got integer 3\n"
+        f"error: {world.root}/broken.toml:3: `order[0].group[0].id` must be a string, got integer 3\n"
     )
 
 

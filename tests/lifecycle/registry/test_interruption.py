@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,45 +15,7 @@ from lifecycle.oci.image import Image
 from lifecycle.oci.layout_writer import open_layout
 from tests.lifecycle.oci.images import file_layer, image_of, member, tar_layer
 from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry
-
-_ROOT = Path(__file__).parents[3]
-_PULL = """
-import resource, sys
-from pathlib import Path
-from lifecycle.cnb.reference import Reference
-from lifecycle.oci.descriptor import Platform
-from lifecycle.registry.blobs import BlobStore
-from lifecycle.registry.client import RegistryClient
-from lifecycle.registry.credentials import Found
-from lifecycle.registry.pull import pull, resolve
-from lifecycle.registry.settings import RegistrySettings
-name, directory, limit = sys.argv[1:]
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-client = RegistryClient(settings=RegistrySettings(), find_login=lambda reference: Found())
-blobs = BlobStore(directory=Path(directory))
-try:
-    resolved = resolve(client, Reference.parse(name), Platform(os="linux", architecture="amd64"), blobs)
-    pull(client, resolved, blobs)
-except OSError as err:
-    sys.exit(err.strerror)
-"""
-_PUSH = """
-import sys
-from pathlib import Path
-from lifecycle.cnb.reference import Reference
-from lifecycle.oci.layout import read_image
-from lifecycle.oci.location import parse_location
-from lifecycle.registry.client import RegistryClient
-from lifecycle.registry.credentials import Found
-from lifecycle.registry.push import put_image, upload_blobs
-from lifecycle.registry.settings import RegistrySettings
-name, directory = Reference.parse(sys.argv[1]), sys.argv[2]
-client = RegistryClient(settings=RegistrySettings(), find_login=lambda reference: Found())
-image = read_image(parse_location(f"oci:{directory}"))
-upload_blobs(client, name, image)
-put_image(client, [name], image)
-"""
-_NO_LIMIT = 1 << 40
+from tests.lifecycle.registry.processes import start_pull, start_push
 
 
 @pytest.fixture
@@ -63,9 +24,19 @@ def image(tmp_path: Path) -> Image:
     return image_of(*layers)
 
 
-def start(name: str, directory: Path, limit: int = _NO_LIMIT) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _PULL, name, str(directory), str(limit)]
-    return subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True)
+def interrupt(process: subprocess.Popen[str], asked: threading.Event, released: threading.Event) -> None:
+    """Ctrl-C for a process that waits for a registry: it ends at once, and by nothing else."""
+    try:
+        assert asked.wait(30)
+        time.sleep(0.1)
+        since = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        released.set()
+    assert time.monotonic() - since < 5
+    assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
 @pytest.mark.parametrize("at", ["headers", "body"])
@@ -87,20 +58,9 @@ def test_ctrl_c_ends_a_pull_at_once(image: Image, tmp_path: Path, at: str) -> No
     with FakeRegistry() as registry:
         name = registry.add(image)
         registry.always("/blobs/", stall)
-        process = start(name, tmp_path / "images")
-        try:
-            assert asked.wait(30)
-            time.sleep(0.2)
-            since = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=20)
-        finally:
-            process.kill()
-            released.set()
-        assert time.monotonic() - since < 5
-        assert errors.rstrip().endswith("KeyboardInterrupt")
+        interrupt(start_pull(name, tmp_path / "images"), asked, released)
         registry.hooks.clear()
-        again = start(name, tmp_path / "images")
+        again = start_pull(name, tmp_path / "images")
         assert again.wait(60) == 0
         again.communicate()
 
@@ -122,7 +82,7 @@ def test_a_killed_pull_is_continued(image: Image, tmp_path: Path) -> None:
     with FakeRegistry() as registry:
         name = registry.add(image)
         registry.before(str(layer.digest), stall)
-        process = start(name, tmp_path / "images")
+        process = start_pull(name, tmp_path / "images")
         partial = tmp_path / "images" / "blobs" / "sha256" / f".partial-{layer.digest.hex}"
         assert asked.wait(30)
         deadline = time.monotonic() + 20
@@ -134,7 +94,7 @@ def test_a_killed_pull_is_continued(image: Image, tmp_path: Path) -> None:
         released.set()
         ranges: list[str | None] = []
         registry.always(str(layer.digest), lambda exchange: bool(ranges.append(exchange.headers.get("Range"))))
-        again = start(name, tmp_path / "images")
+        again = start_pull(name, tmp_path / "images")
         assert again.wait(60) == 0
         again.communicate()
         assert ranges == ["bytes=70000-"]
@@ -143,7 +103,7 @@ def test_a_killed_pull_is_continued(image: Image, tmp_path: Path) -> None:
 
 def test_a_disk_without_room_is_left_without_what_was_begun(image: Image, tmp_path: Path) -> None:
     with FakeRegistry() as registry:
-        process = start(registry.add(image), tmp_path / "images", limit=50_000)
+        process = start_pull(registry.add(image), tmp_path / "images", limit=50_000)
         _, errors = process.communicate(timeout=60)
     assert errors.strip() == "File too large"
     sizes = [path.stat().st_size for path in (tmp_path / "images").rglob("*") if path.is_file()]
@@ -168,20 +128,10 @@ def test_ctrl_c_ends_a_push_at_once(tmp_path: Path, at: str) -> None:
 
     with FakeRegistry() as registry:
         registry.always("/v2/team/app/", stall)
-        command = [sys.executable, "-c", _PUSH, f"{registry.host}/team/app:1", str(tmp_path / "layout")]
-        process = subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True)
-        try:
-            assert asked.wait(30)
-            time.sleep(0.2)
-            since = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=20)
-        finally:
-            process.kill()
-            released.set()
-        assert time.monotonic() - since < 5
-        assert errors.rstrip().endswith("KeyboardInterrupt")
+        interrupt(start_push(f"{registry.host}/team/app:1", tmp_path / "layout"), asked, released)
         assert not registry.manifests
         registry.hooks.clear()
-        subprocess.run(command, cwd=_ROOT, check=True, timeout=60)
+        again = start_push(f"{registry.host}/team/app:1", tmp_path / "layout")
+        assert again.wait(60) == 0
+        again.communicate()
         assert registry.manifests["team/app:1"] == (image.manifest_bytes, image.descriptor.media_type)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-import multiprocessing
 import os
 import threading
 import time
@@ -31,6 +30,7 @@ from lifecycle.registry.settings import RegistrySettings
 from lifecycle.registry.transfer import Transfer
 from tests.lifecycle.oci.images import content_of, file_layer, image_of, validate_image
 from tests.lifecycle.registry.fake_registry import IMPATIENT, Exchange, FakeRegistry, Hook, Waits, client_for
+from tests.lifecycle.registry.processes import start_pull
 
 AMD64 = Platform(os="linux", architecture="amd64")
 ARM64 = Platform(os="linux", architecture="arm64")
@@ -462,20 +462,13 @@ def test_a_blob_in_the_store_that_has_lost_its_content_is_fetched_again(
     validate_image(fetch(name, blobs)[1])
 
 
-def _fetch_in_process(name: str, directory: Path) -> None:
-    fetch(name, BlobStore(directory=directory))
-
-
 def test_several_processes_fetch_once(registry: FakeRegistry, image: Image, blobs: BlobStore) -> None:
     name = registry.add(image)
     registry.always("/blobs/", lambda exchange: bool(time.sleep(0.1)))
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_fetch_in_process, args=(name, blobs.directory)) for _ in range(4)]
+    workers = [start_pull(name, blobs.directory) for _ in range(4)]
     for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
+        assert worker.communicate(timeout=60) == (None, "")
+        assert worker.returncode == 0
     layer = str(image.layers[1].descriptor.digest)
     assert len([path for path in registry.paths() if layer in path]) == 1
     assert leftovers(blobs) == []
