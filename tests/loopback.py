@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import ssl
 import subprocess
 import threading
@@ -28,8 +30,28 @@ class QuietHandler(BaseHTTPRequestHandler):
 
     disable_nagle_algorithm = True  # a body must not wait until the head that went before it is acknowledged: 40 ms
 
+    def answer_json(self, status: int, document: object) -> None:
+        """A whole answer."""
+        content = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name that http.server has
         """Say nothing."""
+
+
+class _Threads(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: str, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        super().__init__((address, 0), handler)
+
+    def handle_error(self, *_: object) -> None:
+        """Clients that go away in the middle are what many tests are about."""
 
 
 class LoopbackServer:
@@ -41,14 +63,15 @@ class LoopbackServer:
         *,
         address: str = "127.0.0.1",
         certificates: Certificates | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._scheme = "https" if certificates else "http"
-        self._server = ThreadingHTTPServer((address, 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Threads(address, handler)
         if certificates:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificates.certificate, certificates.key)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificates.certificate, certificates.key)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._scheme = "https" if tls else "http"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
 
     def __enter__(self: _Server) -> _Server:
@@ -70,7 +93,8 @@ class LoopbackServer:
     @property
     def host(self) -> str:
         """Host and port."""
-        return f"{self._server.server_address[0]!s}:{self.port}"
+        address = str(self._server.server_address[0])
+        return f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
 
     @property
     def url(self) -> str:

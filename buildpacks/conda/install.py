@@ -140,9 +140,8 @@ async def _read_paths(package: LockedPackage, archive: Path) -> tuple[str, ...]:
         if listed is not None:
             return tuple(str(entry["_path"]) for entry in json.loads(listed)["paths"])
         return tuple((plain or b"").decode().split("\n"))
-    except (
-        Exception
-    ) as err:  # rattler raises its own kinds, OSError and ValueError for what may be wrong with an archive
+    # rattler raises its own kinds, OSError and ValueError for what may be wrong with an archive
+    except Exception as err:
         raise UnusablePackage(package=str(package), url=package.url, problem=_first_line(str(err))) from err
 
 

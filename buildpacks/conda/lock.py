@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from buildpacks.installer.inputs import describe_change
 from lifecycle.cnb.toml import write_atomically
 
 _FORMAT = 1
@@ -83,22 +85,9 @@ class LockInputs:
 
     def differences(self, old: LockInputs) -> tuple[str, ...]:
         """Return what has changed since `old`, one line each, for a person."""
-        found = []
-        for field in fields(self):
-            before, after = getattr(old, field.name), getattr(self, field.name)
-            if before == after:
-                continue
-            title = _TITLES[field.name]
-            if isinstance(after, str):
-                found.append(f"{title} has changed from {before} to {after}")
-                continue
-            added = [line for line in after if line not in before]
-            removed = [line for line in before if line not in after]
-            found += [f"{title}: `{line}` was added" for line in added]
-            found += [f"{title}: `{line}` was removed" for line in removed]
-            if not added and not removed:
-                found.append(f"the order of the {title} has changed")
-        return tuple(found)
+        pairs = ((field.name, getattr(old, field.name), getattr(self, field.name)) for field in fields(self))
+        changed = (describe_change(_TITLES[name], before, after) for name, before, after in pairs if before != after)
+        return tuple(itertools.chain.from_iterable(changed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

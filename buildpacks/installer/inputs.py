@@ -7,7 +7,7 @@ absolute, and options have become options of the tool, so that both tools read t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -59,19 +59,23 @@ class LockInputs:
             if field.name == "installed":
                 found.append(f"{title} has changed")
                 continue
-            if isinstance(after, str):
-                found.append(f"{title} has changed from {before} to {after}")
-                continue
-            added = [line for line in after if line not in before]
-            removed = [line for line in before if line not in after]
             if field.name == "projects":
-                found.append(f"{title} have changed: {', '.join(_paths(added) or _paths(removed))}")
+                changed = [line for line in after if line not in before] or [
+                    line for line in before if line not in after
+                ]
+                found.append(f"{title} have changed: {', '.join(_paths(changed))}")
                 continue
-            found += [f"{title}: `{line}` was added" for line in added]
-            found += [f"{title}: `{line}` was removed" for line in removed]
-            if not added and not removed:
-                found.append(f"the order of the {title} has changed")
+            found += describe_change(title, before, after)
         return tuple(found)
+
+
+def describe_change(title: str, before: str | Sequence[str], after: str | Sequence[str]) -> tuple[str, ...]:
+    """Return what has changed of one input, a value or lines, in one line each, for a person."""
+    if isinstance(after, str):
+        return (f"{title} has changed from {before} to {after}",)
+    added = [f"{title}: `{line}` was added" for line in after if line not in before]
+    removed = [f"{title}: `{line}` was removed" for line in before if line not in after]
+    return (*added, *removed) or (f"the order of the {title} has changed",)
 
 
 def make_inputs(found: RequirementSet, *, python: str, installer: Installer, installed: str = "") -> LockInputs:

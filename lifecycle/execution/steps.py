@@ -79,7 +79,7 @@ class Wording:
 
     def line(self, instruction: RecipeInstruction) -> str:
         """Return an instruction in one line; one that stands for another, as that other."""
-        if instruction.shown is not None and instruction.keyword == "COPY" and instruction.shown.startswith("WORKDIR"):
+        if instruction.shown is not None and not instruction.shown.startswith(instruction.keyword):
             return self.clean(" ".join(instruction.shown.split()))
         lines = (line.rstrip().removesuffix(self.escape) for line in instruction.text.split("\n"))
         return self.clean(" ".join(" ".join(lines).split()))

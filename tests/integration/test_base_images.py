@@ -49,7 +49,7 @@ from pybuild.image_store import ImageStore, open_client
 from tests.integration.machine import small_disk
 from tests.integration.registry import Registry, start_registry
 from tests.integration.token_server import TokenServer
-from tests.lifecycle.oci.images import content_of, file_layer, validate_image
+from tests.lifecycle.oci.images import content_of, file_layer, validate_image, write_layout
 from tests.lifecycle.registry.fake_registry import FakeRegistry
 from tests.loopback import Certificates, make_certificates
 from tests.pybuild.recording_log import RecordingLog
@@ -107,11 +107,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 @pytest.fixture(scope="module")
 def layout(image: Image, tmp_path_factory: pytest.TempPathFactory) -> str:
-    directory = tmp_path_factory.mktemp("layout") / "image"
-    with open_layout(directory) as writer:
-        writer.add(image)
-        writer.tag(image, ())
-    return f"oci:{directory}"
+    return write_layout(tmp_path_factory.mktemp("layout") / "image", image)
 
 
 @pytest.fixture(scope="module")

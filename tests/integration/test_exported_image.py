@@ -19,7 +19,7 @@ from tests.integration.derived_images import shell_image
 from tests.integration.engine import docker_engine
 from tests.integration.image_check import check_with_tools, validate_image
 from tests.lifecycle.exporters.writing import write_to
-from tests.lifecycle.world import RecordingLog, World
+from tests.lifecycle.world import World
 
 BUILD = """
 layer="$CNB_LAYERS_DIR/tools"
@@ -47,9 +47,8 @@ END
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     root = tmp_path_factory.mktemp("exported")
-    world = World(root, RecordingLog())
-    for directory in (world.app / "sub", world.layers, world.buildpacks):
-        directory.mkdir(parents=True)
+    world = World.begin(root)
+    (world.app / "sub").mkdir()
     (world.app / "a.txt").write_text("slice")
     run_image = shell_image(root / "base", "sh", "bash", "awk", "env", "cat", "id")
     element = world.add("x/tools", build=BUILD)

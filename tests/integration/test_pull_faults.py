@@ -14,7 +14,6 @@ from lifecycle.cnb.reference import Reference
 from lifecycle.oci.descriptor import Platform
 from lifecycle.oci.errors import BlobMismatch
 from lifecycle.oci.image import Image
-from lifecycle.oci.layout_writer import open_layout
 from lifecycle.registry.blobs import BlobStore
 from lifecycle.registry.errors import (
     AccessDenied,
@@ -44,7 +43,7 @@ from tests.integration.fault_proxy import (
 )
 from tests.integration.registry import Registry, start_registry
 from tests.integration.token_server import TokenServer
-from tests.lifecycle.oci.images import file_layer, image_of, validate_image
+from tests.lifecycle.oci.images import file_layer, image_of, validate_image, write_layout
 from tests.lifecycle.registry.fake_registry import ALICE, ALICE_PAIR, IMPATIENT, Waits, client_for
 
 pytestmark = pytest.mark.integration
@@ -63,11 +62,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 @pytest.fixture(scope="module")
 def layout(image: Image, tmp_path_factory: pytest.TempPathFactory) -> str:
-    directory = tmp_path_factory.mktemp("layout") / "image"
-    with open_layout(directory) as writer:
-        writer.add(image)
-        writer.tag(image, ())
-    return f"oci:{directory}"
+    return write_layout(tmp_path_factory.mktemp("layout") / "image", image)
 
 
 @pytest.fixture(scope="module")

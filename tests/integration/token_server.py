@@ -83,16 +83,10 @@ def _handler(server: TokenServer) -> type[QuietHandler]:
             server.scopes.append(scopes)
             rights = server.rights_of(self.headers.get("Authorization"))
             if rights is None:
-                self._answer(401, {"errors": [{"code": "UNAUTHORIZED", "message": "incorrect username or password"}]})
+                self.answer_json(
+                    401, {"errors": [{"code": "UNAUTHORIZED", "message": "incorrect username or password"}]}
+                )
             else:
-                self._answer(200, {"token": server.sign(scopes, rights), "expires_in": server.lifetime_s})
-
-        def _answer(self, status: int, document: object) -> None:
-            content = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+                self.answer_json(200, {"token": server.sign(scopes, rights), "expires_in": server.lifetime_s})
 
     return Handler

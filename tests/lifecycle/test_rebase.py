@@ -20,7 +20,7 @@ from lifecycle.oci.image import Image, make_image
 from lifecycle.rebase import RebasedImage, RebaseRequest, rebase
 from tests.lifecycle.exporting import LAYER, Exporter, make_exporter
 from tests.lifecycle.oci.images import content_of, file_layer, names_in, validate_image
-from tests.lifecycle.world import RecordingLog, World
+from tests.lifecycle.world import World
 
 PROCESSES = """
 printf '[[processes]]\\ntype = "web"\\ncommand = ["tool", "x y"]\\nargs = ["a"]\\nworking-dir = "sub"\\n' > "$CNB_LAYERS_DIR/launch.toml"
@@ -40,9 +40,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    world = World(tmp_path_factory.mktemp("world"), RecordingLog())
-    for directory in (world.app, world.layers, world.buildpacks):
-        directory.mkdir()
+    world = World.begin(tmp_path_factory.mktemp("world"))
     exporter = make_exporter(world)
     second = LAYER.replace("venv", "more").replace("FLAG", "OTHER.append")
     buildpacks = (world.add("x/a", build=LAYER + PROCESSES), world.add("other/b", build=second))

@@ -55,6 +55,14 @@ class World:
     root: Path
     log: RecordingLog
 
+    @classmethod
+    def begin(cls, root: Path) -> World:
+        """A world in the new or empty directory `root`, with nothing in it."""
+        world = cls(root, RecordingLog())
+        for directory in (world.app, world.layers, world.buildpacks):
+            directory.mkdir(parents=True)
+        return world
+
     @property
     def app(self) -> Path:
         return self.root / "workspace"

@@ -17,7 +17,7 @@ from lifecycle.oci.archive import Owner
 from pybuild.made_layers import MadeLayers
 from tests.lifecycle.exporting import LARGE, Exporter, make_environment, make_exporter
 from tests.lifecycle.oci.images import content_of
-from tests.lifecycle.world import RecordingLog, World
+from tests.lifecycle.world import World
 
 # As the cache gives a tree back: it is moved in, and the kit writes the environment anew.
 INTERPRETER = """
@@ -35,9 +35,7 @@ class Machine:
     made: MadeLayers
 
     def application(self, name: str) -> Application:
-        world = World(self.root / name, RecordingLog())
-        for directory in (world.root, world.app, world.layers, world.buildpacks):
-            directory.mkdir()
+        world = World.begin(self.root / name)
         tree = world.root / "cpython"
         (tree / "bin").mkdir(parents=True)
         (tree / "bin/python3").write_text("interpreter")

@@ -18,7 +18,7 @@ from lifecycle.export import ExportedImage
 from pybuild.shared_layers import SharedLayers
 from tests.lifecycle.environments import add_distribution
 from tests.lifecycle.exporting import LAYER, REUSED, Exporter, make_exporter
-from tests.lifecycle.world import RecordingLog, World
+from tests.lifecycle.world import World
 
 LAYERS = PurePosixPath("/layers")
 # The metadata that REUSED and MADE leave.
@@ -34,9 +34,7 @@ class Applications:
     shared: SharedLayers
 
     def exporter(self, name: str) -> Exporter:
-        world = World(self.root / name, RecordingLog())
-        for directory in (world.root, world.app, world.layers, world.buildpacks):
-            directory.mkdir()
+        world = World.begin(self.root / name)
         return make_exporter(world)
 
     def made(self) -> tuple[Exporter, ExportedImage]:

@@ -10,7 +10,7 @@ from buildpacks.conda.activation import Activation, ActivationFailed, activate
 from buildpacks.conda.prefix import write_state
 from lifecycle.cnb.environment import LayerEnvironment, launch_environment
 from lifecycle.cnb.identifier import BuildpackId
-from tests.buildpacks.conda.building import make_context
+from tests.buildpacks.contexts import make_context
 
 BASE = {"PATH": "/usr/bin:/bin", "TAKEN": "from the run image"}
 

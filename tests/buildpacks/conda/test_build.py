@@ -12,9 +12,9 @@ import pytest
 from buildpacks.conda.detect import CONDA_ENVIRONMENT
 from lifecycle.cnb.layer import LayerTypes
 from lifecycle.cnb.plan import PlanEntry
-from tests.buildpacks.conda.building import tree
 from tests.buildpacks.conda.packages import Channels, CondaPackage, make_channel, serve
 from tests.buildpacks.conftest import Workbench
+from tests.buildpacks.trees import tree
 from tests.integration.conda_packages import PLACEHOLDER
 
 ACTIVATION = 'export ALPHA_HOME="$CONDA_PREFIX/share/alpha"\nexport ALPHA_PATH="$CONDA_PREFIX/lib:$ALPHA_PATH"\n'

@@ -12,7 +12,7 @@ from buildpacks.conda.bytecode import Interpreter, find_interpreter, settle_byte
 from buildpacks.conda.prefix import link_tree
 from buildpacks.installer.bytecode import Compiled
 from buildpacks.installer.tools import identify_python
-from tests.buildpacks.conda.building import make_context
+from tests.buildpacks.contexts import make_context
 
 UNCHECKED = importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + bytes(8)
 

@@ -7,7 +7,8 @@ import pytest
 from buildpacks.conda.install import PrefixNotMade, UnusablePackage, drop_unused, install_packages
 from buildpacks.conda.lock import LockedPackage
 from buildpacks.conda.prefix import scrub
-from tests.buildpacks.conda.building import CHANNEL, lock_archives, tree
+from tests.buildpacks.conda.building import CHANNEL, lock_archives
+from tests.buildpacks.trees import tree
 from tests.integration.conda_packages import PLACEHOLDER, CondaPackage, Symlink, python_package
 
 PYTHON = CondaPackage(name="python", version="3.10.1", build_prefix="h", files={"bin/python3.10": "#!/bin/sh\n"})

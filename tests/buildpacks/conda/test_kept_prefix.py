@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from buildpacks.conda.kept_prefix import KeptPrefix
-from tests.buildpacks.conda.building import tree
+from tests.buildpacks.trees import tree
 
 
 @pytest.fixture

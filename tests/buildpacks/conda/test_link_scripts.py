@@ -6,7 +6,8 @@ import pytest
 
 from buildpacks.conda.install import install_packages
 from buildpacks.conda.link_scripts import LinkScriptFailed, run_link_scripts
-from tests.buildpacks.conda.building import lock_archives, make_context
+from tests.buildpacks.conda.building import lock_archives
+from tests.buildpacks.contexts import make_context
 from tests.integration.conda_packages import CondaPackage
 
 

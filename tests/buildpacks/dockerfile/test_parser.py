@@ -189,14 +189,14 @@ def read_and_judge(content: bytes) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"FROM base:1\nRUN <<EOF\n" + b"echo some line of a long script\n" * 320_000 + b"EOF\n",
-        b"FROM base:1\nRUN <<EOF\n" + b"echo some line of a long script\n" * 320_000,
-        b"".join(b"FROM base:1 AS s%d\nRUN a\n" % number for number in range(10_000)),
-        b"FROM base:1\nRUN " + b"a b \\\n" * 150_000 + b"c",
+        b"FROM base:1\nRUN <<EOF\n" + b"echo some line of a long script\n" * 100_000 + b"EOF\n",
+        b"FROM base:1\nRUN <<EOF\n" + b"echo some line of a long script\n" * 100_000,
+        b"".join(b"FROM base:1 AS s%d\nRUN a\n" % number for number in range(4_000)),
+        b"FROM base:1\nRUN " + b"a b \\\n" * 50_000 + b"c",
         b"FROM base:1\nENV A=" + b"${a:-" * 10_000 + b"}" * 10_000,
         b"FROM base:1\nRUN " + b"<<E " * 10_000 + b"\n" + b"E\n" * 10_000,
         b"FROM base:1\nRUN " + b"[" * 60_000,
-        b"no instruction\n" * 150_000,
+        b"no instruction\n" * 40_000,
         b"FROM base:1\nRUN a" + b"\\\n" * 200_000,
     ],
     ids=[

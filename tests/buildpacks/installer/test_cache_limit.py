@@ -14,7 +14,7 @@ from buildpacks.installer.cache_limit import limit_caches
 from buildpacks.installer.commands import ToolRun
 from buildpacks.installer.reader import RequirementSet
 from buildpacks.installer.tools import PipWheel, Tools
-from lifecycle.cnb.kit import BuildContext, Target
+from tests.buildpacks.contexts import make_context
 from tests.buildpacks.wheels import make_wheel
 
 SIZE = 100_000
@@ -34,17 +34,7 @@ class Place:
 
     @property
     def run(self) -> ToolRun:
-        context = BuildContext(
-            app_dir=self.root,
-            layers_dir=self.root,
-            platform_dir=self.root,
-            buildpack_dir=self.root,
-            env=self.env,
-            target=Target(os="linux", arch="amd64"),
-            plan=(),
-            store={},
-        )
-        return ToolRun(context=context, found=RequirementSet(), cache_dir=self.root / "cache")
+        return ToolRun(context=make_context(self.root), found=RequirementSet(), cache_dir=self.root / "cache")
 
     @property
     def env(self) -> dict[str, str]:

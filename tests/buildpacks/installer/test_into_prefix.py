@@ -14,7 +14,7 @@ from buildpacks.installer.errors import InstallationFailed
 from buildpacks.installer.into_prefix import WantedInPrefix, read_for_prefix
 from buildpacks.installer.reader import EmbeddedLines
 from buildpacks.installer.settings import read_settings
-from lifecycle.cnb.kit import BuildContext, Target
+from tests.buildpacks.contexts import make_context
 from tests.buildpacks.wheels import make_wheel
 
 
@@ -30,19 +30,9 @@ class Place:
         return self.root / "prefix"
 
     def wanted(self, *lines: str, installed: str = "one") -> WantedInPrefix:
-        file = self.root / "app" / "environment.yml"
-        file.parent.mkdir(exist_ok=True)
+        context = make_context(self.root, self.env)
+        file = context.app_dir / "environment.yml"
         file.touch()
-        context = BuildContext(
-            app_dir=file.parent,
-            layers_dir=self.root,
-            platform_dir=self.root,
-            buildpack_dir=self.root,
-            env=self.env,
-            target=Target(os="linux", arch="amd64"),
-            plan=(),
-            store={},
-        )
         embedded = EmbeddedLines(path=file, lines=tuple(enumerate(lines, start=7)))
         return read_for_prefix(
             context, read_settings(self.env), embedded, installed=installed, cache_dir=self.root / "cache"

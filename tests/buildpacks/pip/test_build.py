@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,28 +14,53 @@ import pytest
 from lifecycle.cnb.layer import LayerTypes
 from lifecycle.cnb.plan import PlanEntry
 from tests.buildpacks.conftest import Workbench
+from tests.buildpacks.trees import tree
 from tests.buildpacks.wheels import make_wheel
+from tests.interpreter import ROOT
 
-Make = Callable[[str], Workbench]
 
-
-@pytest.fixture
-def bench(workbench: Make, tmp_path: Path) -> Workbench:
-    made = workbench("pip")
-    index = tmp_path / "index"
+def make_bench(root: Path) -> Workbench:
+    made = Workbench(root=root, buildpack=ROOT / "buildpacks" / "pip")
+    made.app.mkdir()
+    index = root / "index"
     make_wheel(index, "alpha", "1.0", requires=("beta",))
     make_wheel(index, "beta", "1.0")
     make_wheel(index, "gamma", "1.0", requires=("beta<2",))
     make_wheel(index, "delta", "1.0", requires=("beta>=2",), files={"delta/py2.py": "print 'no'\n"})
-    make_wheel(tmp_path / "wheels", "pip", "26.3")
+    make_wheel(root / "wheels", "pip", "26.3")
     made.env.update(
         # The interpreter of the tests stands for the one of the python buildpack.
         PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         PIP_FIND_LINKS=str(index),
         PIP_NO_INDEX="1",
-        PYBUILD_WHEELS=str(tmp_path / "wheels"),
+        PYBUILD_WHEELS=str(root / "wheels"),
     )
     return made
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    return make_bench(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def first_build(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workbench, Path]:
+    """A bench after the build of `alpha`, and a copy of all that it has."""
+    bench = make_bench(tmp_path_factory.mktemp("built"))
+    bench.write({"requirements.txt": "alpha\n"})
+    run = bench.build()
+    assert run.status == 0, run.stderr
+    copy = tmp_path_factory.mktemp("kept") / "root"
+    return bench, shutil.copytree(bench.root, copy, symlinks=True)
+
+
+@pytest.fixture
+def built(first_build: tuple[Workbench, Path]) -> Workbench:
+    """The bench where `alpha` was built; in its own place, because an environment cannot be moved."""
+    bench, copy = first_build
+    shutil.rmtree(bench.root)
+    shutil.copytree(copy, bench.root, symlinks=True)
+    return replace(bench, env=dict(bench.env))
 
 
 def index_of(bench: Workbench) -> Path:
@@ -46,69 +72,48 @@ def site_packages(bench: Workbench) -> Path:
     return found
 
 
-def tree(directory: Path) -> dict[str, bytes | str]:
-    """Every file with its content, every link with its target."""
-    found: dict[str, bytes | str] = {}
-    for path in sorted(directory.rglob("*")):
-        name = str(path.relative_to(directory))
-        if path.is_symlink():
-            found[name] = str(path.readlink())
-        elif path.is_file():
-            found[name] = path.read_bytes()
-    return found
-
-
-def test_packages_and_pip_are_installed_into_a_launch_layer_with_their_lock(bench: Workbench) -> None:
-    bench.write({"requirements.txt": "alpha\n"})
-    run = bench.build()
-    assert run.status == 0, run.stderr
-    assert bench.layer("venv").types == LayerTypes(launch=True)
-    assert bench.layer("cache").types == LayerTypes(cache=True)
-    installed = {path.name for path in site_packages(bench).iterdir()}
+def test_packages_and_pip_are_installed_into_a_launch_layer_with_their_lock(built: Workbench) -> None:
+    assert built.layer("venv").types == LayerTypes(launch=True)
+    assert built.layer("cache").types == LayerTypes(cache=True)
+    installed = {path.name for path in site_packages(built).iterdir()}
     assert {"alpha", "beta", "pip"} <= installed
-    lock = (bench.layers / "venv" / "requirements.lock").read_text()
+    lock = (built.layers / "venv" / "requirements.lock").read_text()
     assert "alpha==1.0 \\\n    --hash=sha256:" in lock
     assert "beta==1.0" in lock
-    assert (bench.layers / "venv" / "env" / "VIRTUAL_ENV").read_text() == str(bench.layers / "venv")
-    python = bench.layers / "venv" / "bin" / "python"
+    assert (built.layers / "venv" / "env" / "VIRTUAL_ENV").read_text() == str(built.layers / "venv")
+    python = built.layers / "venv" / "bin" / "python"
     subprocess.run([python, "-c", "import alpha, beta, pip"], check=True)
 
 
-def test_nothing_of_the_machine_is_in_the_environment(bench: Workbench) -> None:
-    bench.write({"requirements.txt": "alpha\n"})
-    bench.build()
-    names = {path.name for path in (bench.layers / "venv").iterdir()}
+def test_nothing_of_the_machine_is_in_the_environment(built: Workbench) -> None:
+    names = {path.name for path in (built.layers / "venv").iterdir()}
     assert not names & {".lock", ".gitignore", "CACHEDIR.TAG"}
-    for name, content in tree(bench.layers / "venv").items():
+    for name, content in tree(built.layers / "venv").items():
         if isinstance(content, bytes) and not name.endswith(".pyc"):
-            assert str(index_of(bench)).encode() not in content, name
-            assert str(bench.root / "wheels").encode() not in content, name
+            assert str(index_of(built)).encode() not in content, name
+            assert str(built.root / "wheels").encode() not in content, name
             assert b"/pybuild-pip-" not in content, name
-    assert not list((bench.layers / "venv").rglob("direct_url.json"))
+    assert not list((built.layers / "venv").rglob("direct_url.json"))
 
 
-def test_an_unchanged_build_leaves_the_layer_to_the_last_image(bench: Workbench) -> None:
-    bench.write({"requirements.txt": "alpha\n"})
-    bench.build()
-    before = bench.layer("venv")
-    bench.restore()
+def test_an_unchanged_build_leaves_the_layer_to_the_last_image(built: Workbench) -> None:
+    before = built.layer("venv")
+    built.restore()
     # A new version does not matter while nothing was changed, nor does an index that is gone.
-    index_of(bench).rename(bench.root / "gone")
-    index_of(bench).mkdir()
-    for wheel in (bench.root / "gone").iterdir():
-        (index_of(bench) / wheel.name).write_bytes(wheel.read_bytes())
-    run = bench.build()
+    index_of(built).rename(built.root / "gone")
+    index_of(built).mkdir()
+    for wheel in (built.root / "gone").iterdir():
+        (index_of(built) / wheel.name).write_bytes(wheel.read_bytes())
+    run = built.build()
     assert "nothing has changed" in run.stdout
-    assert not (bench.layers / "venv").exists()
-    assert bench.layer("venv") == before
+    assert not (built.layers / "venv").exists()
+    assert built.layer("venv") == before
 
 
-def test_a_comment_changes_nothing(bench: Workbench) -> None:
-    bench.write({"requirements.txt": "alpha\n"})
-    bench.build()
-    bench.restore()
-    bench.write({"requirements.txt": "# why\nalpha  # because\n"})
-    assert "nothing has changed" in bench.build().stdout
+def test_a_comment_changes_nothing(built: Workbench) -> None:
+    built.restore()
+    built.write({"requirements.txt": "# why\nalpha  # because\n"})
+    assert "nothing has changed" in built.build().stdout
 
 
 def test_an_environment_for_another_distribution_is_made_anew(bench: Workbench) -> None:
@@ -122,27 +127,23 @@ def test_an_environment_for_another_distribution_is_made_anew(bench: Workbench) 
     assert (site_packages(bench) / "alpha").is_dir()
 
 
-def test_a_requirement_is_added_and_the_others_keep_their_versions(bench: Workbench) -> None:
-    bench.write({"requirements.txt": "alpha\n"})
-    bench.build()
-    bench.restore()
-    make_wheel(index_of(bench), "beta", "1.5")
-    bench.write({"requirements.txt": "alpha\ngamma\n"})
-    run = bench.build()
+def test_a_requirement_is_added_and_the_others_keep_their_versions(built: Workbench) -> None:
+    built.restore()
+    make_wheel(index_of(built), "beta", "1.5")
+    built.write({"requirements.txt": "alpha\ngamma\n"})
+    run = built.build()
     assert "requirements: `gamma` was added" in run.stdout
     assert "Discarding the environment of the last build since:\n  the lock has changed" in run.stdout
-    assert (site_packages(bench) / "beta-1.0.dist-info").is_dir()
-    assert (site_packages(bench) / "gamma").is_dir()
+    assert (site_packages(built) / "beta-1.0.dist-info").is_dir()
+    assert (site_packages(built) / "gamma").is_dir()
 
 
-def test_a_version_that_a_new_requirement_cannot_have_is_given_up(bench: Workbench) -> None:
-    bench.write({"requirements.txt": "alpha\n"})
-    bench.build()
-    bench.restore()
-    make_wheel(index_of(bench), "beta", "2.0")
-    bench.write({"requirements.txt": "alpha\ndelta\n"})
-    assert bench.build().status == 0
-    assert (site_packages(bench) / "beta-2.0.dist-info").is_dir()
+def test_a_version_that_a_new_requirement_cannot_have_is_given_up(built: Workbench) -> None:
+    built.restore()
+    make_wheel(index_of(built), "beta", "2.0")
+    built.write({"requirements.txt": "alpha\ndelta\n"})
+    assert built.build().status == 0
+    assert (site_packages(built) / "beta-2.0.dist-info").is_dir()
 
 
 def test_a_requirement_that_is_removed_leaves_nothing_behind(bench: Workbench) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from lifecycle.cnb.target import host_architecture
 from tests.buildpacks.conftest import Workbench
-from tests.buildpacks.pip.test_build import site_packages, tree
+from tests.buildpacks.pip.test_build import site_packages
+from tests.buildpacks.trees import tree
 from tests.buildpacks.wheels import make_wheel
 
 Make = Callable[[str], Workbench]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.command import CommandNotStarted, CommandTimeout, run_command
+from tests.processes import has_ended
 
 ENV = {"PATH": "/usr/bin:/bin"}
 
@@ -17,20 +18,6 @@ def bash(script: str, **options: object) -> tuple[int, list[str]]:
     lines: list[str] = []
     result = run_command(["bash", "-c", script], env=ENV, on_line=lines.append, **options)  # type: ignore[arg-type]
     return result.status, lines
-
-
-def has_ended(pid: int) -> bool:
-    """Whether the process has ended, or ends soon: a signal needs its time on a busy machine."""
-    until = time.monotonic() + 5
-    while time.monotonic() < until:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_output_of_both_streams_comes_line_by_line() -> None:

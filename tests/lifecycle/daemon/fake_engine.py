@@ -35,8 +35,6 @@ class FakeEngine(LoopbackServer):
         self.on_load: Callable[[QuietHandler], Answer | None] = lambda _: None
         """Answers instead of the engine, unless it returns `None`; the archive is still to be read."""
         super().__init__(_handler(self))
-        # Clients that go away in the middle are what tests are about.
-        self._server.handle_error = lambda *arguments: None  # type: ignore[method-assign]
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -75,34 +73,34 @@ def _handler(engine: FakeEngine) -> type[QuietHandler]:
         def do_GET(self) -> None:
             path = self._path()
             if path == "/version":
-                self._answer(200, {"ApiVersion": "1.41"})
+                self.answer_json(200, {"ApiVersion": "1.41"})
             elif path == "/info":
-                self._answer(200, {"DriverStatus": engine.driver_status})
+                self.answer_json(200, {"DriverStatus": engine.driver_status})
             elif path == "/images/json":
-                self._answer(200, [{"Id": identity} for identity in engine.images])
+                self.answer_json(200, [{"Id": identity} for identity in engine.images])
             elif (identity := engine.identify(path.removeprefix("/images/").removesuffix("/json"))) is not None:
                 image = engine.images[identity]
-                self._answer(200, {"Id": identity, "RootFS": {"Layers": image.diff_ids}, "RepoTags": image.names})
+                self.answer_json(200, {"Id": identity, "RootFS": {"Layers": image.diff_ids}, "RepoTags": image.names})
             else:
-                self._answer(404, {"message": "No such image"})
+                self.answer_json(404, {"message": "No such image"})
 
         def do_POST(self) -> None:
             path = self._path()
             if path == "/images/load":
                 answer = engine.on_load(self)
-                self._answer(*(answer or engine.load(self.body())))
+                self.answer_json(*(answer or engine.load(self.body())))
             else:
                 query = parse_qs(urlsplit(self.path).query)
                 name = f"{query['repo'][0]}:{query['tag'][0]}"
                 if name in engine.refused_names:
-                    self._answer(500, {"message": "no"})
+                    self.answer_json(500, {"message": "no"})
                     return
                 engine.images[path.split("/")[2]].names.append(name)
-                self._answer(201, None)
+                self.answer_json(201, None)
 
         def do_DELETE(self) -> None:
             del engine.images[self._path().split("/")[2]]
-            self._answer(200, [])
+            self.answer_json(200, [])
 
         def body(self) -> bytes:
             """What comes in chunks."""
@@ -117,13 +115,5 @@ def _handler(engine: FakeEngine) -> type[QuietHandler]:
             path = "/" + path.split("/", 2)[2] if path.startswith("/v1.") else path
             engine.requests.append(f"{self.command} {path}")
             return path
-
-        def _answer(self, status: int, document: object) -> None:
-            content = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
 
     return Handler

@@ -16,6 +16,7 @@ from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.blob import Blob, compress_layer_blob, write_layer_blob
 from lifecycle.oci.config import History, ImageConfig
 from lifecycle.oci.image import Image, Layer, make_image
+from lifecycle.oci.layout_writer import open_layout
 
 
 def layer_of(blob: Blob, created_by: str = "test") -> Layer:
@@ -59,6 +60,14 @@ def image_of(
 ) -> Image:
     config = ImageConfig(architecture="amd64", os="linux", user="1000:1000", env=tuple(env), labels=labels or {})
     return make_image(config, layers)
+
+
+def write_layout(directory: Path, image: Image) -> str:
+    """Write an image as an OCI layout; its location."""
+    with open_layout(directory) as writer:
+        writer.add(image)
+        writer.tag(image, ())
+    return f"oci:{directory}"
 
 
 def content_of_blob(layer: Layer) -> bytes:

@@ -12,7 +12,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
@@ -24,6 +23,7 @@ from lifecycle.oci.image import Image
 from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.credentials import Found, Login
 from lifecycle.registry.settings import Patience, RegistrySettings
+from tests.loopback import LoopbackServer, QuietHandler
 
 # For what must be given up; a busy machine may need longer for all else.
 IMPATIENT = Patience(connect_s=2, idle_s=0.25, document_s=0.4, storing_s=0.4, window_s=0.3, window_bytes=1000)
@@ -32,11 +32,10 @@ Hook = Callable[["Exchange"], bool]
 """Answers a request, or returns False to leave it to the registry."""
 
 
-class Exchange(BaseHTTPRequestHandler):
+class Exchange(QuietHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # as in `tests.loopback`
     registry: FakeRegistry
     body = b""
     unread = 0
@@ -108,9 +107,6 @@ class Exchange(BaseHTTPRequestHandler):
         self.connection.close()
         return True
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name that http.server has
-        """Requests are kept by the registry; standard error belongs to pytest."""
-
 
 @dataclass
 class FakeRegistry:
@@ -141,36 +137,26 @@ class FakeRegistry:
 
     def __enter__(self) -> FakeRegistry:
         handler = type("Handler", (Exchange,), {"registry": self})
-        # Clients that go away in the middle are what tests are about.
-        kind: dict[str, object] = {"handle_error": lambda *arguments: None}
-        kind |= {"address_family": socket.AF_INET6} if ":" in self.address else {}
-        self._server = type("Server", (ThreadingHTTPServer,), {"daemon_threads": True, **kind})(
-            (self.address, 0), handler
-        )
-        if self.tls is not None:
-            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
-        self._thread.start()
+        self._server = LoopbackServer(handler, address=self.address, tls=self.tls)
+        self._server.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.__exit__(kind, value, trace)
 
     @property
     def port(self) -> int:
-        return int(self._server.server_address[1])
+        return self._server.port
 
     @property
     def host(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return self._server.host
 
     @property
     def url(self) -> str:
-        return f"{'http' if self.tls is None else 'https'}://{self.host}"
+        return self._server.url
 
     def add(self, image: Image, name: str = "team/app:1", *, media_type: str = MANIFEST_TYPE) -> str:
         """Serve an image; the reference that names it."""

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.oci.image import Image
-from lifecycle.oci.layout_writer import open_layout
-from tests.lifecycle.oci.images import file_layer, image_of, member, tar_layer
+from tests.lifecycle.oci.images import file_layer, image_of, member, tar_layer, write_layout
 from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry
 from tests.lifecycle.registry.processes import start_pull, start_push
 
@@ -113,9 +112,7 @@ def test_a_disk_without_room_is_left_without_what_was_begun(image: Image, tmp_pa
 @pytest.mark.parametrize("at", ["HEAD", "PATCH", "manifest"])
 def test_ctrl_c_ends_a_push_at_once(tmp_path: Path, at: str) -> None:
     image = image_of(tar_layer(tmp_path / "made", [(member("large"), os.urandom(600_000))]))
-    with open_layout(tmp_path / "layout") as layout:
-        layout.add(image)
-        layout.tag(image, ())
+    write_layout(tmp_path / "layout", image)
     asked, released = threading.Event(), threading.Event()
 
     def stall(exchange: Exchange) -> bool:

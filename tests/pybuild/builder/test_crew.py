@@ -11,6 +11,7 @@ import pytest
 
 from lifecycle.cnb.command import CommandNotStarted
 from pybuild.builder.crew import Crew, CrewStopped, run_side_by_side
+from tests.processes import has_ended
 
 ENV = {"PATH": os.defpath}
 
@@ -34,20 +35,19 @@ def test_lines_are_seen_as_they_come() -> None:
 
 def test_an_error_ends_the_others_with_all_they_started(tmp_path: Path) -> None:
     crew = Crew()
-    mark = tmp_path / "still-running"
+    child = tmp_path / "child"
 
     def fail() -> int:
-        while not (tmp_path / "started").exists():
+        while not child.exists():
             time.sleep(0.01)
         raise ValueError("mine")
 
     started = time.monotonic()
-    script = f"(sleep 1; touch {mark}) & touch {tmp_path}/started; sleep 60"
+    script = f"sleep 60 & echo $! > {tmp_path}/pid; mv {tmp_path}/pid {child}; wait"
     with pytest.raises(ValueError, match="mine"):
         run_side_by_side(crew, [shell(crew, script), fail])
-    assert time.monotonic() - started < 1
-    time.sleep(max(0, started + 1.3 - time.monotonic()))
-    assert not mark.exists()
+    assert time.monotonic() - started < 20
+    assert has_ended(int(child.read_text()))
 
 
 def test_a_stopped_crew_starts_nothing_more() -> None:
