@@ -8,7 +8,19 @@ import click
 
 from pybuild import __version__
 
-_COMMANDS = ("build", "detect", "fix", "run", "check", "push", "rebase", "builder", "cache", "completion")
+# What each says of itself first, so that the list of all can be shown without loading them.
+_COMMANDS = {
+    "build": "Build an image from REPOSITORY: a directory, a git URL (with #ref:subdirectory) or an archive.",
+    "detect": "Say which buildpacks would build REPOSITORY, and why the others would not.",
+    "fix": "Correct the files of REPOSITORY, a directory, that keep it from being built, where no decision is needed for it.",
+    "run": "Run IMAGE (for example oci:DIR or docker://NAME) in a sandbox, as its own user: pybuild run IMAGE -- COMMAND.",
+    "check": "Try whether IMAGE has what a profile asks for, by running it in a sandbox: python, pip, programs.",
+    "push": "Push IMAGE, which was built before, under each NAME to its registry.",
+    "rebase": "Put a newer run image below IMAGE, which buildpacks built; nothing of the application is built again.",
+    "builder": "The builder: the environment that builds run in, and the base of the images.",
+    "cache": "What pybuild keeps on this machine from build to build: lists it, measures it, removes it.",
+    "completion": 'Print the completion script of SHELL; in bash: eval "$(pybuild completion bash)".',
+}
 
 
 class _Commands(click.Group):
@@ -22,6 +34,14 @@ class _Commands(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
+        """List the commands."""
+        room = formatter.width - 6 - max(map(len, _COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, click.Command(name, help=text).get_short_help_str(room)) for name, text in _COMMANDS.items()]
+            )
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
