@@ -127,6 +127,20 @@ def test_a_token_that_is_no_longer_valid_is_renewed_once(registry: FakeRegistry)
     assert len(registry.requests) - before <= 4
 
 
+def test_a_token_that_ends_before_it_was_used_is_renewed(registry: FakeRegistry) -> None:
+    registry.login, registry.realm = ALICE_PAIR, "self"
+    to_end = ["token-0-repository:team/app:pull"]
+
+    def end(exchange: Exchange) -> bool:
+        if to_end and exchange.authorization == f"Bearer {to_end[0]}":
+            registry.tokens.remove(to_end.pop())
+        return False
+
+    registry.always("/manifests/", end)
+    assert ask(registry, login=ALICE) == MANIFEST
+    assert registry.tokens == ["token-1-repository:team/app:pull"]
+
+
 @pytest.mark.parametrize(
     "answer", [b'{"access_token":"t"}', b'{"token":"t","expires_in":0}', b'{"token":"t","expires_in":"x"}']
 )
