@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from lifecycle.__main__ import run_program
 from lifecycle.cnb.analyzed import Analyzed, AnalyzedRunImage, read_analyzed, write_analyzed
 from lifecycle.cnb.group import Group, read_group
 from lifecycle.cnb.plan import Provider, read_resolved_plan
 from lifecycle.cnb.target import Target
 from tests.lifecycle.world import World
 
-ROOT = Path(__file__).parents[2]
 BASE = "ARG base_image\nFROM ${base_image}\n"
 TARGET = Target(os="linux", arch="amd64", distro_name="debian", distro_version="12")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the program ended."""
+
+    status: int
+    stdout: str
+    stderr: str
 
 
 def extend(world: World, name: str, *, detect: str | None = "", generate: str | None = "") -> Path:
@@ -48,7 +58,7 @@ def writes(files: Mapping[str, str]) -> str:
 
 def detect(
     world: World, *extensions: str, buildpacks: str = "main", api: str = "0.15", run_image: str = "run"
-) -> subprocess.CompletedProcess[str]:
+) -> Ended:
     """Run the program on one group of each."""
     text = "[[order]]\n" + "".join(f'[[order.group]]\nid = "{one}"\nversion = "1.0.0"\n' for one in buildpacks.split())
     for group in extensions:
@@ -59,7 +69,6 @@ def detect(
     write_analyzed(world.layers / "analyzed.toml", analyzed)
     env = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
         "CNB_PLATFORM_API": api,
         "CNB_APP_DIR": str(world.app),
         "CNB_BUILDPACKS_DIR": str(world.buildpacks),
@@ -69,18 +78,14 @@ def detect(
         "CNB_RUN_PATH": str(world.root / "run.toml"),
         "CNB_REGISTRY_AUTH": '{"r": "Basic secret"}',
     }
-    return subprocess.run(
-        [sys.executable, "-m", "lifecycle", "detector"],
-        env=env,
-        cwd=world.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    stdout, stderr = io.BytesIO(), io.BytesIO()
+    with contextlib.redirect_stdout(io.TextIOWrapper(stdout)), contextlib.redirect_stderr(io.TextIOWrapper(stderr)):
+        code = run_program(["/cnb/lifecycle/detector"], env)
+        return Ended(status=code, stdout=stdout.getvalue().decode(), stderr=stderr.getvalue().decode())
 
 
-def expect_success(result: subprocess.CompletedProcess[str]) -> None:
-    assert result.returncode == 0, result.stdout + result.stderr
+def expect_success(result: Ended) -> None:
+    assert result.status == 0, result.stdout + result.stderr
 
 
 def group(world: World) -> Group:
@@ -149,7 +154,7 @@ def test_extensions_come_first_and_none_of_them_is_needed(world: World) -> None:
 def test_a_group_of_extensions_alone_builds_nothing(world: World) -> None:
     world.add("main", detect="exit 100")
     extend(world, "yes")
-    assert detect(world, "yes", buildpacks="main").returncode == 20
+    assert detect(world, "yes", buildpacks="main").status == 20
 
 
 def test_an_extension_and_a_buildpack_may_have_one_name(world: World) -> None:
@@ -187,7 +192,7 @@ def test_a_dockerfile_that_does_not_keep_to_the_contract_ends_the_phase(world: W
     world.add("main")
     extend(world, "wrong", generate=writes({f"{kind}.Dockerfile": f"{BASE}FROM scratch\n"}))
     result = detect(world, "wrong")
-    assert result.returncode == 92
+    assert result.status == 92
     assert (
         f"extension `wrong` left something that cannot be used: {world.layers}/generated/wrong/{kind}.Dockerfile:3"
         in (result.stderr)
@@ -209,7 +214,7 @@ def test_a_context_of_both_kinds_ends_the_phase(world: World) -> None:
     script = writes({"run.Dockerfile": BASE}) + "\nmkdir $CNB_OUTPUT_DIR/context $CNB_OUTPUT_DIR/context.run"
     extend(world, "wrong", generate=script)
     result = detect(world, "wrong")
-    assert result.returncode == 92
+    assert result.status == 92
     assert "`context` cannot stand beside `context.run`" in result.stderr
 
 
@@ -218,7 +223,7 @@ def test_a_program_that_fails_ends_the_phase(world: World) -> None:
     extend(world, "broken", generate="echo reason; exit 1")
     extend(world, "after", generate="touch $CNB_OUTPUT_DIR/ran")
     result = detect(world, "broken after")
-    assert result.returncode == 91
+    assert result.status == 91
     assert "extension `broken` 1.0.0 could not generate: `bin/generate` exited with status 1" in result.stderr
     assert "reason" in result.stdout
     assert not (world.layers / "generated/after/ran").exists()
