@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.ci import github_scripts, gitlab_script
+from tests.deploy.ci import Script, github_scripts, gitlab_script
 from tests.deploy.documents import Document, read_document, read_documents
 from tests.deploy.pods import TRUSTED_PHASES, Pod, pod_of_job, pod_of_strategy, pod_of_task
 from tests.deploy.public_strategies import (
@@ -19,7 +20,7 @@ from tests.deploy.public_strategies import (
     tekton_creator_pod,
     tekton_phases_pod,
 )
-from tests.integration.command import Pybuild, expect_success, ordinary_environment
+from tests.integration.command import CHECKOUT, Pybuild, expect_success, ordinary_environment
 from tests.integration.engine import DockerEngine
 from tests.integration.git_server import GitServer
 from tests.integration.package_index import PackageIndex, write_wheel
@@ -205,6 +206,24 @@ def test_gitlab_s_job_in_the_builder_image_makes_the_same_image(site: Site, expe
     user = pipeline[".pybuild-creator"]["image"]["docker"]["user"]
     site.run_in_builder(script, site.clone(tmp_path / "clone", USER), user=user)
     assert site.digest("gitlab-creator") == expected
+
+
+def test_the_commands_of_the_documentation_make_the_same_image(site: Site, expected: str, tmp_path: Path) -> None:
+    text = (CHECKOUT / "docs" / "pipelines.md").read_text()
+    commands = text.split("## By hand")[1].split("```sh\n")[1].split("```")[0]
+    login = base64.b64encode(":".join(site.login).encode()).decode()
+    for written, meant in {
+        "registry.example.org/group/project:latest": site.image("by-hand"),
+        "registry.example.org": site.registry.host,
+        "Basic …": f"Basic {login}",
+        "https://pypi.org/simple": site.index.url,
+        "docker run": "docker run --network host",
+    }.items():
+        assert written in commands
+        commands = commands.replace(written, meant)
+    script = Script(name="by hand", shell=("bash", "-eo", "pipefail", "-c"), text=commands, env={})
+    site.run_here(script, site.clone(tmp_path / "clone", os.geteuid()), {})
+    assert site.digest("by-hand") == expected
 
 
 def test_kpack_finds_the_buildpacks_of_its_order_in_the_builder_image(site: Site) -> None:
