@@ -19,6 +19,7 @@ from lifecycle.oci.compression import Compression
 from lifecycle.oci.image import Image
 from lifecycle.remote_cache import RemoteCache, SavedCache
 from lifecycle.restore import RestoreRequest, restore
+from lifecycle.sbom_layer import restore_launch_sbom
 from pybuild.archives import keep_archives, share_archives
 from pybuild.clock import Clock
 from pybuild.environment import LAYERS, BuildEnvironment
@@ -93,6 +94,9 @@ def assemble(
         looked = looking.finish()
         if remote is not None and remote.restore(cache):
             looked = cache.look()
+        sbom = ground.analyzed.previous.sbom
+        if ground.previous is not None and sbom is not None:
+            restore_launch_sbom(ground.previous, sbom, environment.layers_dir, log, layers_path=LAYERS)
         request = RestoreRequest(
             layers_dir=environment.layers_dir,
             group=ground.group,

@@ -39,9 +39,6 @@ DETECTION_NAME, ERROR_NAME = "pybuild-detection.json", "pybuild-error.json"
 _HOME = PurePosixPath("/tmp/home")  # noqa: S108 - the sandbox's own
 _PROGRAMS = {"build": "builder", "fix": "fixer", "generate": "generator"}
 _CHANNEL_CREDENTIALS = "channel-credentials.json"
-# 1980-01-01, the time that every file of an image has; tools that write times into files follow it
-# (https://reproducible-builds.org/specs/source-date-epoch/).
-SOURCE_DATE_EPOCH = 315532801
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +91,6 @@ class BuildEnvironment:
                 inside.touch()
         machine = {
             **self.host.indexes,
-            "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
             "PYBUILD_ARCHIVES": str(ARCHIVES_IN_BUILD),
             DIRECTORY_VARIABLE: str(SHARED_LAYERS_IN_BUILD),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from lifecycle.analyze import PreviousImage, analyze
 from lifecycle.cnb.analyzed import write_analyzed
@@ -85,7 +86,14 @@ def run(inputs: Inputs, _api: ApiVersion, env: Mapping[str, str]) -> None:
             if analyzed.previous_image is not None:
                 log.info(f"Previous image: {analyzed.previous_image}")
                 if analyzed.previous.sbom is not None and not inputs.is_on("skip-layers"):
-                    restore_launch_sbom(images, analyzed.previous_image, analyzed.previous.sbom, layers_dir, log)
+                    restore_launch_sbom(
+                        images.read(analyzed.previous_image),
+                        analyzed.previous.sbom,
+                        layers_dir,
+                        log,
+                        layers_path=PurePosixPath(layers_dir),
+                        fetch=images.fetch,
+                    )
             write_analyzed(inputs.path("analyzed"), analyzed)
 
 

@@ -6,7 +6,9 @@ cannot look into this one.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -63,10 +65,14 @@ def _run_phase(title: str, work: Callable[[], None], env: Mapping[str, str], log
 
 def _become_ordinary(inputs: Inputs, env: Mapping[str, str]) -> Mapping[str, str]:
     """Continue as the build's user, without credentials; return the environment that is left."""
-    if is_root():
-        owner = owner_of(inputs)
-        own([inputs.path("layers")], owner)
-        become(owner)
     for name in _CREDENTIALS:
         os.environ.pop(name, None)
-    return {name: value for name, value in env.items() if name not in _CREDENTIALS}
+    kept = {name: value for name, value in env.items() if name not in _CREDENTIALS}
+    owner = owner_of(inputs)
+    if is_root() and owner.user_id != 0:
+        own([inputs.path("layers")], owner)
+        become(owner)
+        # What root has there is not for others.
+        with contextlib.suppress(KeyError):
+            kept["HOME"] = pwd.getpwuid(owner.user_id).pw_dir
+    return kept

@@ -14,6 +14,7 @@ from lifecycle.oci.image import Image, Layer
 from lifecycle.oci.layout import INDEX_FILE, read_image
 from lifecycle.oci.location import Location, Transport
 from lifecycle.registry.client import RegistryClient
+from lifecycle.run_image_names import pinned
 
 # What Docker Hub is called in paths, as in other places outside of Docker.
 _DOCKER_REGISTRY, _DOCKER_NAME = "docker.io", "index.docker.io"
@@ -71,7 +72,7 @@ class LayoutImages:
 
     def identity(self, found: FoundImage, name: str) -> str:
         """Return the digest in the repository of `name`, as it would be in a registry."""
-        return f"{Reference.parse(name).name}@{found.digest}"
+        return pinned(name, found.digest)
 
     def _path(self, reference: Reference) -> Path:
         registry = _DOCKER_NAME if reference.registry == _DOCKER_REGISTRY else reference.registry

@@ -17,6 +17,7 @@ from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.errors import NoSuchImage
 from lifecycle.registry.pull import Resolved, assemble, resolve
 from lifecycle.registry.transfer import Transfer
+from lifecycle.run_image_names import pinned
 
 
 class RegistryImages:
@@ -93,4 +94,4 @@ class RegistryImages:
 
     def identity(self, found: FoundImage, name: str) -> str:
         """Return the digest in the repository of `name`, whichever mirror the image was found in."""
-        return f"{Reference.parse(name).name}@{found.digest}"
+        return pinned(name, found.digest)

@@ -17,6 +17,7 @@ import lifecycle
 from lifecycle.cnb.order import write_order
 from lifecycle.cnb.sbom import MEDIA_TYPES
 from lifecycle.cnb.toml import write_toml
+from lifecycle.oci.archive import FILE_TIME
 from pybuild.builder import inside
 from pybuild.builder.buildpack_files import (
     copy_buildpack,
@@ -37,7 +38,7 @@ from pybuild.builder.value import Interpreter
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 
 # Another number when the same parts would be put together differently.
-_FORMAT = 7
+_FORMAT = 8
 OPT = PurePosixPath("/opt/pybuild")
 CNB = PurePosixPath("/cnb")
 _DISTRIBUTIONS = (*DISTRIBUTIONS, "py-rattler", "pyyaml", "uv")
@@ -143,6 +144,9 @@ def _write_configuration(parts: Parts, cnb: Path) -> None:
     variables = cnb / "build-config" / "env"
     variables.mkdir(parents=True)
     (variables / POLICY_VARIABLE).write_text(definition.dockerfile.policy.value, encoding="utf-8")
+    # The time that every file of an image has; tools that write times into files follow it
+    # (https://reproducible-builds.org/specs/source-date-epoch/), unless the user gives another.
+    (variables / "SOURCE_DATE_EPOCH.default").write_text(str(FILE_TIME), encoding="utf-8")
     for variable in definition.build_variables:
         suffix = f".{variable.suffix}" if variable.suffix else ""
         (variables / f"{variable.name}{suffix}").write_bytes(os.fsencode(variable.value))

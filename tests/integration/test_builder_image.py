@@ -126,8 +126,9 @@ def test_owners_modes_and_times_are_those_of_a_builder(exported: LayoutImage) ->
     assert found["/lifecycle"].linkname == "/cnb/lifecycle"
     for name in ("/cnb/extensions", "/platform/env", "/cnb/build-config/env"):
         assert found[name].isdir()
+    assert found["/cnb/lifecycle/lifecycle"].mode == 0o755
     for program in PROGRAMS:
-        assert found[f"/cnb/lifecycle/{program}"].mode == 0o755
+        assert found[f"/cnb/lifecycle/{program}"].linkname == "lifecycle"
 
 
 @pytest.mark.requirement("DST-01")

@@ -52,7 +52,7 @@ _DIFFER_FROM_RUN_TO_RUN = {
 }
 # Where files belong to several users, or are changed, or come to be where something is mounted.
 _CASES = ("user", "copy_chown_and_chmod", "add", "changes_of_every_kind", "base_without_mount_points")
-_STORE_PARTS = ("bases", "interpreters", "poetry", "wheels")
+_STORE_PARTS = ("bases", "interpreters", "natives", "poetry", "wheels")
 
 
 @pytest.fixture(scope="module")
