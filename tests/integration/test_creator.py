@@ -87,7 +87,8 @@ class Site:
 
 def _digest(said: str) -> str:
     """The digest behind the last place where an image was put."""
-    return re.findall(r"docker://\S+@(sha256:[0-9a-f]{64})", said)[-1]
+    found: str = re.findall(r"docker://\S+@(sha256:[0-9a-f]{64})", said)[-1]
+    return found
 
 
 @pytest.fixture(scope="module")
