@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ from lifecycle.cnb.layer import remove_tree
 
 # Below the cache layer
 _EXTRACTED = "packages"
+# A file there, of a time that no archive of layers gives files: with another one, the packages have lost their times as well.
+_CLOCK, _CLOCK_TIME = ".times", 1_000_000_000
 # What an installer writes about an environment, and no package may.
 _RECORDS = re.compile(r"conda-meta/([^/]*\.json|history|state)")
 _NAMED = re.compile(r"failed to (?:link|fetch) (\S+)")
@@ -84,14 +87,30 @@ def install_packages(archives: Mapping[LockedPackage, Path], *, prefix: Path, ca
     records = make_records(archives)
     for record, archive in zip(records, archives.values(), strict=True):
         record.url = archive.absolute().as_uri()
+    extracted = cache_dir / _EXTRACTED
+    _forget_timeless(extracted)
     try:
-        asyncio.run(_install(records, prefix, cache_dir / _EXTRACTED, platform, has_scripts=has_scripts))
+        asyncio.run(_install(records, prefix, extracted, platform, has_scripts=has_scripts))
     except InstallerError as err:
         raise _explain(str(err), archives) from err
     for package in archives:
         for path, kind in _installed_paths(prefix, package):
             if kind == "softlink":
                 _check_link(prefix, path, package)
+
+
+def _forget_timeless(extracted: Path) -> None:
+    """Remove packages that have come through an archive of a layer: their bytecode names times of sources, which are gone."""
+    clock = extracted / _CLOCK
+    try:
+        is_whole = int(clock.stat().st_mtime) == _CLOCK_TIME
+    except FileNotFoundError:
+        is_whole = False
+    if not is_whole:
+        remove_tree(extracted)
+        extracted.mkdir(parents=True)
+        clock.touch()
+        os.utime(clock, (_CLOCK_TIME, _CLOCK_TIME))
 
 
 def drop_unused(cache_dir: Path, archives: Mapping[LockedPackage, Path]) -> None:

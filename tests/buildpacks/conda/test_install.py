@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,18 @@ def test_two_installations_are_equal_to_the_byte(tmp_path: Path) -> None:
     first = tree(tmp_path / "env")
     scrub(tmp_path / "env", install(tmp_path, PYTHON, TOOL, DATA))
     assert tree(tmp_path / "env") == first
+
+
+def test_files_have_the_times_of_their_package_also_where_the_cache_has_come_through_an_archive(tmp_path: Path) -> None:
+    def time() -> float:
+        return (tmp_path / "env" / "share" / "data.txt").stat().st_mtime
+
+    install(tmp_path, DATA)
+    wanted = time()
+    for path in (tmp_path / "cache").rglob("*"):
+        os.utime(path, (315532801, 315532801), follow_symlinks=False)
+    install(tmp_path, DATA)
+    assert time() == wanted != 315532801
 
 
 def test_an_environment_may_manage_itself_with_pip(tmp_path: Path) -> None:
