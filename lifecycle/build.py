@@ -11,12 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from lifecycle.catalogue import read_buildpack
+from lifecycle.cnb.api import EXEC_ENV_BUILDPACK_API, fits_exec_env
 from lifecycle.cnb.buildpack import Descriptor
 from lifecycle.cnb.environment import read_layer_environment, with_build_layer
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.launch import Label, LaunchFile, Process, Slice, read_launch_file, read_unmet
-from lifecycle.cnb.layer import LayerDirectory, is_real_directory, read_layers, remove_tree
+from lifecycle.cnb.layer import (
+    LayerDirectory,
+    LayerFile,
+    is_real_directory,
+    read_layers,
+    remove_tree,
+    write_layer_file,
+)
 from lifecycle.cnb.metadata import BuildMetadata, write_build_metadata
 from lifecycle.cnb.plan import PlanEntry, ResolvedPlan
 from lifecycle.collect import check_sbom_files, collect_sbom_files
@@ -88,6 +96,8 @@ def _run_buildpack(descriptor: Descriptor, state: _State, request: BuildRequest,
     log.info(f"---> {descriptor.id} {descriptor.version}")
     run_build_program(descriptor, request.surroundings, state.env, layers_dir=own_layers, plan=plan, on_line=log.info)
     try:
+        if descriptor.api >= EXEC_ENV_BUILDPACK_API:
+            _give_up_foreign_layers(own_layers, request.surroundings.exec_env)
         layers = _read_build_layers(own_layers, log)
         check_sbom_files(descriptor, own_layers)
         launch = read_launch_file(own_layers / "launch.toml")
@@ -97,6 +107,13 @@ def _run_buildpack(descriptor: Descriptor, state: _State, request: BuildRequest,
         raise BuildOutputError(buildpack=descriptor.id, message=err.summary) from err
     state = _add_launch(state, descriptor, launch, log.warning)
     return replace(state, env=env, plan=_remaining_plan(state.plan, descriptor, plan, unmet))
+
+
+def _give_up_foreign_layers(own_layers: Path, exec_env: str) -> None:
+    """Take the types from layers that are for other execution environments (buildpack.md, "Layer Content Metadata (TOML)")."""
+    for layer in read_layers(own_layers):
+        if layer.file.types and not fits_exec_env(layer.file.exec_env, exec_env):
+            write_layer_file(own_layers / f"{layer.name}.toml", LayerFile(metadata=layer.file.metadata))
 
 
 def _read_build_layers(own_layers: Path, log: PhaseLog) -> tuple[LayerDirectory, ...]:

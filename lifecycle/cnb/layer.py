@@ -43,6 +43,12 @@ class LayerFile:
     outlives_failure: bool = False
     by_packages: bool = False
 
+    @property
+    def exec_env(self) -> tuple[str, ...]:
+        """The execution environments that the layer is for, all where there are none. Since Buildpack API 0.12."""
+        named = self.metadata.get("exec-env")
+        return tuple(one for one in named if isinstance(one, str)) if isinstance(named, list) else ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerDirectory:

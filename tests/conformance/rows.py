@@ -1,6 +1,7 @@
 """The rows of docs/conformance.md: what the CNB specifications, and the reference lifecycle where they are silent, ask on Linux.
 
-A test says that it shows one with `@pytest.mark.requirement("DET-03")`; it may stand anywhere below tests/.
+`DIF-…` are those where the specifications and the reference lifecycle differ, and what is chosen. A test says that it shows one with
+`@pytest.mark.requirement("DET-03")`; it may stand anywhere below tests/.
 """
 
 from __future__ import annotations
@@ -127,6 +128,35 @@ EXT-05 | S | root as the last user of a run image gives 100 to 109; rebasable is
 PRJ-01 | S | include with exclude is an error; files are left out before detect; env, pre, post and group are honoured
 DST-01 | R | the labels and the layout of the builder image are those that `pack builder inspect` reads
 CRE-01 | S | the creator is the phases one after the other, with their exit codes; skip-restore keeps store.toml
+DIF-01 | R | of one buildpack's layers the last stands first on paths
+DIF-02 | S | exec.d: those of all layers first, then those of the process type
+DIF-03 | R | `io.buildpacks.rebasable` is what the run image or its extension says, `true` where nobody says anything
+DIF-04 | R | PATH starts with `/cnb/process` and `/cnb/lifecycle`
+DIF-06 | S/R | `variant` and `arch-variant` are read, both are in analyzed.toml
+DIF-07 | S/R | `exec-env` of a buildpack may be strings or tables
+DIF-08 | S | members of an order and layers may be restricted to execution environments; a process that is not says `["*"]`
+DIF-09 | S | buildpacks of the build label have their API
+DIF-10 | R | without `CNB_PLATFORM_API`: 11
+DIF-11 | S/R | experimental features: `silent` and `quiet` are the same
+DIF-12 | R | the creator analyzes before it detects, so that buildpacks know the target
+DIF-13 | R | a run image is extended where the Dockerfile that switches it has instructions of its own
+DIF-14 | R | Dockerfiles of extensions are in `<generated>/<extension>/` since Platform API 0.13, below their kind before
+DIF-15 | S | a static `generate` directory is copied to where the extender looks
+DIF-16 | S | an optional member for another target is not started
+DIF-17 | R | an optional buildpack is dropped only after its last alternative
+DIF-18 | S | a layer directory without a file is renamed to `.ignore` as well
+DIF-19 | R | the operator's variables are those of the build-config directory
+DIF-20 | S | a cached layer that cannot be restored leaves no metadata either
+DIF-21 | R | a slice that takes nothing makes no layer
+DIF-22 | S | a pattern of a slice may be absolute
+DIF-23 | S | integers of metadata stay integers, also large ones
+DIF-24 | S | optional buildpacks alone, of which one erred: 21
+DIF-25 | S | a delimiter holds for its directory, that of `env` for the whole layer
+DIF-26 | S | process types have letters, digits, `.`, `_` and `-`
+DIF-27 | S | restrictions to execution environments hold for `production`, too
+DIF-29 | R | the stack bionic is linux/amd64, Ubuntu 18.04
+DIF-30 | R | `manifest-size` is an integer
+DIF-33 | S | buildpacks of system.toml may be optional
 """
 
 

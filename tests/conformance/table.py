@@ -25,7 +25,7 @@ directories made for the purpose, and images are read as anybody would. The tabl
 `pytest -m requirement --write-table`; a run fails when a row is not as it says.
 
 *By* says who asks: S is a MUST of the specification, s a SHOULD or MAY, R what the reference lifecycle does where the specification is
-silent. Where the two differ, pybuild does what buildpacks in the wild are written for; the tests say which.
+silent. Where the two differ, a row `DIF-…` has what pybuild does, and whose way that is.
 
 | row | by | what must hold | holds | shown in `tests/` |
 |---|---|---|---|---|

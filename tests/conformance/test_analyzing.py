@@ -98,7 +98,7 @@ def test_image_and_tags_are_on_one_registry(platform: Platform) -> None:
     assert platform.analyze("-tag", f"{platform.registry.host}/team/app:2").status == 0
 
 
-@pytest.mark.requirement("ANA-04")
+@pytest.mark.requirement("ANA-04", "DIF-06")
 @pytest.mark.parametrize("api", ["0.12", "0.15"])
 def test_the_run_image_is_described(platform: Platform, api: str) -> None:
     reference = push_run_image(platform.registry, variant="v9")
@@ -174,3 +174,26 @@ def test_what_the_previous_image_says_is_in_analyzed_toml(platform: Platform) ->
 def test_the_analyzer_takes_one_image(platform: Platform, names: tuple[str, ...]) -> None:
     push_run_image(platform.registry)
     assert platform.lifecycle.start("analyzer", "-run-image", platform.run, *names).status == 3
+
+
+@pytest.mark.requirement("DIF-11")
+@pytest.mark.parametrize(
+    ("mode", "works", "warns"),
+    [
+        (None, False, False),
+        ("error", False, False),
+        ("warn", True, True),
+        ("silent", True, False),
+        ("quiet", True, False),
+    ],
+)
+def test_experiments_are_for_platforms_that_want_them(
+    platform: Platform, mode: str | None, works: bool, warns: bool
+) -> None:
+    env = {} if mode is None else {"CNB_EXPERIMENTAL_MODE": mode}
+    layouts = str(platform.lifecycle.root / "layouts")
+    ended = platform.analyze("-layout", "-layout-dir", layouts, env=env)
+    # There is no run image in the layouts, which is found out after that.
+    assert (30 <= ended.status <= 39 and "run" in ended.stderr) is works
+    assert works or "experimental" in ended.stderr
+    assert ("is experimental" in ended.stderr.splitlines()[0]) is (warns or not works)

@@ -85,7 +85,7 @@ def test_an_unmet_name_that_was_not_asked_for_is_an_error(lifecycle: Lifecycle) 
     assert "other" in ended.stderr
 
 
-@pytest.mark.requirement("BLD-04")
+@pytest.mark.requirement("BLD-04", "DIF-18")
 def test_layers_without_a_type_are_put_out_of_the_way(lifecycle: Lifecycle) -> None:
     untyped = write_file('"$CNB_LAYERS_DIR/untyped.toml"', "[types]\nlaunch = false\nbuild = false\ncache = false")
     lifecycle.world.add("a", build=f'{layer("kept", "cache")}\n{untyped}\nmkdir "$1/untyped" "$1/without-file"')
@@ -227,7 +227,7 @@ def test_metadata_has_all_buildpacks_processes_labels_and_slices(lifecycle: Life
     assert made["slices"] == [{"paths": ["static/*", "*.css"]}, {"paths": ["x"]}]
 
 
-@pytest.mark.requirement("BLD-10")
+@pytest.mark.requirement("BLD-10", "DIF-08")
 def test_a_process_without_restriction_says_so(lifecycle: Lifecycle) -> None:
     lifecycle.world.add("a", build=launch_toml('[[processes]]\ntype = "web"\ncommand = ["x"]'))
     assert lifecycle.built("a")["processes"][0]["exec-env"] == ["*"]
@@ -249,3 +249,35 @@ def test_arguments_and_variables_are_both_given(lifecycle: Lifecycle, api: str) 
     paths = [env[name] for name in ("CNB_LAYERS_DIR", "CNB_PLATFORM_DIR", "CNB_BP_PLAN_PATH")]
     assert lifecycle.text("build-argv").split() == ["3", *paths]
     assert "CNB_BUILD_PLAN_PATH" not in env
+
+
+@pytest.mark.requirement("DIF-26")
+@pytest.mark.parametrize(
+    ("process_type", "status"), [("a.B_c-9", 0), ("two words", 52), ("a/b", 52), ("ä", 52), ("", 52)]
+)
+def test_process_types_have_few_characters(lifecycle: Lifecycle, process_type: str, status: int) -> None:
+    lifecycle.world.add("a", build=launch_toml(f'[[processes]]\ntype = "{process_type}"\ncommand = ["x"]'))
+    assert lifecycle.build("a").status == status
+
+
+@pytest.mark.requirement("DIF-08")
+@pytest.mark.parametrize(("api", "kept"), [("0.12", ["all", "mine"]), ("0.11", ["all", "mine", "other"])])
+def test_a_layer_for_another_execution_environment_counts_as_one_without_types(
+    lifecycle: Lifecycle, api: str, kept: list[str]
+) -> None:
+    files = {"env/SEEN.append": "x"}
+    restrictions = {"all": '["*"]', "mine": '["test", "production"]', "other": '["test"]'}
+    script = "\n".join(
+        layer(name, "launch", "build", files=files, metadata=f"exec-env = {restriction}\nmine = 1")
+        for name, restriction in restrictions.items()
+    )
+    lifecycle.world.add("a", api=api, build=script)
+    lifecycle.world.add("b", build=lifecycle.dump("env"))
+    lifecycle.built("a", "b")
+    own = lifecycle.layers / "a"
+    assert sorted(path.name for path in own.iterdir() if path.is_dir() and path.suffix != ".ignore") == kept
+    assert lifecycle.variables("env")["SEEN"] == "x" * len(kept)
+    # An exporter must not look for it.
+    written = read_toml(own / "other.toml")
+    assert written["metadata"] == {"exec-env": ["test"], "mine": 1}
+    assert bool(written.get("types", {}).get("launch")) is ("other" in kept)

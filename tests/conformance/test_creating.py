@@ -119,3 +119,14 @@ def test_a_buildpack_with_an_unsupported_api_ends_the_creator_with_12(ready: Pla
 @pytest.mark.requirement("GEN-04")
 def test_the_creator_wants_a_name(ready: Platform) -> None:
     assert ready.lifecycle.start("creator").status == 3
+
+
+@pytest.mark.requirement("DIF-12")
+def test_buildpacks_of_the_creator_know_the_target_when_they_detect(ready: Platform) -> None:
+    labels = {"io.buildpacks.base.distro.name": "tests", "io.buildpacks.base.distro.version": "7"}
+    push_run_image(ready.registry, labels=labels)
+    ready.lifecycle.world.add("b", detect=ready.lifecycle.dump("env"))
+    write_order(ready.lifecycle.layers / "order.toml", order("b"))
+    assert create(ready).status == 0
+    env = ready.lifecycle.variables("env")
+    assert (env["CNB_TARGET_DISTRO_NAME"], env["CNB_TARGET_DISTRO_VERSION"]) == ("tests", "7")

@@ -31,7 +31,7 @@ def test_a_required_buildpack_that_does_not_pass_ends_its_group(lifecycle: Lifec
     assert lifecycle.detected("yes other", "yes") == "yes"
 
 
-@pytest.mark.requirement("DET-02")
+@pytest.mark.requirement("DET-02", "DIF-24")
 @pytest.mark.parametrize(
     ("groups", "status"),
     [(("no", "yes no"), 20), (("broken no", "no"), 21), (("broken?",), 21), (("no?",), 20), ((), 20)],
@@ -177,7 +177,7 @@ def test_alternatives_are_tried_depth_first(lifecycle: Lifecycle) -> None:
     assert lifecycle.plan() == {"d1": ["A"], "d6": ["C"]}
 
 
-@pytest.mark.requirement("DET-11")
+@pytest.mark.requirement("DET-11", "DIF-17")
 def test_an_optional_buildpack_is_dropped_after_its_alternatives_only(lifecycle: Lifecycle) -> None:
     # By the letter of the specification it could be dropped at once, and B would fit alone by its second plan.
     lifecycle.world.add("A", detect=plan("+nothing | +x"))
@@ -185,7 +185,7 @@ def test_an_optional_buildpack_is_dropped_after_its_alternatives_only(lifecycle:
     assert lifecycle.detected("A? B") == "A B"
 
 
-@pytest.mark.requirement("DET-12")
+@pytest.mark.requirement("DET-12", "DIF-16")
 def test_a_required_buildpack_for_another_target_fails_its_group(lifecycle: Lifecycle) -> None:
     lifecycle.write_analyzed(DEBIAN)
     lifecycle.world.add("arm", detect=lifecycle.note("ran"), tables='[[targets]]\nos = "linux"\narch = "arm64"')
@@ -195,7 +195,7 @@ def test_a_required_buildpack_for_another_target_fails_its_group(lifecycle: Life
     assert lifecycle.noted == ""
 
 
-@pytest.mark.requirement("DET-12")
+@pytest.mark.requirement("DET-12", "DIF-06", "DIF-16")
 def test_what_a_target_leaves_out_matches_all(lifecycle: Lifecycle) -> None:
     lifecycle.write_analyzed({**DEBIAN, "arch": "arm64", "variant": "v8", "arch-variant": "v8"})
     distro = "[[targets.distros]]\nname = "
@@ -222,7 +222,7 @@ def test_what_a_target_leaves_out_matches_all(lifecycle: Lifecycle) -> None:
     assert lifecycle.detected(" ".join(f"{name}?" for name in (*other, *fitting))) == " ".join(fitting)
 
 
-@pytest.mark.requirement("DET-13")
+@pytest.mark.requirement("DET-13", "DIF-29")
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
@@ -256,7 +256,7 @@ def test_the_distribution_comes_from_os_release_where_the_run_image_says_none(li
     assert env.get("CNB_TARGET_DISTRO_VERSION") == release.get("VERSION_ID")
 
 
-@pytest.mark.requirement("DET-15")
+@pytest.mark.requirement("DET-15", "DIF-33")
 def test_system_buildpacks_stand_around_each_group(lifecycle: Lifecycle) -> None:
     add(lifecycle, "pre post a b")
     add(lifecycle, "no", "exit 100")
@@ -276,7 +276,7 @@ def test_system_buildpacks_stand_around_each_group(lifecycle: Lifecycle) -> None
     assert lifecycle.detected("a", env=variables, api="0.14") == "a"
 
 
-@pytest.mark.requirement("DET-16")
+@pytest.mark.requirement("DET-16", "DIF-07", "DIF-27")
 @pytest.mark.parametrize("keys", ['exec-env = ["test", "ci"]', '[[buildpack.exec-env]]\nname = "test"'])
 def test_a_member_for_another_execution_environment_is_skipped(lifecycle: Lifecycle, keys: str) -> None:
     lifecycle.world.add("t", keys=keys, detect=lifecycle.note("ran"))
@@ -288,7 +288,7 @@ def test_a_member_for_another_execution_environment_is_skipped(lifecycle: Lifecy
     assert lifecycle.detected("t", "all", api="0.14") == "t"
 
 
-@pytest.mark.requirement("DET-16")
+@pytest.mark.requirement("DET-16", "DIF-08")
 def test_an_order_restricts_a_member_and_older_buildpacks_cannot(lifecycle: Lifecycle) -> None:
     add(lifecycle, "a b")
     lifecycle.world.add("old", api="0.11", keys='exec-env = ["test"]')

@@ -93,7 +93,7 @@ def test_clear_env_hides_the_users_variables_and_not_the_operators(lifecycle: Li
     assert (lifecycle.root / "platform/env/OF_USER").exists(), "the file itself is there for those who look"
 
 
-@pytest.mark.requirement("ENV-04", "ENV-05")
+@pytest.mark.requirement("ENV-04", "ENV-05", "DIF-19")
 def test_the_operators_variables_are_applied_last(lifecycle: Lifecycle) -> None:
     for name in ("BARE", "DEFAULT", "OVERRIDE", "APPEND", "PREPEND", "BOTH"):
         lifecycle.world.write(f"platform/env/{name}", "user")
@@ -174,7 +174,7 @@ def test_files_of_layers_change_variables_by_their_suffix(lifecycle: Lifecycle) 
     assert {name: env.get(name) for name in expected} == expected
 
 
-@pytest.mark.requirement("ENV-06")
+@pytest.mark.requirement("ENV-06", "DIF-25")
 def test_within_a_layer_env_build_is_applied_after_env(lifecycle: Lifecycle) -> None:
     files = {
         "env/X.append": "env",
@@ -204,7 +204,7 @@ def test_only_later_buildpacks_see_only_build_layers(lifecycle: Lifecycle) -> No
     assert env["PATH"] == f"{lifecycle.layers}/before-0/yes/bin:/bin:/usr/bin"
 
 
-@pytest.mark.requirement("ENV-08", "ENV-09")
+@pytest.mark.requirement("ENV-08", "ENV-09", "DIF-01")
 def test_directories_of_build_layers_are_put_on_paths(lifecycle: Lifecycle) -> None:
     directories = {f"{name}/x": "" for name in ("bin", "lib", "include", "pkgconfig")}
     two = "\n".join(layer(name, "build", files=directories) for name in ("a", "b"))

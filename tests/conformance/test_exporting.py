@@ -272,7 +272,7 @@ def test_the_lifecycle_label_says_what_each_layer_is(built: Built) -> None:
     assert image.labels["io.buildpacks.exec-env"] == "production"
 
 
-@pytest.mark.requirement("EXP-02")
+@pytest.mark.requirement("EXP-02", "DIF-09")
 def test_the_build_label_has_processes_and_buildpacks(built: Built) -> None:
     label = built.image.label("build")
     assert [(one["id"], one["version"], one["api"]) for one in label["buildpacks"]] == [
@@ -326,7 +326,7 @@ def test_the_entrypoint_is_the_launcher_or_the_type_that_is_asked_for(small: Pla
     assert "other" in ended.stderr
 
 
-@pytest.mark.requirement("EXP-06")
+@pytest.mark.requirement("EXP-06", "DIF-04")
 def test_the_environment_and_the_working_directory_are_set(built: Built) -> None:
     env = built.image.env
     assert env["CNB_LAYERS_DIR"] == built.layers
@@ -338,7 +338,7 @@ def test_the_environment_and_the_working_directory_are_set(built: Built) -> None
     assert built.image.config["WorkingDir"] == built.app
 
 
-@pytest.mark.requirement("EXP-07")
+@pytest.mark.requirement("EXP-07", "DIF-03")
 def test_the_run_image_is_kept(built: Built) -> None:
     config = built.image.config
     base = built.platform.read("team/run:1")
@@ -411,7 +411,7 @@ def test_the_image_says_the_time_that_it_is_told(small: Platform) -> None:
     assert "SOURCE_DATE_EPOCH" in ended.stderr
 
 
-@pytest.mark.requirement("EXP-11")
+@pytest.mark.requirement("EXP-11", "DIF-30")
 def test_all_tags_are_one_image_and_the_report_says_which(small: Platform) -> None:
     other = f"{small.registry.host}/team/app:2"
     image = small.build("a", flags=("-report", str(small.lifecycle.root / "own-report.toml"), other))
@@ -517,3 +517,17 @@ def test_the_exporter_wants_a_name(small: Platform) -> None:
 def test_ids_in_labels_have_their_slashes(built: Built) -> None:
     assert built.image.label("lifecycle")["buildpacks"][0]["key"] == "example/first"
     assert f"{built.layers}/example_first/of-launch/program" in built.image.files()
+
+
+@pytest.mark.requirement("DIF-21", "DIF-22")
+def test_patterns_may_be_absolute_and_empty_slices_are_no_layers(small: Platform) -> None:
+    app = small.lifecycle.world.app
+    for name in ("one/file", "two/file"):
+        small.lifecycle.world.write(f"workspace/{name}")
+    paths = ["nothing", f"{app}/one"]
+    slices = "\n".join(f'[[slices]]\npaths = ["{path}"]' for path in paths)
+    small.lifecycle.world.add("b", build=launch_toml(slices))
+    image = small.build("b")
+    layers = [image.members(one["sha"]) for one in image.label("lifecycle")["app"]]
+    assert [f"{app}/one/file" in members for members in layers] == [True, False]
+    assert [f"{app}/two/file" in members for members in layers] == [False, True]

@@ -15,7 +15,7 @@ from tests.lifecycle.world import order
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.requirement("GEN-01")
+@pytest.mark.requirement("GEN-01", "DIF-10")
 @pytest.mark.parametrize(
     ("program", "api"),
     [*((program, "0.16") for program in PROGRAMS), *(("detector", api) for api in (None, "", "0.11", "1.0", "0", "x"))],

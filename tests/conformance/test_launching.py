@@ -180,7 +180,7 @@ def test_a_program_of_exec_d_that_fails_ends_the_launch(container: Container, ho
         assert "10-first" in ended.stderr
 
 
-@pytest.mark.requirement("LCH-07")
+@pytest.mark.requirement("LCH-07", "DIF-02")
 def test_what_is_of_a_process_type_is_for_it_only(container: Container) -> None:
     # Programs of all layers come before those of the type.
     of_web = container.run(entrypoint="/cnb/process/environment-of-web").stdout
@@ -189,7 +189,7 @@ def test_what_is_of_a_process_type_is_for_it_only(container: Container) -> None:
     assert container.launch("--", "sh", "-c", "echo $OF_WEB-$OF_LAYER-$ORDER").stdout == "-env-ab\n"
 
 
-@pytest.mark.requirement("LCH-08")
+@pytest.mark.requirement("LCH-08", "DIF-27")
 def test_a_process_starts_in_its_execution_environments_only(container: Container) -> None:
     for env, starts in (({}, False), ({"CNB_EXEC_ENV": "test"}, True), ({"CNB_EXEC_ENV": "development"}, False)):
         ended = container.run(entrypoint="/cnb/process/for-tests", env=env)
@@ -255,7 +255,7 @@ def test_files_of_layers_are_applied_to_what_a_container_is_started_with(contain
     assert {name: env.get(name) for name in given} == expected
 
 
-@pytest.mark.requirement("ENV-08", "ENV-09")
+@pytest.mark.requirement("ENV-08", "ENV-09", "DIF-01")
 def test_directories_of_launch_layers_are_put_on_paths(container: Container) -> None:
     layers = container.image.env["CNB_LAYERS_DIR"]
     env = container.variables()

@@ -112,7 +112,7 @@ def test_the_store_is_restored_also_when_layers_are_skipped(before: Before) -> N
     assert (own(platform) / "store.toml").exists()
 
 
-@pytest.mark.requirement("RES-02", "RES-03", "RES-04", "RES-08")
+@pytest.mark.requirement("RES-02", "RES-03", "RES-04", "RES-08", "DIF-23")
 @pytest.mark.parametrize("api", ["0.12", "0.15"])
 def test_what_comes_back_depends_on_the_types_of_a_layer(before: Before, api: str) -> None:
     platform = before.again()
@@ -166,7 +166,7 @@ def empty(cache: Path) -> None:
             path.unlink()
 
 
-@pytest.mark.requirement("RES-06")
+@pytest.mark.requirement("RES-06", "DIF-20")
 @pytest.mark.parametrize("harm", [damage, empty, shutil.rmtree])
 def test_a_cache_that_is_damaged_or_gone_gives_nothing_and_stops_nothing(before: Before, harm: object) -> None:
     platform = before.again()

@@ -117,7 +117,7 @@ def test_an_extension_that_requires_something_takes_no_part(world: World) -> Non
     assert names(world) == ([], ["main"])
 
 
-@pytest.mark.requirement("EXT-01")
+@pytest.mark.requirement("EXT-01", "DIF-15")
 def test_directories_stand_in_for_programs(world: World) -> None:
     world.add("main", detect=requires("tool"))
     static = extend(world, "sta/tic", detect=None, generate=None)
@@ -261,7 +261,7 @@ def test_the_last_image_that_is_named_is_the_run_image(world: World) -> None:
         ((f"{BASE}RUN true\n", "FROM other\n"), "other", False),
     ],
 )
-@pytest.mark.requirement("EXT-03")
+@pytest.mark.requirement("EXT-03", "DIF-13")
 def test_the_run_image_is_extended_where_something_is_left_to_execute(
     world: World, dockerfiles: tuple[str, ...], image: str, *, extends: bool
 ) -> None:
@@ -279,6 +279,7 @@ def test_the_run_image_is_extended_where_something_is_left_to_execute(
         assert f"`{image}` is not in run.toml" in result.stderr
 
 
+@pytest.mark.requirement("DIF-14")
 def test_an_older_platform_finds_dockerfiles_by_kind(world: World) -> None:
     world.add("main")
     files = {"run.Dockerfile": f"{BASE}RUN true\n", "build.Dockerfile": BASE, "extend-config.toml": ""}
