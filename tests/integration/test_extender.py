@@ -29,8 +29,12 @@ from lifecycle.oci.tree import scan_tree
 from tests.conformance.kit import make_programs
 from tests.integration.dockerfile_bases import Bases, machine_python_base
 from tests.integration.dockerfile_fixtures import bases
+from tests.lifecycle.commands.platform import Platform
+from tests.lifecycle.conftest import world
+from tests.lifecycle.registry.fake_registry import FakeRegistry
+from tests.lifecycle.world import World
 
-__all__ = ["bases"]
+__all__ = ["bases", "world"]
 
 pytestmark = pytest.mark.integration
 
@@ -299,3 +303,46 @@ def add_buildpack(extensions: Extensions, name: str, script: str) -> GroupElemen
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     return GroupElement(id=BuildpackId.parse(name), version="1.0.0", api=ApiVersion(0, 12))
+
+
+@pytest.mark.requirement("EXT-03", "EXT-05")
+def test_all_programs_of_a_build_with_an_extension_and_a_rebase(
+    world: World, capsys: pytest.CaptureFixture[str], small: Image
+) -> None:
+    with FakeRegistry() as registry:
+        platform = Platform(world, registry, capsys)
+        platform.env |= {
+            "PATH": os.environ["PATH"],
+            "CNB_EXTENSIONS_DIR": str(world.extensions),
+            "PYBUILD_KANIKO_DIR": str(world.root / "kaniko"),
+            "CNB_RUN_IMAGE": registry.add(platform.run_image(), "team/run:1"),
+        }
+        chosen = registry.add(small, "team/small:1")
+        generated = world.write(
+            "extensions/e/1.0.0/generate/run.Dockerfile",
+            f"FROM {chosen}\nUSER root\nRUN echo new >/usr-new\nUSER 1000\nLABEL {REBASABLE}=true\n",
+        )
+        (generated.parents[1] / "extension.toml").write_text('api = "0.12"\n[extension]\nid = "e"\nversion = "1.0.0"\n')
+        with (platform.layers / "order.toml").open("a") as order:
+            order.write('\n[[order-extensions]]\n[[order-extensions.group]]\nid = "e"\nversion = "1.0.0"\n')
+        name = f"{platform.host}/team/app:1"
+        for program, arguments in (
+            ("analyzer", (name,)),
+            ("detector", ()),
+            ("restorer", ()),
+            ("extender", ("-kind", "run")),
+            ("builder", ()),
+            ("exporter", (name,)),
+        ):
+            platform.must(program, *arguments)
+        manifest, config = platform.pushed()
+        below = [str(layer.diff_id) for layer in small.layers]
+        assert config["rootfs"]["diff_ids"][: len(below)] == below
+        assert platform.label()["runImage"]["topLayer"] == below[-1]
+        assert config["config"]["User"] == "1000"
+        own = manifest["layers"][len(below) :]
+        newer = registry.add(platform.run_image("newer", {"io.buildpacks.base.distro.name": ""}), "team/small:2")
+        platform.must("rebaser", "-run-image", newer, "-force", name)
+        rebased = platform.pushed()[0]["layers"]
+        # What the extension has made stays as it is; the launcher knows of the new environment.
+        assert (len(rebased), rebased[1]) == (1 + len(own), own[0])
