@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from lifecycle.cnb.reference import Reference
 from lifecycle.daemon.engine import open_engine
+from lifecycle.oci.descriptor import host_platform
 from lifecycle.oci.image import Image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX, Location, Transport
@@ -49,3 +51,23 @@ def open_image(location: str, store: Path, log: Log, *, insecure: tuple[str, ...
             client = open_client(os.environ, Path.home(), insecure=insecure)
             images = ImageStore(store, client, log)
             yield read_any_image(location, images=images, scratch=scratch)
+
+
+@contextlib.contextmanager
+def open_image_config(location: str, store: Path, log: Log, *, insecure: tuple[str, ...] = ()) -> Iterator[Image]:
+    """The image as `open_image` gives it, of which no more is fetched from a registry than what it says of itself.
+
+    Raises:
+        lifecycle.cnb.errors.CnbError: there is no such image, or it cannot be had or read.
+    """
+    if not location.startswith(REGISTRY_PREFIX):
+        with open_image(location, store, log, insecure=insecure) as image:
+            yield image
+        return
+    reference = Reference.parse(location.removeprefix(REGISTRY_PREFIX)).with_default_tag()
+    with in_use(store, log):
+        client = open_client(os.environ, Path.home(), insecure=insecure)
+        try:
+            yield ImageStore(store, client, log).look_up(reference, host_platform()).image
+        finally:
+            client.close()

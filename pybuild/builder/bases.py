@@ -33,7 +33,6 @@ from pybuild.builder.debian import Assembly, assemble_base
 from pybuild.builder.errors import AssemblyFailed, ImageUnusable
 from pybuild.builder.foreign_base import MachineBase, assemble_foreign_base
 from pybuild.builder.kept import content_key, make_directory
-from pybuild.builder.labels import STACK_LABEL
 from pybuild.builder.requested import Base, ImageBase, PackageBase, User
 from pybuild.builder.rootfs import add_mount_points, add_user, parse_packages, read_inside, unpack_archive
 from pybuild.builder.value import DebianPackage, KeptBase
@@ -61,7 +60,6 @@ class WantedBase:
     image_name: str
     is_run: bool
     architecture: str
-    stack_id: str | None = None
 
     @property
     def title(self) -> str:
@@ -80,7 +78,7 @@ class WantedBase:
             source: object = [self.base.suite, self.base.packages]
         else:
             source = [self.base.location, _fingerprint(self.base.location)]
-        user = [self.user.name, self.user.id, self.user.group_id, self.stack_id]
+        user = [self.user.name, self.user.id, self.user.group_id]
         return (
             store
             / "bases"
@@ -265,7 +263,7 @@ def _write_layout(directory: Path, image: Image) -> None:
 
 
 def _package_config(wanted: WantedBase, release: str) -> ImageConfig:
-    labels = {"io.buildpacks.base.id": wanted.image_name, **_distribution_labels(release), **_stack_label(wanted)}
+    labels = {"io.buildpacks.base.id": wanted.image_name, **_distribution_labels(release)}
     return ImageConfig(
         architecture=wanted.architecture,
         os="linux",
@@ -281,17 +279,7 @@ def _usable_config(config: ImageConfig, wanted: WantedBase, release: str) -> Ima
     """What images on this base need: a search path, the user who owns their layers, and what distribution it is."""
     env = config.env if "PATH" in config.environment() else (*config.env, f"PATH={_PATH}")
     user = f"{wanted.user.id}:{wanted.user.group_id}"
-    labels = {**_distribution_labels(release), **_stack_label(wanted), **config.labels}
-    if wanted.stack_id is not None and labels[STACK_LABEL] != wanted.stack_id:
-        raise ImageUnusable(
-            f"the {wanted.title} `{wanted.image_name}` says that its stack is `{labels[STACK_LABEL]}`, and not `{wanted.stack_id}`",
-            advice="correct `id` in `[stack]` of builder.toml, or leave it out",
-        )
-    return replace(config, env=env, user=user, labels=labels)
-
-
-def _stack_label(wanted: WantedBase) -> dict[str, str]:
-    return {} if wanted.stack_id is None else {STACK_LABEL: wanted.stack_id}
+    return replace(config, env=env, user=user, labels={**_distribution_labels(release), **config.labels})
 
 
 def _distribution_labels(release: str) -> dict[str, str]:

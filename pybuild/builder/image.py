@@ -20,6 +20,7 @@ from lifecycle.oci.compression import Compression
 from lifecycle.oci.config import History
 from lifecycle.oci.image import Image, Layer, make_image
 from pybuild.builder.bases import CREATED, read_base_image
+from pybuild.builder.errors import ImageUnusable
 from pybuild.builder.labels import (
     BUILDER_LABEL,
     BUILDPACK_LAYERS_LABEL,
@@ -28,6 +29,7 @@ from pybuild.builder.labels import (
     LIFECYCLE_APIS_LABEL,
     LIFECYCLE_VERSION_LABEL,
     ORDER_LABEL,
+    STACK_LABEL,
     SYSTEM_LABEL,
     PackagedBuildpack,
     describe_apis,
@@ -60,7 +62,7 @@ def make_builder_image(builder: Builder, blobs_dir: Path, *, compression: Compre
     Raises:
         lifecycle.oci.errors.OciError, OSError: files cannot be read or written.
     """
-    base = read_base_image(builder.build_base)
+    base = with_stack(read_base_image(builder.build_base), builder.stack_id)
     parts = tuple(_parts(builder))
     blobs = write_layer_blobs(blobs_dir, [part.fill for part in parts], compression=compression)
     layers = [
@@ -86,6 +88,24 @@ def make_builder_image(builder: Builder, blobs_dir: Path, *, compression: Compre
         labels={**base.config.labels, **_labels(builder, packaged)},
     )
     return make_image(config, [*base.layers, *layers])
+
+
+def with_stack(image: Image, stack_id: str | None) -> Image:
+    """`image` with the label of that stack; as it is where there is none.
+
+    Raises:
+        ImageUnusable: it says that its stack is another one.
+    """
+    if stack_id is None:
+        return image
+    said = image.config.labels.get(STACK_LABEL, stack_id)
+    if said != stack_id:
+        raise ImageUnusable(
+            f"a base says that its stack is `{said}`, and builder.toml that it is `{stack_id}`",
+            advice="correct `id` in `[stack]` of builder.toml, or leave it out",
+        )
+    labels = {**image.config.labels, STACK_LABEL: stack_id}
+    return make_image(replace(image.config, labels=labels), image.layers)
 
 
 def _parts(builder: Builder) -> Iterator[_Part]:

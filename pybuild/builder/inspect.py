@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypedDict
 
 from lifecycle.cnb.api import BUILDPACK_APIS, PLATFORM_APIS
+from lifecycle.cnb.buildpack import Descriptor
+from lifecycle.cnb.order import GroupMember
 from pybuild.builder.installed import MACHINE
 from pybuild.builder.value import Builder, KeptBase
 
@@ -45,7 +47,9 @@ class Description(TypedDict):
     run_image_digest: str
     lifecycle: dict[str, list[str]]
     buildpacks: list[dict[str, str]]
+    extensions: list[dict[str, str]]
     order: list[list[dict[str, object]]]
+    extension_order: list[list[dict[str, object]]]
     interpreters: list[dict[str, str]]
     left_out_interpreters: dict[str, str]
     tools: dict[str, str]
@@ -69,19 +73,10 @@ def describe_builder(builder: Builder) -> Description:
             "platform-apis": [str(api) for api in PLATFORM_APIS],
             "buildpack-apis": [str(api) for api in BUILDPACK_APIS],
         },
-        buildpacks=[
-            {
-                "id": str(buildpack.id),
-                "version": buildpack.version,
-                "api": str(buildpack.api),
-                "name": buildpack.name or "",
-            }
-            for buildpack in builder.buildpacks
-        ],
-        order=[
-            [{"id": str(member.id), "version": member.version, "optional": member.optional} for member in group]
-            for group in builder.order.groups
-        ],
+        buildpacks=[_describe_module(buildpack) for buildpack in builder.buildpacks],
+        extensions=[_describe_module(extension) for extension in builder.extensions],
+        order=_describe_groups(builder.order.groups),
+        extension_order=_describe_groups(builder.order.extensions),
         interpreters=[asdict(interpreter) for interpreter in builder.interpreters],
         left_out_interpreters=dict(builder.left_out),
         tools=dict(builder.tools),
@@ -116,18 +111,24 @@ def _render(description: Description) -> Iterator[str]:
         yield f"  CPython {interpreter['version']} linux/{interpreter['arch']}, {origin}"
     for version, reason in description["left_out_interpreters"].items():
         yield f"  CPython {version}: could be had nowhere ({reason})"
-    yield "Buildpacks"
-    for buildpack in description["buildpacks"]:
-        yield f"  {buildpack['id']} {buildpack['version']}, Buildpack API {buildpack['api']}"
-    yield "Order"
-    for number, group in enumerate(description["order"], start=1):
+    for title, modules in (("Buildpacks", description["buildpacks"]), ("Extensions", description["extensions"])):
+        yield from (title for _ in modules[:1])
+        for module in modules:
+            yield f"  {module['id']} {module['version']}, Buildpack API {module['api']}"
+    yield from _render_groups("Order", description["order"])
+    yield from _render_groups("Order of extensions", description["extension_order"])
+    yield from _render_base("Build base", description["build"], "on disk")
+    yield from _render_base("Run base", description["run"], "compressed")
+    yield f"  digest        {description['run_image_digest']}"
+
+
+def _render_groups(title: str, groups: Sequence[Sequence[Mapping[str, object]]]) -> Iterator[str]:
+    yield from (title for _ in groups[:1])
+    for number, group in enumerate(groups, start=1):
         members = (
             f"{member['id']}@{member['version']}{' (optional)' if member['optional'] else ''}" for member in group
         )
         yield f"  {number}. {', '.join(members)}"
-    yield from _render_base("Build base", description["build"], "on disk")
-    yield from _render_base("Run base", description["run"], "compressed")
-    yield f"  digest        {description['run_image_digest']}"
 
 
 def _render_base(title: str, base: BaseDescription, kind_of_size: str) -> Iterator[str]:
@@ -137,6 +138,24 @@ def _render_base(title: str, base: BaseDescription, kind_of_size: str) -> Iterat
     if base["packages"]:
         yield f"  packages      {len(base['packages'])}:"
         yield from (f"    {package['name']} {package['version']}" for package in base["packages"])
+
+
+def _describe_module(module: Descriptor) -> dict[str, str]:
+    return {"id": str(module.id), "version": module.version, "api": str(module.api), "name": module.name or ""}
+
+
+def _describe_groups(groups: Sequence[Sequence[GroupMember]]) -> list[list[dict[str, object]]]:
+    return [
+        [
+            {
+                "id": str(member.id),
+                "version": member.version,
+                "optional": member.optional and not member.is_extension,
+            }
+            for member in group
+        ]
+        for group in groups
+    ]
 
 
 def _describe_base(base: KeptBase, name: str, size: int) -> BaseDescription:

@@ -81,7 +81,15 @@ class Parts:
             [tree_hash(path) for module in self.contents.modules for path in sources_of(module)],
             repr(self.contents.order),
             repr(self.contents.system),
-            repr((definition.description, definition.run_images, definition.build_variables, definition.user)),
+            repr(
+                (
+                    definition.description,
+                    definition.stack_id,
+                    definition.run_images,
+                    definition.build_variables,
+                    definition.user,
+                )
+            ),
             definition.dockerfile.policy.value,
         )
 

@@ -79,6 +79,8 @@ class Builder:
     run_image: Image
     run_images: tuple[RunImageName, ...]
     """The names of run images that builder.toml has: at least one, that of `run_image` first."""
+    stack_id: str | None
+    """What its images say that their stack is, for platforms before Platform API 0.12."""
     order: Order
     buildpacks: tuple[Descriptor, ...]
     """In the order of builder.toml; their directories are the machine's, below `directory`."""

@@ -13,6 +13,7 @@ from lifecycle.cnb.target import Target, host_architecture
 from pybuild.builder.bases import WantedBase, read_base, read_base_image
 from pybuild.builder.contents import Contents, read_contents
 from pybuild.builder.definition import Definition
+from pybuild.builder.image import with_stack
 from pybuild.builder.interpreter import interpreter_directory, read_absence, read_interpreter
 from pybuild.builder.kept import mark_used
 from pybuild.builder.modules import FoundModule
@@ -61,7 +62,6 @@ class Wanted:
                 image_name=definition.run_images[0].image,
                 is_run=True,
                 architecture=architecture,
-                stack_id=definition.stack_id,
             )
 
         return Wanted(
@@ -75,7 +75,6 @@ class Wanted:
                 image_name=definition.build_image_name,
                 is_run=False,
                 architecture=host_architecture(),
-                stack_id=definition.stack_id,
             ),
             machine_run_base=run_base(host_architecture()),
             run_base=run_base(architecture),
@@ -190,7 +189,7 @@ class Wanted:
         used = [base.directory for base in (bases.build, bases.machine_run, bases.run)]
         for path in (directory, self.pip_wheel.parent, parts.natives, *used, *poetry, *interpreters):
             mark_used(path)
-        image = read_base_image(bases.run)
+        image = with_stack(read_base_image(bases.run), self.definition.stack_id)
         user = self.definition.user
         cnb = directory / "cnb"
         return Builder(
@@ -218,6 +217,7 @@ class Wanted:
             run_base=bases.run,
             run_image=image,
             run_images=self.definition.run_images,
+            stack_id=self.definition.stack_id,
             order=read_order(cnb / "order.toml"),
             buildpacks=tuple(
                 read_descriptor(cnb / "buildpacks" / buildpack.id.directory_name / buildpack.version)

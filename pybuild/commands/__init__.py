@@ -18,6 +18,7 @@ _COMMANDS = {
     "push": "Push IMAGE, which was built before, under each NAME to its registry.",
     "rebase": "Put a newer run image below IMAGE, which buildpacks built; nothing of the application is built again.",
     "builder": "The builder: the environment that builds run in, and the base of the images.",
+    "buildpack": "Buildpacks: how they are given to others.",
     "cache": "What pybuild keeps on this machine from build to build: lists it, measures it, removes it.",
     "completion": 'Print the completion script of SHELL; in bash: eval "$(pybuild completion bash)".',
 }

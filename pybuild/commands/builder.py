@@ -17,6 +17,7 @@ from pybuild.builder import (
     read_definition,
     render_description,
 )
+from pybuild.builder.image_description import describe_image, render_image_description
 from pybuild.builder_creation import BuilderRequest, create_builder
 from pybuild.commands.options import (
     Session,
@@ -35,6 +36,7 @@ from pybuild.commands.outputs import (
 )
 from pybuild.commands.printing import print_result
 from pybuild.errors import UsageError
+from pybuild.image_location import open_image_config
 from pybuild.store import in_use
 
 
@@ -96,11 +98,32 @@ def builder_create(
 @builder_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @platform_option
+@insecure_registry_option
+@click.argument("image", required=False)
 @session_options
-def builder_inspect(session: Session, builder: Path | None, platforms: tuple[Platform, ...], *, as_json: bool) -> None:
-    """Print what is in the builder; makes it where it is missing."""
+def builder_inspect(
+    session: Session,
+    builder: Path | None,
+    platforms: tuple[Platform, ...],
+    insecure_registries: tuple[str, ...],
+    image: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what is in the builder of a builder.toml, which is made where it is missing, or in the builder IMAGE.
+
+    IMAGE is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker://NAME or docker-daemon:NAME; the layers of one in a
+    registry stay there.
+    """
     if len(platforms) > 1:
         raise UsageError("one builder is shown at a time", "name one platform")
+    if image is not None:
+        if builder is not None:
+            raise UsageError("`--builder` and an image name two builders", "name one of them")
+        with open_image_config(image, session.store, session.log, insecure=insecure_registries) as found:
+            shown = describe_image(found)
+        print_result(json.dumps(shown, indent=2) if as_json else render_image_description(shown))
+        return
     definition = read_definition(builder or default_definition_path())
     with in_use(session.store, session.log):
         architecture = platforms[0].architecture

@@ -138,7 +138,11 @@ def test_the_config_says_who_builds_and_where(exported: LayoutImage) -> None:
     assert config["WorkingDir"] == "/layers"
     assert (exported.env["CNB_USER_ID"], exported.env["CNB_GROUP_ID"]) == ("1000", "1000")
     assert exported.env["PATH"].startswith("/opt/pybuild/bin:")
-    assert config["Labels"]["io.buildpacks.base.distro.name"] == "debian"
+    labels = config["Labels"]
+    assert (labels["io.buildpacks.base.distro.name"], labels["io.buildpacks.stack.id"]) == (
+        "debian",
+        "pybuild.bookworm",
+    )
 
 
 @pytest.mark.requirement("DST-01")

@@ -37,16 +37,15 @@ def own_store(offline_pybuild: Pybuild) -> Pybuild:
     return offline_pybuild
 
 
-def run_base(pybuild: Pybuild) -> Path:
-    """Layout with the run image of the default builder."""
-    described = json.loads(expect_success(pybuild("builder", "inspect", "--json")).stdout)
-    layouts = (pybuild.cache_home / "pybuild" / "bases").glob("*/image")
-    return next(one for one in layouts if read_layout(one).digest == described["run_image_digest"])
+def run_base(pybuild: Pybuild, layout: Path) -> Path:
+    """`layout` with the run image of the default builder."""
+    expect_success(pybuild("builder", "create", "--run-output", f"oci:{layout}"))
+    return layout
 
 
 def patched_base(pybuild: Pybuild, layout: Path) -> str:
     """Location of the run image with a file and variables more."""
-    base = run_base(pybuild)
+    base = run_base(pybuild, layout.with_name(f"{layout.name}-base"))
     env = read_image(f"oci:{base}").config.environment()
     changed = {**env, "PATH": f"{env['PATH']}:/opt/patched", "PATCHED": "yes"}
     return derive_image(
