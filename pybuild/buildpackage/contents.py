@@ -42,7 +42,7 @@ def find_contents(definition: PackageDefinition, finder: BuildpackFinder) -> Pac
     known = {str(one): one for one in others}
     for number, source in enumerate(definition.dependencies):
         dependency = f"dependencies[{number}]"
-        for one in _find(definition, finder, dependency, source).buildpacks:
+        for one in _find(definition, finder, f"{dependency}.uri", source).buildpacks:
             there = known.setdefault(str(one), one)
             if tree_hash(there.directory) != tree_hash(one.directory):
                 raise definition.error(

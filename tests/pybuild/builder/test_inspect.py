@@ -21,6 +21,8 @@ def test_everything_that_is_in_it_is_named() -> None:
             run_image_digest="sha256:abc",
             lifecycle={"platform-apis": ["0.12", "0.13"], "buildpack-apis": ["0.12"]},
             buildpacks=[{"id": "test/one", "version": "1.0.0", "api": "0.12", "name": "One"}],
+            extensions=[],
+            extension_order=[],
             order=[[{"id": "test/one", "version": "1.0.0", "optional": True}]],
             interpreters=[
                 {"version": "3.10.13", "arch": "amd64", "file": "x.tar.gz", "sha256": "0" * 64, "origin": "machine"}

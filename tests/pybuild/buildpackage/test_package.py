@@ -135,7 +135,7 @@ def test_the_same_buildpack_is_the_same_image(tmp_path: Path) -> None:
     path = write_composite(tmp_path / "all")
     first = package(path, tmp_path / "first")
     for file in path.rglob("*"):
-        file.chmod(0o700)
+        file.chmod(0o700 if file.is_dir() else 0o600)
     shutil.copytree(path, tmp_path / "copy")
     assert package(tmp_path / "copy", tmp_path / "second").digest == first.digest
 
