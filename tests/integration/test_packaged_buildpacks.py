@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import Pybuild, expect_error, expect_success
+from tests.integration.command import Pybuild, expect_success
 from tests.integration.image_files import file_names, iterate_files, read_layout
 from tests.integration.registry import start_registry
 
@@ -92,9 +92,6 @@ def test_a_builder_of_packages_builds(pybuild: Pybuild, tmp_path: Path) -> None:
     said = {file.name: file.content for file in iterate_files(image) if file.name.endswith("/made/team")}
     assert said == {f"layers/test_{name}/made/team": b"green,blue" for name in ("first", "second", "third")}
     assert expect_success(pybuild("builder", "create", "--builder", builder)).stdout == made
-    expect_error(
-        trusting("builder", "create", "--builder", builder, "--refresh"), 3, f"{builder}:5", "`buildpacks[1].uri`"
-    )
 
 
 def test_the_image_of_a_builder_shows_what_came_in_packages(pybuild: Pybuild, tmp_path: Path) -> None:
