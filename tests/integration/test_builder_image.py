@@ -19,7 +19,8 @@ pytestmark = pytest.mark.integration
 
 FILE_TIME = 315532801
 BUILD_USER = (1000, 1000)
-PROGRAMS = ("builder", "detector")
+# pack refuses a lifecycle without these.
+PROGRAMS = ("analyzer", "builder", "creator", "detector", "exporter", "launcher", "restorer")
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,10 @@ def test_owners_modes_and_times_are_those_of_a_builder(exported: LayoutImage) ->
         assert found[name].isdir()
     assert found["/cnb/lifecycle/lifecycle"].mode == 0o755
     for program in PROGRAMS:
-        assert found[f"/cnb/lifecycle/{program}"].linkname == "lifecycle"
+        entry = found[f"/cnb/lifecycle/{program}"]
+        assert "/" not in entry.linkname
+        file = found[f"/cnb/lifecycle/{entry.linkname}"] if entry.issym() else entry
+        assert (file.isfile(), file.mode) == (True, 0o755)
 
 
 @pytest.mark.requirement("DST-01")
