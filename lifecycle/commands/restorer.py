@@ -56,8 +56,10 @@ def run(inputs: Inputs, api: ApiVersion, env: Mapping[str, str]) -> None:
         run_image = analyzed.run_image
         names = (cache_image, None if run_image is None else run_image.image, inputs.optional("build-image"))
         is_registry = not (inputs.is_on("daemon") or inputs.is_on("layout"))
-        # Only with extensions: what the extender keeps beside its bases belongs to root.
-        bases = bases_dir(inputs.path(EXTENSION_CACHE.name)) if group.extensions else None
+        # Only where something is kept: who extends nothing need not have the directory.
+        is_extended = run_image is not None and run_image.extend
+        keeps = group.extensions and (is_extended or inputs.optional("build-image") is not None)
+        bases = bases_dir(inputs.path(EXTENSION_CACHE.name)) if keeps else None
         if bases is not None:
             bases.mkdir(parents=True, exist_ok=True)
         directories = [one for one in (layers_dir, cache_dir, bases) if one is not None]

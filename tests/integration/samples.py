@@ -93,14 +93,15 @@ def write_samples_builder(directory: Path) -> Path:
     """A builder.toml with all samples, each in a group of its own, on the bases of the default builder: these are there already."""
     values = dict(read_table(CHECKOUT / "builder.toml").values)
     found = sorted(path.parent for path in (SAMPLES / "buildpacks").glob("*/buildpack.toml"))
-    extensions = [{"uri": str(path.parent)} for path in sorted((SAMPLES / "extensions").glob("*/extension.toml"))]
+    extensions = sorted(path.parent for path in (SAMPLES / "extensions").glob("*/extension.toml"))
     own = dict(values["pybuild"])  # type: ignore[call-overload]
     own["interpreters"] = {"cpython": []}
     own["tools"] = {"pip": own["tools"]["pip"]}
     build = {**values["build"], "env": [{"name": "FROM_OPERATOR", "value": "operator"}]}  # type: ignore[dict-item]
     values |= {
         "buildpacks": [{"uri": str(path)} for path in found],
-        "extensions": extensions,
+        "extensions": [{"uri": str(path)} for path in extensions],
+        "order-extensions": [{"group": [{"id": f"example/{path.name}"} for path in extensions]}],
         "order": [{"group": [{"id": f"example/{path.name}"}]} for path in found],
         "build": build,
         "pybuild": own,

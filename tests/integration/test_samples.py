@@ -207,13 +207,13 @@ def toolbox(samples_builder: Builder, registry: Registry, tmp_path: Path) -> str
     base = samples_builder.run_image.config
     env = (*base.env, "TOOLBOX_KIND=of the extension")
     image = derive_image(samples_builder.run_base.directory / "image", tmp_path / "toolbox", env=env)
-    return registry.push(image, "toolbox:latest")
+    return registry.push(image, "run-with-tools:latest")
 
 
 def test_an_extension_switches_the_run_image_and_generates_dockerfiles(
     toolbox: str, by_programs: Callable[[Sample, str, str], ByPrograms]
 ) -> None:
-    sample = replace(TOOLBOX, user_env={"TOOLBOX": toolbox})
+    sample = replace(TOOLBOX, user_env={"TOOLBOX": toolbox, "TOOLBOX_IN_BUILD": "yes"})
     way = by_programs(sample, PHASES, REGISTRY)
     built = way.build(sample)
     expect_facts(built, sample)
@@ -223,6 +223,14 @@ def test_an_extension_switches_the_run_image_and_generates_dockerfiles(
     assert [table.string("id") for table in way.read("group").tables("group-extensions")] == ["example/toolbox"]
     assert built.image.env["TOOLBOX_KIND"] == "of the extension"
     assert built.image.label("io.buildpacks.lifecycle.metadata")["runImage"]["image"] == toolbox
+
+
+def test_pybuild_switches_the_run_image_as_an_extension_wants(toolbox: str, by_pybuild: ByPybuild) -> None:
+    # The report has the plan before the extension has met its entry.
+    sample = replace(TOOLBOX, user_env={"TOOLBOX": toolbox}, plan={"toolbox": (("toolbox",), ({},))})
+    built = by_pybuild.build(sample)
+    expect_facts(built, sample)
+    expect_runs(by_pybuild, built.image, (Run(says=("of the extension",)),))
 
 
 def test_without_its_extension_nothing_has_the_toolbox(by_programs: Callable[[Sample, str, str], ByPrograms]) -> None:
