@@ -114,11 +114,11 @@ def test_an_engine_that_goes_away_in_the_middle_is_told(engine: FakeEngine, imag
 
 def test_an_engine_that_says_nothing_has_until_the_deadline(engine: FakeEngine, image: Image) -> None:
     def wait(handler: QuietHandler) -> None:
-        time.sleep(1)
+        time.sleep(1.5)
 
     engine.on_load = wait
     with pytest.raises(CommandTimeout):
-        load(engine, image, deadline=time.monotonic() + 0.4)
+        load(engine, image, deadline=time.monotonic() + 1)
 
 
 def test_a_damaged_layer_is_the_error_and_not_what_the_engine_makes_of_it(engine: FakeEngine, image: Image) -> None:
