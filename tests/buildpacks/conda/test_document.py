@@ -151,9 +151,10 @@ def bomb() -> bytes:
 )
 def test_what_would_take_all_memory_or_time_is_refused_at_once(content: bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.monotonic()
+    # Not the clock's: other programs take that of a busy machine.
+    start = time.process_time()
     assert problem(content).kind == "too-large"
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
