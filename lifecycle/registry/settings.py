@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,8 @@ class RegistrySettings:
         """Return the files `*suffix` that are there for the registry; the first directory that exists counts."""
         for directory in self.certificate_dirs:
             found = directory / registry
-            if found.is_dir():
+            # Not Path.is_dir, which raises where a directory on the way may not be entered.
+            if os.path.isdir(found):  # noqa: PTH112
                 return tuple(sorted(found.glob(f"*{suffix}")))
         return ()
 

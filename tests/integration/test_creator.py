@@ -26,6 +26,7 @@ pytestmark = pytest.mark.engine
 _BUILDER = "tests/builder:creator"
 _LOGIN = ("someone", "the password")
 _BUILD_USER = 1000
+_ROOT = "0:0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +53,19 @@ class Site:
         return _digest(done.stdout)
 
     def create(
-        self, repository: Path, name: str, env: Mapping[str, str], settings: Mapping[str, str], *flags: str
+        self, repository: Path, name: str, env: Mapping[str, str], settings: Mapping[str, str], *flags: str, user: str
     ) -> str:
         """Digest of what `creator` pushes from a container; `env` is the machine's environment, `settings` variables of the build.
 
-        It has no capability and is the user of the image.
+        Another user than root has no capability.
         """
         directory = self.directory / f"container-{name}"
         app, platform_env = directory / "app", directory / "platform" / "env"
         shutil.copytree(repository, app)
         platform_env.mkdir(parents=True)
         host = read_host_settings(env, Path.home())
-        options = ["--rm", "--network", "host", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+        options = ["--rm", "--network", "host", "--user", user, "--security-opt", "no-new-privileges"]
+        options += ["--cap-drop", "ALL"] if user != _ROOT else []
         for mount in host.mounts:
             options += ["--volume", f"{mount.source}:{mount.target}:ro"]
         variables = {**host.indexes, **settings}
@@ -139,8 +141,10 @@ def test_one_repository_three_ways_is_one_image(
     expected = site.build(sandbox, case.repository, f"{name}-sandbox", *options)
     assert site.build(docker, case.repository, f"{name}-docker", "--engine", "docker", *options) == expected
     cache = f"-cache-image={site.image(f'{name}-cache')}"
-    for attempt in ("first", "again"):
-        found = site.create(case.repository, f"{name}-creator-{attempt}", sandbox.env, case.settings, cache)
+    # The second finds what the first has cached.
+    for attempt, user in (("first", f"{_BUILD_USER}:{_BUILD_USER}"), ("again", _ROOT)):
+        target = f"{name}-creator-{attempt}"
+        found = site.create(case.repository, target, sandbox.env, case.settings, cache, user=user)
         assert found == expected, attempt
 
 
