@@ -11,6 +11,7 @@ from typing import Protocol
 
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.toml import Table, read_table, write_toml
+from lifecycle.oci.layout_writer import open_layout
 from pybuild.builder import Builder
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from tests.integration.engine import DockerEngine
@@ -22,6 +23,14 @@ from tests.integration.samples import SAMPLES, VERSION, Built, Sample
 _KEPT = PurePosixPath("/tmp/kept")
 _ENV = {"CNB_PLATFORM_API": "0.15", "CNB_EXPERIMENTAL_MODE": "silent"}
 _CACHE = ("-cache-dir", f"{_KEPT}/cache")
+
+
+def write_run_image(builder: Builder, layout: Path) -> Path:
+    """`layout` with the run image as the builder has it, and gives it to platforms."""
+    with open_layout(layout) as writer:
+        writer.add(builder.run_image)
+        writer.tag(builder.run_image, ["latest"])
+    return layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

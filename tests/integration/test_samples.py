@@ -19,7 +19,7 @@ from tests.integration.derived_images import derive_image
 from tests.integration.image_check import validate_image
 from tests.integration.image_files import LayoutImage, read_layout
 from tests.integration.registry import Registry, start_registry
-from tests.integration.sample_programs import ByPrograms, InLayout, InRegistry, InSandbox
+from tests.integration.sample_programs import ByPrograms, InLayout, InRegistry, InSandbox, write_run_image
 from tests.integration.sample_rows import ROWS, TOOLBOX
 from tests.integration.samples import (
     SAMPLES,
@@ -100,10 +100,16 @@ def samples_builder(samples_toml: Path, machine_store: Path) -> Builder:
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory, samples_builder: Builder) -> Iterator[Registry]:
+def run_image(samples_builder: Builder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A layout with the run image."""
+    return write_run_image(samples_builder, tmp_path_factory.mktemp("run") / "layout")
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory, run_image: Path) -> Iterator[Registry]:
     """A registry with the run image."""
     with start_registry(tmp_path_factory.mktemp("registry")) as running:
-        running.push(run_image_of(samples_builder), "run:latest")
+        running.push(f"oci:{run_image}:latest", "run:latest")
         yield running
 
 
@@ -125,7 +131,7 @@ def by_pybuild(
 
 @pytest.fixture
 def by_programs(
-    samples_builder: Builder, registry: Registry, tmp_path: Path
+    samples_builder: Builder, registry: Registry, run_image: Path, tmp_path: Path
 ) -> Iterator[Callable[[Sample, str, str], ByPrograms]]:
     """Makes a way of the programs, with a place for images."""
     work = tmp_path / "work"
@@ -136,7 +142,7 @@ def by_programs(
             images = InLayout(name=sample.name)
             layout = work / "kept" / "layouts" / images.run_image.replace(":", "/")
             layout.parent.mkdir(parents=True)
-            command = ["skopeo", "copy", "--quiet", run_image_of(samples_builder), f"oci:{layout}:latest"]
+            command = ["skopeo", "copy", "--quiet", f"oci:{run_image}:latest", f"oci:{layout}:latest"]
             subprocess.run(command, check=True)
         else:
             images = InRegistry(registry=registry, name=f"{program}/{sample.name}")
@@ -202,11 +208,11 @@ def test_a_process_type_that_is_not_there_cannot_start_by_default(
 
 
 @pytest.fixture
-def toolbox(samples_builder: Builder, registry: Registry, tmp_path: Path) -> str:
+def toolbox(samples_builder: Builder, registry: Registry, run_image: Path, tmp_path: Path) -> str:
     """A run image in the registry that says of itself that it is the extension's."""
     base = samples_builder.run_image.config
     env = (*base.env, "TOOLBOX_KIND=of the extension")
-    image = derive_image(samples_builder.run_base.directory / "image", tmp_path / "toolbox", env=env)
+    image = derive_image(run_image, tmp_path / "toolbox", env=env)
     return registry.push(image, "run-with-tools:latest")
 
 
@@ -243,11 +249,6 @@ def test_creator_leaves_extensions_to_those_that_have_them(
 ) -> None:
     sample = replace(TOOLBOX, user_env={"TOOLBOX": toolbox}, status=22)
     assert "example/toolbox" in by_programs(sample, CREATOR, REGISTRY).fail(sample)
-
-
-def run_image_of(builder: Builder) -> str:
-    """Where skopeo finds the run image."""
-    return f"oci:{builder.run_base.directory / 'image'}"
 
 
 def expect_same(seen: dict[str, str], sample: Sample, built: Built) -> None:

@@ -12,7 +12,7 @@ from pybuild.builder import ensure_builder, read_definition
 from tests.integration.command import Pybuild, expect_success, ordinary_environment
 from tests.integration.engine import DockerEngine
 from tests.integration.registry import Registry, start_registry
-from tests.integration.sample_programs import ByPrograms, InDocker, InRegistry
+from tests.integration.sample_programs import ByPrograms, InDocker, InRegistry, write_run_image
 from tests.integration.sample_rows import ROWS
 from tests.integration.samples import Sample, build_repeatedly, write_samples_builder
 from tests.pybuild.recording_log import RecordingLog
@@ -41,7 +41,8 @@ def registry(machine_store: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     definition = read_definition(write_samples_builder(tmp_path_factory.mktemp("definition")))
     builder = ensure_builder(definition, machine_store, RecordingLog())
     with start_registry(tmp_path_factory.mktemp("registry")) as running:
-        running.push(f"oci:{builder.run_base.directory / 'image'}", "run:latest")
+        layout = write_run_image(builder, tmp_path_factory.mktemp("run") / "layout")
+        running.push(f"oci:{layout}:latest", "run:latest")
         yield running
 
 
