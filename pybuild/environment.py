@@ -50,10 +50,11 @@ class BuildEnvironment:
     work: Path
     """Empty at first; on the file system of the application's cache, so that layers can be moved."""
     archives: Path
+    """Conda packages that the applications of this machine share, for the build to read."""
     shared_layers: Path
+    """Environments that they share, for the build to read."""
     made_layers: Path
-    """Of interpreters; no build sees it."""
-    """What the applications of this machine share, for the build to read."""
+    """Blobs of layers that were made before: of interpreters and of parts of environments. No build sees it."""
     network: bool
     deadline: float
     """Value of `time.monotonic()`."""

@@ -1,9 +1,9 @@
 """The store: what pybuild keeps on the machine between builds.
 
-`$XDG_CACHE_HOME/pybuild` (https://specifications.freedesktop.org/basedir-spec/) holds `bases/`, `interpreters/`, `wheels/`,
-`buildpacks/` and `builders/`, which `pybuild.builder` keeps, `archives/`, `layers/` and `images/`, which applications share, `run/` and
-`checks/`, of images that were run and checked, a `lock` that everyone holds who uses any of it, and `apps/<key>/` for each application
-that was built here:
+`$XDG_CACHE_HOME/pybuild` (https://specifications.freedesktop.org/basedir-spec/) holds `bases/`, `interpreters/`, `natives/`,
+`poetry/`, `wheels/`, `buildpacks/` and `builders/`, which `pybuild.builder` keeps, `archives/`, `layers/`, `made/` and `images/`, which
+applications share, `run/` and `checks/`, of images that were run and checked, a `lock` that everyone holds who uses any of it, and
+`apps/<key>/` for each application that was built here:
 
     lock        held while a build of this application runs
     repository  what was built, for people

@@ -152,6 +152,8 @@ def test_what_is_kept_is_listed_and_removed(machines: Machines) -> None:
     assert str(machines.repository) in expect_success(machine("cache", "list")).stdout
     sizes = json.loads(expect_success(machine("cache", "size", "--json")).stdout)
     assert sizes["applications"] == application["size"]
+    kept = {path.name for path in (machine.cache_home / "pybuild").iterdir() if path.is_dir()}
+    assert kept - {"apps"} <= sizes["parts"].keys()
     removed = expect_success(machine("cache", "prune", machines.repository))
     assert removed.stdout.splitlines()[0] == f"removed {machines.repository}"
     assert json.loads(expect_success(machine("cache", "list", "--json")).stdout) == []

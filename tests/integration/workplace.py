@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 # What the store keeps for applications; all else in it belongs to the builder.
-_OF_APPLICATIONS = {"apps", "archives", "buildpacks", "buildpacks.lock", "checks", "images", "layers", "lock", "run"}
+_OF_APPLICATIONS = {
+    *("apps", "archives", "buildpacks", "buildpacks.lock", "checks", "images", "layers", "lock", "made", "run"),
+}
 
 
 def share_builder(machine_store: Path, cache_home: Path) -> Path:
