@@ -70,14 +70,14 @@ def run_apart(work: Callable[[], int]) -> int:
 
 
 def _work(work: Callable[[], int]) -> NoReturn:
-    # Not through what the interpreter does at its end, which is the other process's.
+    # Whatever happens, neither to who called nor through what the interpreter does at its end: both are the other process's.
+    code = 1
     try:
-        code = work()
-    except SystemExit as err:
-        code = err.code if isinstance(err.code, int) else 1
-    except BaseException:
+        done = work()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        code = done
+    except Exception:
         traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    finally:
+        os._exit(code)

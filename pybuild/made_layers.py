@@ -1,4 +1,4 @@
-"""Layers made of trees that come back with each build, interpreters and parts of environments: one blob for all applications of the machine.
+"""Layers made of trees that come back with each build, interpreters and parts of environments: one blob for all of the machine.
 
     <key>          the layer (JSON) that was made of the tree of this key (`lifecycle.recognition`)
     blobs/<hex>    the layer as it is in images
