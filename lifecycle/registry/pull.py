@@ -18,7 +18,7 @@ from lifecycle.oci.image import Image, assemble_image
 from lifecycle.oci.manifest import Manifest
 from lifecycle.oci.verify import verify_content
 from lifecycle.registry.blobs import BlobStore
-from lifecycle.registry.client import RegistryClient, Repository
+from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.errors import AccessDenied, NoSuchImage, PlatformMissing, UnexpectedAnswer
 from lifecycle.registry.manifest import (
     ACCEPTED_TYPES,
@@ -30,6 +30,7 @@ from lifecycle.registry.manifest import (
     read_type,
 )
 from lifecycle.registry.question import ATTEMPTS, Question
+from lifecycle.registry.repository import Repository
 from lifecycle.registry.transfer import Transfer
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from lifecycle.oci.descriptor import Descriptor
 from lifecycle.oci.errors import BlobMismatch
 from lifecycle.registry.blobs import BlobStore, Partial
-from lifecycle.registry.client import RegistryClient, Repository
+from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.parallel import run_all
 from lifecycle.registry.question import ATTEMPTS, Question
+from lifecycle.registry.repository import Repository
 from lifecycle.registry.trouble import Trouble, TroubleKind, is_retried
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin
 
 from lifecycle.cnb.errors import printable
-from lifecycle.registry.client import RegistryClient, Repository
+from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.errors import (
     AccessDenied,
     NoSuchImage,
@@ -24,6 +24,7 @@ from lifecycle.registry.errors import (
 )
 from lifecycle.registry.outgoing import Blob, Rest, Unreadable
 from lifecycle.registry.question import ATTEMPTS, FIRST_DELAY_S, PassingFailure, Question
+from lifecycle.registry.repository import Repository
 from lifecycle.registry.request import Body
 
 if TYPE_CHECKING:
