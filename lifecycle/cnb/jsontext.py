@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
 
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.toml import Table
+
+# Halves of surrogate pairs, which no UTF-8 can hold; but for those that stand for bytes (`surrogateescape`).
+_HALVES = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
 
 
 def render_json(values: Mapping[str, object]) -> str:
@@ -28,7 +32,8 @@ def render_json_value(value: object) -> str:
 def parse_json(text: str, *, source: str) -> Table:
     """Return a JSON object for typed reading. Raises `ConfigurationError`.
 
-    Keys whose value is null are dropped, at every depth: Go programs write null for what they leave out.
+    Keys whose value is null are dropped, at every depth: Go programs write null for what they leave out. As they read it, half a
+    surrogate pair is U+FFFD.
     """
     try:
         values = json.loads(text)
@@ -36,17 +41,19 @@ def parse_json(text: str, *, source: str) -> Table:
         raise ConfigurationError(source, f"invalid JSON: {err}") from err
     if not isinstance(values, dict):
         raise ConfigurationError(source, "must be a JSON object")
-    return Table(
-        values={key: _without_nulls(value) for key, value in values.items() if value is not None}, source=source
-    )
+    return Table(values=_clean_object(values), source=source)
 
 
-def _without_nulls(value: object) -> object:
+def _clean_object(values: dict[str, object]) -> dict[str, object]:
+    return {_HALVES.sub("\ufffd", key): _clean(item) for key, item in values.items() if item is not None}
+
+
+def _clean(value: object) -> object:
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return _clean_object(value)
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
+        return [_clean(item) for item in value]
+    return _HALVES.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def _plain(value: object) -> object:

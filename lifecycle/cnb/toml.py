@@ -192,8 +192,9 @@ def parse_toml(content: bytes, *, source: Path | str) -> Mapping[str, object]:
 
 
 def write_toml(path: Path, values: Mapping[str, object]) -> None:
-    """Write a document whole or not at all: a temporary file in the same directory, then a rename."""
-    write_atomically(path, render_toml(values).encode("utf-8"))
+    """Write a document whole or not at all: a temporary file in the same directory, then a rename. What is no Unicode becomes `?`."""
+    # Labels of images may hold bytes that are no text.
+    write_atomically(path, render_toml(values).encode("utf-8", "replace"))
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> None:

@@ -110,6 +110,14 @@ def test_failed_write_leaves_the_old_document(tmp_path: Path) -> None:
     assert read_toml(tmp_path / "x.toml") == {"a": 1}
 
 
+def test_labels_that_are_no_text_can_be_written(tmp_path: Path) -> None:
+    label = parse_json('{"a": ["x\\ud800\\ud83d\\ude00"], "\\udfff": "\udc80é"}', source="x")
+    assert label.values == {"a": ["x\ufffd\U0001f600"], "\ufffd": "\udc80é"}
+    assert render_json(label.values).encode("utf-8", "surrogateescape").endswith(b'\x80\xc3\xa9"}')
+    write_toml(tmp_path / "x.toml", label.values)
+    assert read_toml(tmp_path / "x.toml") == {"a": ["x\ufffd\U0001f600"], "\ufffd": "?é"}
+
+
 def test_json_is_the_same_for_the_same_values() -> None:
     values = {
         "b": (1, "é"),
