@@ -1,0 +1,227 @@
+"""`Environment`, as people know it from Azure ML: packages, base image and variables of an image, put together in code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.reference import Reference
+from lifecycle.cnb.toml import read_regular_file
+from pybuild.environments.conda_dependencies import CondaDependencies
+from pybuild.environments.definition import (
+    CondaPackages,
+    Definition,
+    Packages,
+    PipPackages,
+    PoetryPackages,
+    normalise_text,
+)
+from pybuild.environments.errors import refuse
+from pybuild.environments.requirements import read_requirements
+from pybuild.environments.sections import ContainerRegistry, DockerSection, PythonSection
+
+# What a Dockerfile of one line begins with.
+_INSTRUCTION = re.compile(r"\s*(?:#|(?:FROM|ARG)\s)", re.IGNORECASE)
+
+
+class Environment:
+    """What an image is to have. Change its parts, then build it; `definition()` says it in one canonical form."""
+
+    def __init__(self, name: str) -> None:
+        """Start with no packages, on the builder's run image."""
+        self.name = name
+        self.version: str | None = None
+        """That under which it is registered; `None`: it is not."""
+        self.python = PythonSection()
+        self.docker = DockerSection()
+        self.environment_variables: dict[str, str] = {}
+        self.repository: str | None = None
+        """Address of a repository that says everything itself."""
+        self.repository_files: Mapping[str, str] = {}
+        """The same as texts by path."""
+
+    @classmethod
+    def from_pip_requirements(
+        cls,
+        name: str,
+        file_path: str | Path,
+        pip_version: str | None = None,
+        *,
+        python_version: str | None = None,
+    ) -> Environment:
+        """Return an environment with what a requirements file and the files that it names ask for.
+
+        `python_version`: one that the builder has, such as `3.12`. `pip_version`: then conda installs Python and this pip.
+
+        Raises:
+            ConfigurationError: a file cannot be read, or asks for something that is only on this computer.
+        """
+        found = read_requirements(Path(file_path))
+        env = cls(name)
+        dependencies = CondaDependencies()
+        dependencies.set_pip_requirements(found.lines)
+        dependencies.set_pip_constraints(found.constraints)
+        if pip_version is not None:
+            dependencies.add_conda_package(f"pip={pip_version}")
+            if python_version is not None:
+                dependencies.set_python_version(python_version)
+        env.python.conda_dependencies = dependencies
+        env.python.version = python_version
+        return env
+
+    @classmethod
+    def from_conda_specification(cls, name: str, file_path: str | Path) -> Environment:
+        """Return an environment with what an environment.yml asks for. Raises `ConfigurationError`."""
+        env = cls(name)
+        env.python.conda_dependencies = CondaDependencies(file_path)
+        return env
+
+    from_conda_specifications = from_conda_specification
+
+    @classmethod
+    def from_definition(cls, name: str, definition: Definition) -> Environment:
+        """Return the environment that `definition` says."""
+        env = cls(name)
+        env.docker.base_image = definition.image
+        env.docker.base_dockerfile = definition.dockerfile
+        env.python.user_managed_dependencies = definition.user_managed
+        env.python.interpreter_path = definition.interpreter or env.python.interpreter_path
+        env.environment_variables = dict(definition.variables)
+        env.repository, env.repository_files = definition.repository, definition.files
+        match definition.packages:
+            case None:
+                env.python.conda_dependencies = None
+            case PoetryPackages() as poetry:
+                env.python.conda_dependencies, env.python.poetry = None, poetry
+            case packages:
+                env.python.conda_dependencies = CondaDependencies.of(packages)
+                env.python.version = packages.python_version if isinstance(packages, PipPackages) else None
+        return env
+
+    @classmethod
+    def from_dockerfile(
+        cls,
+        name: str,
+        dockerfile: str | Path,
+        conda_specification: str | Path | None = None,
+        pip_requirements: str | Path | None = None,
+    ) -> Environment:
+        """Return an environment on what a Dockerfile makes, given as its text or path, perhaps with Python packages on it.
+
+        Without these, Python is the image's own (`user_managed_dependencies`). Raises `ConfigurationError`, `InvalidEnvironment`.
+        """
+        env = cls._of_packages(name, conda_specification, pip_requirements)
+        env.docker.base_dockerfile = read_dockerfile(dockerfile)
+        return env
+
+    @classmethod
+    def from_docker_image(
+        cls,
+        name: str,
+        image: str,
+        container_registry: ContainerRegistry | None = None,
+        conda_specification: str | Path | None = None,
+        pip_requirements: str | Path | None = None,
+    ) -> Environment:
+        """Return an environment on a base image, perhaps with Python packages on it, else with the image's own Python."""
+        env = cls._of_packages(name, conda_specification, pip_requirements)
+        env.docker.base_image = image
+        if container_registry is not None:
+            env.docker.base_image_registry = container_registry
+        return env
+
+    @classmethod
+    def _of_packages(cls, name: str, conda: str | Path | None, pip: str | Path | None) -> Environment:
+        if conda is not None and pip is not None:
+            message = "both `conda_specification` and `pip_requirements` are given"
+            change = "give one; an environment.yml has a section `- pip:`"
+            raise refuse(name, "too-many-package-files", message, change)
+        if conda is not None:
+            return cls.from_conda_specification(name, conda)
+        if pip is not None:
+            return cls.from_pip_requirements(name, pip)
+        env = cls(name)
+        env.python.user_managed_dependencies = True
+        return env
+
+    def clone(self, new_name: str) -> Environment:
+        """Return another environment that says the same, with its registry's credentials; it is not registered."""
+        made = type(self)(new_name)
+        dependencies, docker = self.python.conda_dependencies, self.docker
+        made.python = replace(self.python, conda_dependencies=None if dependencies is None else dependencies.copy())
+        made.docker = replace(docker, base_image_registry=replace(docker.registry))
+        made.environment_variables = dict(self.environment_variables)
+        made.repository, made.repository_files = self.repository, self.repository_files
+        return made
+
+    def definition(self) -> Definition:
+        """Return what the environment says, without its name and without credentials.
+
+        Raises:
+            InvalidEnvironment: it cannot be built as it is.
+            ConfigurationError: a file that it names cannot be read.
+        """
+        from pybuild.environments.lint import require_buildable
+
+        require_buildable(self)
+        return self.describe()
+
+    def describe(self) -> Definition:
+        """Return the definition of an environment of which nobody has asked whether it can be built."""
+        python, docker = self.python, self.docker
+        written = {} if python.conda_dependencies is None else python.conda_dependencies.variables()
+        return Definition(
+            packages=None if python.user_managed_dependencies else self._packages(),
+            image=None if docker.base_image is None else spell_out_image(docker.base_image, docker.registry),
+            dockerfile=None
+            if docker.base_dockerfile is None
+            else normalise_text(read_dockerfile(docker.base_dockerfile)),
+            user_managed=python.user_managed_dependencies,
+            interpreter=None if python.interpreter_path in ("", "python") else python.interpreter_path,
+            repository=self.repository,
+            files=self.repository_files,
+            variables={**written, **self.environment_variables},
+        )
+
+    def _packages(self) -> Packages | None:
+        dependencies = self.python.conda_dependencies
+        if (
+            self.python.poetry is not None
+            or dependencies is None
+            or self.repository is not None
+            or self.repository_files
+        ):
+            return self.python.poetry
+        packages = dependencies.packages()
+        if isinstance(packages, CondaPackages):
+            return packages
+        has_base = self.docker.base_image is not None or self.docker.base_dockerfile is not None
+        if has_base and not packages.requirements:
+            return None
+        return replace(packages, python_version=self.python.version)
+
+    def __repr__(self) -> str:
+        version = "" if self.version is None else f", version {self.version}"
+        return f"<Environment {self.name}{version}>"
+
+
+def spell_out_image(image: str, registry: ContainerRegistry) -> str:
+    """Return the whole reference of a base image, with the registry's address where it names none itself. Raises `InvalidValue`."""
+    address = (registry.address or "").partition("://")[2] or registry.address or ""
+    first, slash, _ = image.partition("/")
+    has_registry = slash and ("." in first or ":" in first or first == "localhost")
+    return str(Reference.parse(image if has_registry or not address else f"{address.strip('/')}/{image}"))
+
+
+def read_dockerfile(dockerfile: str | Path) -> str:
+    """Return the text of a Dockerfile that is given as text or as a path. Raises `ConfigurationError`."""
+    if isinstance(dockerfile, str) and (len(dockerfile.strip().splitlines()) > 1 or _INSTRUCTION.match(dockerfile)):
+        return dockerfile
+    content = read_regular_file(Path(dockerfile))
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise ConfigurationError(Path(dockerfile), "is not UTF-8 text", advice="save it as UTF-8") from err
