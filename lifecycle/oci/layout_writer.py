@@ -14,6 +14,7 @@ from pathlib import Path
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.toml import write_atomically
 from lifecycle.oci.alone import open_alone
+from lifecycle.oci.artifact import EMPTY_CONTENT, Artifact
 from lifecycle.oci.descriptor import REF_NAME_ANNOTATION, Descriptor
 from lifecycle.oci.document import parse_document
 from lifecycle.oci.durable import sync_files
@@ -81,7 +82,14 @@ class LayoutWriter:
         self._add_content(image.descriptor, image.manifest_bytes)
         return copied
 
-    def tag(self, image: Content, tags: Sequence[str]) -> None:
+    def add_artifact(self, artifact: Artifact) -> None:
+        """Put the manifest and the files of an artifact in their place. Raises `OciError`, `OSError`."""
+        self._add_content(artifact.manifest.config, EMPTY_CONTENT)
+        for file in artifact.files:
+            self._add_content(file.descriptor, file.content)
+        self._add_content(artifact.descriptor, artifact.manifest_bytes)
+
+    def tag(self, image: Content | Artifact, tags: Sequence[str]) -> None:
         """Point `tags` at `image`, which was added; other tags stay. Without any, `image` is the one without a name.
 
         Raises `OciError`, `ConfigurationError`, `InvalidValue`, `OSError`.
@@ -159,7 +167,7 @@ class LayoutWriter:
             temporary.unlink(missing_ok=True)
 
 
-def index_entries(image: Content, tags: Sequence[str]) -> list[dict[str, object]]:
+def index_entries(image: Content | Artifact, tags: Sequence[str]) -> list[dict[str, object]]:
     """Return an entry for each tag, or one without a name."""
     descriptor = image.descriptor.render()
     if not tags:

@@ -12,17 +12,20 @@ from lifecycle.oci.document import parse_document
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The parts of an image: its config and its layers, base first."""
+    """The parts of an image: its config and its layers, base first; of an artifact, its files."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str | None = None
+    """Only artifacts have one."""
 
     def render(self) -> bytes:
         """Return the document; the same values give the same bytes."""
         document: dict[str, object] = {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
+            "artifactType": self.artifact_type,
             "config": self.config.render(),
             "layers": [layer.render() for layer in self.layers],
             "annotations": dict(self.annotations) or None,
@@ -42,4 +45,5 @@ def parse_manifest(content: bytes, *, source: str) -> Manifest:
         config=parse_descriptor(document.table("config")),
         layers=tuple(parse_descriptor(table) for table in document.tables("layers")),
         annotations=parse_string_map(document.table("annotations")),
+        artifact_type=document.optional_string("artifactType"),
     )

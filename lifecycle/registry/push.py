@@ -79,6 +79,24 @@ def upload_blobs(
         OciError: a blob is not what its descriptor says.
         OSError: a blob cannot be read.
     """
+    return upload_all(
+        client, reference, _blobs_of(image), mount_from=mount_from, is_trusted=is_trusted, on_progress=on_progress
+    )
+
+
+def upload_all(
+    client: RegistryClient,
+    reference: Reference,
+    blobs: Sequence[Blob],
+    *,
+    mount_from: Sequence[Reference] = (),
+    is_trusted: bool = True,
+    on_progress: Callable[[int], object] | None = None,
+) -> Uploaded:
+    """Return what had to be done so that all of `blobs`, each of which is given once, are in the repository of `reference`.
+
+    What else it takes and raises is as in `upload_blobs`.
+    """
     repository = client.repository(reference)
     name = str(reference)
     sources = tuple(
@@ -101,7 +119,7 @@ def upload_blobs(
                 return Uploaded(mounted=amount)
 
     before = client.retries
-    done = sum(run_all(client, upload, _blobs_of(image)), Uploaded())
+    done = sum(run_all(client, upload, blobs), Uploaded())
     return done + Uploaded(retries=client.retries - before)
 
 

@@ -1,0 +1,239 @@
+"""A workspace: registers environments, finds them, names and archives their versions."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from lifecycle.cnb.digest import Digest
+from lifecycle.oci.artifact import Artifact, ArtifactFile, make_artifact
+from lifecycle.oci.layout import INDEX_FILE
+from lifecycle.registry.client import RegistryClient
+from pybuild.image_store import open_client
+from pybuild.workspaces.errors import NameReserved, NoSuchEnvironment
+from pybuild.workspaces.numbering import Numbering
+from pybuild.workspaces.place import LayoutPlace, Place, RegistryPlace, default_place, parse_place
+from pybuild.workspaces.repository import LayoutRepository, RegistryRepository, Repository
+from pybuild.workspaces.tags import LATEST, Tags, check_label, check_name, is_name, parse_tags
+from pybuild.workspaces.version import RegisteredVersion, make_version, read_version, version_of
+
+CURATED_PREFIX = "pybuild-"
+"""Of names that only the curated environments have."""
+# A repository whose tags are the names of the environments: not every registry lists its repositories.
+_CATALOG = f"{CURATED_PREFIX}catalog"
+_CATALOG_TYPE, _ENTRY_TYPE = "application/vnd.pybuild.catalog.v1", "application/vnd.pybuild.catalog.entry.v1+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionSummary:
+    """What a workspace says of a version without fetching it."""
+
+    version: int
+    digest: Digest | None
+    """Of the definition; `None` where the one who registered it could not say it any more."""
+    labels: tuple[str, ...]
+    is_archived: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentSummary:
+    """An environment that a workspace has, with its versions, the first one first."""
+
+    name: str
+    versions: tuple[VersionSummary, ...]
+    is_archived: bool
+
+    @property
+    def latest(self) -> int | None:
+        """The highest version that is not archived."""
+        return max((one.version for one in self.versions if not one.is_archived), default=None)
+
+
+class Workspace:
+    """A place for environments: `docker://HOST/NAMESPACE`, `oci:DIRECTORY`, or where the machine says that it is.
+
+    `env` is the machine's environment (credentials, proxies, certificates), `os.environ` where it is not given. Safe for several
+    threads. Connections to a registry are kept until `close`, or the end of a `with`.
+    """
+
+    def __init__(
+        self,
+        location: str | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        insecure_registries: Sequence[str] = (),
+    ) -> None:
+        self._env: Mapping[str, str] = dict(os.environ) if env is None else env
+        self._insecure = tuple(insecure_registries)
+        self._place: Place = default_place(self._env, Path.home()) if location is None else parse_place(location)
+        self._client: RegistryClient | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def location(self) -> str:
+        """Where it is, in the words that it is made with."""
+        return str(self._place)
+
+    def __repr__(self) -> str:
+        return f"Workspace({self.location!r})"
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; they are opened again where they are needed."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def register(self, name: str, definition: bytes, *, curated: bool = False) -> RegisteredVersion:
+        """Return the version that `definition` has, after it is there for everyone: the next one, unless it has one already.
+
+        `curated`: of an environment whose name begins with `CURATED_PREFIX`.
+
+        Raises:
+            InvalidName, NameReserved: the name is none that can be given.
+            lifecycle.cnb.errors.CnbError: it cannot be put there.
+        """
+        check_name(name)
+        if name.startswith(CURATED_PREFIX) is not curated:
+            raise NameReserved(name, CURATED_PREFIX)
+        repository = self.repository(name)
+        # First of all: a version in an environment that nobody finds would be lost.
+        self._add_to_catalog(name)
+        created = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        numbered = Numbering(
+            repository, Digest.of(definition), lambda version: make_version(name, version, definition, created)
+        ).run()
+        return replace(self.get(name, version=numbered.version), is_new=numbered.is_new)
+
+    def get(self, name: str, *, version: int | None = None, label: str | None = None) -> RegisteredVersion:
+        """Return a version: that with the number or the label, or the latest that is not archived.
+
+        Raises:
+            NoSuchEnvironment: there is none.
+            lifecycle.cnb.errors.CnbError: it cannot be read.
+        """
+        repository = self.repository(check_name(name))
+        tags = parse_tags(repository.tags())
+        if version is None and label in (None, LATEST):
+            version = _latest(tags)
+        if version is None and label is not None:
+            found = repository.get(check_label(label)) if label in tags.names else None
+            version = None if found is None else version_of(found)
+        artifact = None if version is None else repository.get(str(version))
+        if version is None or artifact is None:
+            raise self._missing(name, tags, version, label)
+        found_version = read_version(artifact, name, version, source=f"{repository.location}:{version}")
+        return replace(found_version, is_archived=tags.is_archived(version))
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all environments, archived ones too, sorted."""
+        if isinstance(self._place, RegistryPlace):
+            return tuple(sorted(filter(is_name, self.repository(_CATALOG).tags())))
+        indexes = self._place.directory.glob(f"*/{INDEX_FILE}")
+        return tuple(sorted(path.parent.name for path in indexes if is_name(path.parent.name)))
+
+    def describe(self, name: str) -> EnvironmentSummary:
+        """Return what there is of an environment. Raises `NoSuchEnvironment`, `CnbError`."""
+        repository = self.repository(check_name(name))
+        tags = parse_tags(repository.tags())
+        if not tags.versions:
+            raise NoSuchEnvironment(workspace=self.location, name=name, known=self.names())
+        labels: dict[int | None, list[str]] = {}
+        for label in tags.labels:
+            found = repository.get(label)
+            labels.setdefault(None if found is None else version_of(found), []).append(label)
+        latest = _latest(tags)
+        if latest is not None:
+            labels.setdefault(latest, []).insert(0, LATEST)
+        versions = tuple(
+            VersionSummary(
+                version=version,
+                digest=tags.definitions.get(version),
+                labels=tuple(labels.get(version, ())),
+                is_archived=tags.is_archived(version),
+            )
+            for version in sorted(tags.versions)
+        )
+        return EnvironmentSummary(name=name, versions=versions, is_archived=tags.is_archived(None))
+
+    def set_label(self, name: str, label: str, version: int) -> None:
+        """Let `label` name a version, and no other any more. Raises `InvalidName`, `NoSuchEnvironment`, `CnbError`."""
+        repository, artifact = self._find(check_name(name), version)
+        repository.put(artifact, check_label(label))
+
+    def archive(self, name: str, version: int | None = None) -> None:
+        """Archive a version, which `latest` then passes over, or an environment, which lists then leave out; they still can be had.
+
+        Raises `NoSuchEnvironment`, `CnbError`.
+        """
+        self._set_archived(check_name(name), version, is_archived=True)
+
+    def restore(self, name: str, version: int | None = None) -> None:
+        """Undo `archive`. Raises `NoSuchEnvironment`, `CnbError`."""
+        self._set_archived(check_name(name), version, is_archived=False)
+
+    def repository(self, name: str) -> Repository:
+        """Return what holds everything of the environment `name`."""
+        if isinstance(self._place, LayoutPlace):
+            return LayoutRepository(self._place.directory / name)
+        return RegistryRepository(self._open(), self._place.repository(name))
+
+    def _open(self) -> RegistryClient:
+        with self._lock:
+            if self._client is None:
+                self._client = open_client(self._env, Path.home(), insecure=self._insecure)
+            return self._client
+
+    def _add_to_catalog(self, name: str) -> None:
+        if isinstance(self._place, LayoutPlace):
+            return
+        catalog = self.repository(_CATALOG)
+        if name not in catalog.tags():
+            entry = ArtifactFile(name="entry.json", media_type=_ENTRY_TYPE, content=b"{}")
+            catalog.put(make_artifact(_CATALOG_TYPE, [entry]), name)
+
+    def _find(self, name: str, version: int | None) -> tuple[Repository, Artifact]:
+        """Where a version is, by default the highest, and what."""
+        repository = self.repository(name)
+        tags = parse_tags(repository.tags())
+        artifact = repository.get(str(version or tags.highest)) if tags.versions else None
+        if artifact is None:
+            raise self._missing(name, tags, version, None)
+        return repository, artifact
+
+    def _set_archived(self, name: str, version: int | None, *, is_archived: bool) -> None:
+        repository, artifact = self._find(name, version)
+        tags = parse_tags(repository.tags())
+        if tags.is_archived(version) is not is_archived:
+            repository.put(artifact, tags.archiving_tag(version))
+
+    def _missing(self, name: str, tags: Tags, version: int | None, label: str | None) -> NoSuchEnvironment:
+        if not tags.versions:
+            return NoSuchEnvironment(workspace=self.location, name=name, known=self.names())
+        if version is not None:
+            known = [f"1 to {tags.highest}"] if tags.highest > 1 else ["1"]
+            return NoSuchEnvironment(workspace=self.location, name=name, wanted=f"version {version}", known=known)
+        if label not in (None, LATEST):
+            return NoSuchEnvironment(
+                workspace=self.location, name=name, wanted=f"label `{label}`", known=[LATEST, *tags.labels]
+            )
+        return NoSuchEnvironment(
+            workspace=self.location, name=name, wanted="version that is not archived", known=[f"1 to {tags.highest}"]
+        )
+
+
+def _latest(tags: Tags) -> int | None:
+    return max((version for version in tags.versions if not tags.is_archived(version)), default=None)
