@@ -1,3 +1,128 @@
-"""The platform: what a person, CI or a service calls to turn a repository into an image."""
+"""The platform: what a person, CI or a service calls to turn a repository into an image.
+
+`pybuild.build(pybuild.BuildRequest(repository="."))` builds one. The names in `__all__` are what other programs may rely on; they are
+loaded when they are first used, because most of a short program's time would be loading.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lifecycle.cnb.errors import CnbError
+    from lifecycle.cnb.plan import ResolvedPlan
+    from lifecycle.cnb.reference import Reference
+    from lifecycle.detection import Detection
+    from lifecycle.exporters import Output, Written, parse_output
+    from lifecycle.oci.compression import Compression
+    from lifecycle.oci.descriptor import Platform
+    from lifecycle.oci.image import Image
+    from lifecycle.oci.image_index import ImageIndex
+    from pybuild.events import (
+        Event,
+        Level,
+        LogLine,
+        OnEvent,
+        PhaseEnded,
+        PhaseStarted,
+        Progress,
+        StepEnded,
+        StepStarted,
+        event_to_json,
+    )
+    from pybuild.extend import Engine
+    from pybuild.fix import Fix, write_fixes
+    from pybuild.library import build, build_index, detect, export, find_fixes, plan
+    from pybuild.report import BuildReport, IndexReport
+    from pybuild.request import BuildRequest
+    from pybuild.run_image import ImageSettings
+    from pybuild.volumes import Volume
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "lifecycle.cnb.errors": ("CnbError",),
+    "lifecycle.cnb.plan": ("ResolvedPlan",),
+    "lifecycle.cnb.reference": ("Reference",),
+    "lifecycle.detection": ("Detection",),
+    "lifecycle.exporters": ("Output", "Written", "parse_output"),
+    "lifecycle.oci.compression": ("Compression",),
+    "lifecycle.oci.descriptor": ("Platform",),
+    "lifecycle.oci.image": ("Image",),
+    "lifecycle.oci.image_index": ("ImageIndex",),
+    "pybuild.events": (
+        "Event",
+        "Level",
+        "LogLine",
+        "OnEvent",
+        "PhaseEnded",
+        "PhaseStarted",
+        "Progress",
+        "StepEnded",
+        "StepStarted",
+        "event_to_json",
+    ),
+    "pybuild.extend": ("Engine",),
+    "pybuild.fix": ("Fix", "write_fixes"),
+    "pybuild.library": ("build", "build_index", "detect", "export", "find_fixes", "plan"),
+    "pybuild.report": ("BuildReport", "IndexReport"),
+    "pybuild.request": ("BuildRequest",),
+    "pybuild.run_image": ("ImageSettings",),
+    "pybuild.volumes": ("Volume",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "BuildReport",
+    "BuildRequest",
+    "CnbError",
+    "Compression",
+    "Detection",
+    "Engine",
+    "Event",
+    "Fix",
+    "Image",
+    "ImageIndex",
+    "ImageSettings",
+    "IndexReport",
+    "Level",
+    "LogLine",
+    "OnEvent",
+    "Output",
+    "PhaseEnded",
+    "PhaseStarted",
+    "Platform",
+    "Progress",
+    "Reference",
+    "ResolvedPlan",
+    "StepEnded",
+    "StepStarted",
+    "Volume",
+    "Written",
+    "__version__",
+    "build",
+    "build_index",
+    "detect",
+    "event_to_json",
+    "export",
+    "find_fixes",
+    "parse_output",
+    "plan",
+    "write_fixes",
+]
+
+
+if not TYPE_CHECKING:  # a name that is not there is found before the program runs
+
+    def __getattr__(name: str) -> object:
+        """A public name, from its module. It stays here, so that it is looked for once."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found: object = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -23,7 +23,7 @@ def fetch_application(place: Place) -> tuple[Source, Place]:
     """
     request, environment, log = place.request, place.environment, place.log
     source = fetch_source(
-        request.repository,
+        request.location,
         environment.app_dir,
         environment.scratch_dir,
         log,
@@ -53,9 +53,9 @@ def _with_project(place: Place, project: Project) -> Place:
         order=place.builder.order,
         buildpacks=place.builder.buildpacks,
         finder=BuildpackFinder(
-            store=place.store,
+            store=place.site.store,
             log=place.log,
-            env=place.host_env,
+            env=place.site.host_env,
             insecure_registries=request.images.insecure_registries,
             deadline=environment.deadline,
         ),

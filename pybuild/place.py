@@ -23,12 +23,21 @@ from pybuild.store import Application, in_use, open_application
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where builds take place: what this machine keeps and says, and who listens."""
+
+    store: Path
+    host_env: Mapping[str, str]
+    """The machine's environment."""
+    log: Log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """What the stages of a build work with. Made by `open_places`."""
 
     request: BuildRequest
-    store: Path
-    host_env: Mapping[str, str]
+    site: Site
     clock: Clock
     platform: Platform
     builder: Builder
@@ -57,7 +66,7 @@ class Place:
             reference = replace(reference, tag=f"{reference.tag}-{self.platform.architecture}")
         return RemoteCache(
             reference,
-            open_client(self.host_env, Path.home(), insecure=insecure, deadline=self.clock.deadline),
+            open_client(self.site.host_env, Path.home(), insecure=insecure, deadline=self.clock.deadline),
             work=self.application.work / "cache-image",
             log=self.log,
             platform=self.platform,
@@ -65,30 +74,25 @@ class Place:
 
 
 @contextlib.contextmanager
-def open_places(
-    request: BuildRequest, store: Path, host_env: Mapping[str, str], clock: Clock
-) -> Iterator[tuple[Place, ...]]:
+def open_places(request: BuildRequest, site: Site, clock: Clock) -> Iterator[tuple[Place, ...]]:
     """A place for each platform, this machine's first; making builders the first time does not count towards the time limit."""
-    with in_use(store, clock.log), contextlib.ExitStack() as stack:
+    with in_use(site.store, clock.log), contextlib.ExitStack() as stack:
         definition = read_definition(request.builder)
         # In one order, whoever asks in which: two builds that wait for each other would wait for ever.
         platforms = sorted(request.platforms, key=lambda one: (one != host_platform(), name_of(one)))
         with clock.phase("builder"):
             builders = [
-                ensure_builder(definition, store, clock.log, architecture=platform.architecture)
+                ensure_builder(definition, site.store, clock.log, architecture=platform.architecture)
                 for platform in platforms
             ]
         clock.start()
         places = []
         for platform, builder in zip(platforms, builders, strict=True):
-            application, environment = stack.enter_context(
-                _open_application(request, platform, builder, store, host_env, clock)
-            )
+            application, environment = stack.enter_context(_open_application(request, platform, builder, site, clock))
             places.append(
                 Place(
                     request=request,
-                    store=store,
-                    host_env=host_env,
+                    site=site,
                     clock=clock,
                     platform=platform,
                     builder=builder,
@@ -105,19 +109,18 @@ def _open_application(
     request: BuildRequest,
     platform: Platform,
     builder: Builder,
-    store: Path,
-    host_env: Mapping[str, str],
+    site: Site,
     clock: Clock,
 ) -> Iterator[tuple[Application, BuildEnvironment]]:
     foreign = None if platform.architecture == host_platform().architecture else platform.architecture
-    with open_application(store, source_identity(request.repository), clock.log, foreign=foreign) as application:
+    with open_application(site.store, source_identity(request.location), clock.log, foreign=foreign) as application:
         environment = BuildEnvironment(
             builder=builder,
-            host=read_host_settings(host_env, Path.home()),
+            host=read_host_settings(site.host_env, Path.home()),
             work=application.work,
-            archives=store / "archives",
-            shared_layers=store / "layers",
-            made_layers=store / "made",
+            archives=site.store / "archives",
+            shared_layers=site.store / "layers",
+            made_layers=site.store / "made",
             network=request.network,
             deadline=clock.deadline,
             volumes=request.volumes,

@@ -13,6 +13,7 @@ from lifecycle.cnb.plan import ResolvedPlan
 from lifecycle.detection import Detection, Outcome, render_detection
 from lifecycle.export import ExportedImage
 from lifecycle.exporters import Written
+from lifecycle.oci.image import Image
 from lifecycle.oci.image_index import ImageIndex
 from pybuild.base_images import FetchedImage
 from pybuild.source import Source
@@ -45,9 +46,14 @@ class BuildReport:
     written: tuple[Written, ...] = ()
     """The same with what was transferred; empty where the image stays in the store."""
 
+    @property
+    def image(self) -> Image:
+        """The image; `image.digest` is that of its manifest."""
+        return self.exported.image
+
     def to_json(self) -> Mapping[str, object]:
         """The report as `--report` writes it; sizes are bytes of the compressed blob."""
-        image = self.exported.image
+        image = self.image
         return {
             "image": {
                 "digest": str(image.digest),

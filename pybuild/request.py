@@ -1,16 +1,19 @@
-"""What a person asks of a build."""
+"""What is asked of a build."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV
+from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
-from lifecycle.exporters import Output
+from lifecycle.exporters import Output, parse_output
 from lifecycle.oci.compression import Compression
 from lifecycle.oci.descriptor import Platform, host_platform
+from pybuild.builder import default_definition_path
+from pybuild.errors import UsageError
 from pybuild.run_image import ImageSettings
 from pybuild.volumes import Volume
 
@@ -19,11 +22,12 @@ from pybuild.volumes import Volume
 class BuildRequest:
     """What to build, and how."""
 
-    repository: str
-    builder: Path
+    repository: str | Path
+    """A directory, a git URL (with `#ref:subdirectory`) or an archive."""
+    builder: Path = field(default_factory=default_definition_path)
     """A `builder.toml`."""
-    outputs: tuple[Output, ...] = ()
-    """Empty: the image stays in the store."""
+    outputs: Sequence[Output | str] = ()
+    """As `--output` has them, such as `oci:DIR`. Empty: the image stays in the store."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The user's variables for the buildpacks."""
     buildpacks: tuple[str, ...] = ()
@@ -46,3 +50,20 @@ class BuildRequest:
     """Where the cache of the application is as an image, beside the one in the store."""
     platforms: tuple[Platform, ...] = field(default_factory=lambda: (host_platform(),))
     """What to build it for, at least one and each once; the images of several become one index."""
+
+    @property
+    def location(self) -> str:
+        """The repository as text."""
+        return str(self.repository)
+
+
+def read_outputs(outputs: Sequence[Output | str]) -> tuple[Output, ...]:
+    """The outputs that are meant. Raises `UsageError`."""
+    return tuple(_read_output(one) if isinstance(one, str) else one for one in outputs)
+
+
+def _read_output(text: str) -> Output:
+    try:
+        return parse_output(text)
+    except InvalidValue as err:
+        raise UsageError(f"the output `{text}` {err.message}", err.hint) from err

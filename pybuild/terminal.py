@@ -1,4 +1,4 @@
-"""Logs on standard error: live progress on a terminal (`pybuild.live`), plain lines everywhere else."""
+"""Events on standard error: live progress on a terminal (`pybuild.live`), plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import IO, NoReturn, Protocol, TextIO
 
-from lifecycle.cnb.errors import printable
+from pybuild.events import (
+    Event,
+    Level,
+    LogLine,
+    PhaseEnded,
+    PhaseStarted,
+    Progress,
+    StepEnded,
+    StepStarted,
+)
 
 # A shorter step is not worth a line of its own.
 _WORTH_SAYING_S = 1.0
@@ -30,11 +38,6 @@ class Verbosity(IntEnum):
     VERBOSE = 2
 
 
-def last_state(line: str) -> str:
-    """Of a line that a program redrew, what stands last; everything that a terminal would obey is made visible."""
-    return printable(line.rstrip("\r\n").rsplit("\r", 1)[-1])
-
-
 def leave_without_reader(stream: IO[str]) -> NoReturn:
     """End the program, because nobody reads `stream` any more."""
     # Nothing can be told there, not even by a late flush.
@@ -42,17 +45,17 @@ def leave_without_reader(stream: IO[str]) -> NoReturn:
     sys.exit(128 + signal.SIGPIPE)
 
 
-def open_log(verbosity: Verbosity, *, color: bool) -> TerminalLog:
-    """A log on standard error that fits what standard error is."""
+def open_terminal(verbosity: Verbosity, *, color: bool) -> Terminal:
+    """What shows events on standard error, in a way that fits what standard error is."""
     display: Display = PlainDisplay(sys.stderr)
     if sys.stderr.isatty() or any(os.environ.get(name) for name in _AS_TERMINAL):
         from pybuild.live import LiveDisplay  # rich takes longer to load than many a command to run
 
         display = LiveDisplay.on(sys.stderr, color=color, live=verbosity > Verbosity.QUIET)
-    return TerminalLog(display=display, verbosity=verbosity)
+    return Terminal(display=display, verbosity=verbosity)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Running:
     """What is under way, as the live line shows it."""
 
@@ -68,7 +71,7 @@ class Running:
 
 
 class Display(Protocol):
-    """Where the lines of a log go."""
+    """Where lines go."""
 
     is_live: bool
     """Whether it shows what is under way."""
@@ -101,78 +104,63 @@ class PlainDisplay:
         return contextlib.nullcontext()
 
 
-class TerminalLog:
-    """A `pybuild.log.Log` on a display."""
+class Terminal:
+    """Shows events on a display, one at a time."""
 
     def __init__(self, *, display: Display, verbosity: Verbosity) -> None:
         self._display = display
         self._verbosity = verbosity
-        self._running: list[Running] = []
+        self._following = contextlib.ExitStack()
+        # Phases by their name, steps by their number
+        self._running: dict[str | int, Running] = {}
+        self._shown: list[Running] = []
 
-    def info(self, line: str) -> None:
-        """Show an ordinary line."""
-        self._print(line, Verbosity.NORMAL)
+    def show(self, event: Event) -> None:
+        """Show what the event says, as far as the verbosity wants it."""
+        match event:
+            case LogLine():
+                self._show_line(event)
+            case PhaseStarted():
+                self._print(f"===> {event.name.upper()}", Verbosity.NORMAL, style="bold")
+                self._begin(event.name, Running(event.name.upper(), time.monotonic()))
+            case PhaseEnded():
+                self._end(event.name)
+                if event.succeeded:
+                    self._print(f"{event.name.upper()} took {event.seconds:.2f} s", Verbosity.VERBOSE, style="dim")
+            case StepStarted():
+                if not self._display.is_live:
+                    self._print(f"{event.title} ...", Verbosity.NORMAL)
+                self._begin(event.number, Running(event.title, time.monotonic(), event.total))
+            case Progress():
+                self._running[event.number].done = event.done
+            case StepEnded():
+                self._end(event.number)
+                if event.succeeded and (event.seconds >= _WORTH_SAYING_S or self._display.is_live):
+                    self._print(f"{event.title}: {event.seconds:.1f} s", Verbosity.NORMAL)
 
-    def detail(self, line: str) -> None:
-        """Show a line that only `--verbose` asks for."""
-        self._print(line, Verbosity.VERBOSE, style="dim")
+    def _show_line(self, line: LogLine) -> None:
+        match line.level:
+            case Level.DETAIL:
+                self._print(line.text, Verbosity.VERBOSE, style="dim")
+            case Level.INFO:
+                self._print(line.text, Verbosity.NORMAL)
+            case Level.NOTICE:
+                self._print(f"notice: {line.text}", Verbosity.NORMAL, style="cyan")
+            case Level.WARNING:
+                self._print(f"warning: {line.text}", Verbosity.QUIET, style="yellow")
 
-    def notice(self, line: str) -> None:
-        """Show something the user should know although nothing is wrong."""
-        self._print(f"notice: {line}", Verbosity.NORMAL, style="cyan")
-
-    def warning(self, line: str) -> None:
-        """Show something that is likely to hurt, also with `--quiet`."""
-        self._print(f"warning: {line}", Verbosity.QUIET, style="yellow")
-
-    @contextlib.contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """Show that `title` is under way until the context ends; then its seconds."""
-        with self._step(title, None):
-            yield
-
-    @contextlib.contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Callable[[int], object]]:
-        """As `step`, of `total` bytes; what the context gives is told how many more are done, by any thread."""
-        lock = threading.Lock()
-
-        def add(count: int) -> None:
-            with lock:
-                running.done += count
-
-        with self._step(title, total) as running:
-            yield add
-
-    @contextlib.contextmanager
-    def _step(self, title: str, total: int | None) -> Iterator[Running]:
-        if not self._display.is_live:
-            self.info(f"{title} ...")
-        with self._show(title, total) as running:
-            yield running
-        seconds = time.monotonic() - running.since
-        if seconds >= _WORTH_SAYING_S or self._display.is_live:
-            self.info(f"{title}: {seconds:.1f} s")
-
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Show that the phase `name` of the build runs until the context ends; then its seconds."""
-        self._print(f"===> {name.upper()}", Verbosity.NORMAL, style="bold")
-        with self._show(name.upper()) as running:
-            yield
-        self.detail(f"{name.upper()} took {time.monotonic() - running.since:.2f} s")
-
-    @contextlib.contextmanager
-    def _show(self, title: str, total: int | None = None) -> Iterator[Running]:
-        running = Running(title, time.monotonic(), total)
-        self._running.append(running)
-        try:
+    def _begin(self, key: str | int, running: Running) -> None:
+        self._running[key] = running
+        self._shown.append(running)
+        if len(self._shown) == 1:
             # The first shows all that are under way with it.
-            following = self._display.follow(self._running) if len(self._running) == 1 else contextlib.nullcontext()
-            with following:
-                yield running
-        finally:
-            self._running.remove(running)
+            self._following.enter_context(self._display.follow(self._shown))
+
+    def _end(self, key: str | int) -> None:
+        self._shown.remove(self._running.pop(key))
+        if not self._shown:
+            self._following.close()
 
     def _print(self, line: str, least: Verbosity, style: str = "") -> None:
         if self._verbosity >= least:
-            self._display.print(last_state(line), style)
+            self._display.print(line, style)

@@ -11,11 +11,12 @@ from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
 from lifecycle.exporters.registry import RegistryOutput
 from lifecycle.oci.descriptor import Platform
-from pybuild.build import build_image
 from pybuild.commands.options import Selection, Session, platform_option, selection_options, session_options
 from pybuild.commands.outputs import compression_option, output_options, read_compression, report_option, write_report
 from pybuild.commands.printing import print_result
 from pybuild.errors import UsageError
+from pybuild.library import build as build_image
+from pybuild.library import build_index
 from pybuild.report import render_report
 
 
@@ -61,7 +62,8 @@ def build(
         platforms=platforms,
         shows_plan=show_plan,
     )
-    result = build_image(request, session.store, selection.host_env, session.log)
+    build_it = build_image if len(platforms) == 1 else build_index
+    result = build_it(request, on_event=session.show, store=session.store, host_env=selection.host_env)
     write_report(report, result.to_json())
     for line in render_report(result):
         session.log.info(line)

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from lifecycle.detection import render_detection
-from pybuild.build import detect_repository
 from pybuild.commands.options import Selection, Session, selection_options, session_options
 from pybuild.commands.printing import print_result
+from pybuild.library import detect as detect_repository
 from pybuild.report import describe_detection, describe_plan
 
 
@@ -29,7 +29,9 @@ def detect(
     with_plan: bool,
 ) -> None:
     """Say which buildpacks would build REPOSITORY, and why the others would not."""
-    detection = detect_repository(selection.request(), session.store, selection.host_env, session.log)
+    detection = detect_repository(
+        selection.request(), on_event=session.show, store=session.store, host_env=selection.host_env
+    )
     if as_json:
         print_result(json.dumps(json.loads(render_detection(detection)), indent=2))
     else:

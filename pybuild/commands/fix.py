@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from pybuild.build import find_fixes
 from pybuild.commands.options import Selection, Session, selection_options, session_options
 from pybuild.commands.printing import print_result
 from pybuild.fix import write_fixes
+from pybuild.library import find_fixes
 
 
 @click.command()
@@ -27,7 +27,7 @@ def fix(
 
     The changes are shown as a patch; the names of the changed files go to standard output.
     """  # fmt: skip
-    fixes = find_fixes(selection.request(), session.store, selection.host_env, session.log)
+    fixes = find_fixes(selection.request(), on_event=session.show, store=session.store, host_env=selection.host_env)
     if not fixes:
         session.log.info(f"nothing to correct in {selection.repository}")
     for found in fixes:

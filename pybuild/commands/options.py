@@ -20,11 +20,13 @@ from lifecycle.oci.compression import Compression
 from lifecycle.oci.descriptor import Platform, host_platform
 from pybuild.builder import default_definition_path
 from pybuild.errors import UsageError
+from pybuild.events import EventLog, OnEvent
 from pybuild.extend import Engine
+from pybuild.log import Log
 from pybuild.request import BuildRequest
 from pybuild.run_image import ImageSettings
 from pybuild.store import store_directory
-from pybuild.terminal import TerminalLog, Verbosity, open_log
+from pybuild.terminal import Verbosity, open_terminal
 from pybuild.volumes import Volume, parse_volumes
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -41,7 +43,9 @@ Command = Callable[..., None]
 class Session:
     """What every command needs."""
 
-    log: TerminalLog
+    log: Log
+    show: OnEvent
+    """Shows what the log says as well."""
     store: Path
 
 
@@ -138,8 +142,8 @@ def session_options(command: Command) -> Command:
         if quiet and verbose:
             raise UsageError("`--quiet` and `--verbose` exclude each other", "give one of them")
         verbosity = Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
-        log = open_log(verbosity, color=not os.environ.get("NO_COLOR"))
-        session = Session(log=log, store=store_directory(os.environ, Path.home()))
+        show = open_terminal(verbosity, color=not os.environ.get("NO_COLOR")).show
+        session = Session(log=EventLog(show), show=show, store=store_directory(os.environ, Path.home()))
         command(*arguments, session=session, **others)
 
     return _with_options(

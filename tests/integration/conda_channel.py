@@ -23,7 +23,8 @@ from lifecycle.cnb.layer import remove_tree
 from pybuild.builder import default_definition_path, ensure_builder, read_definition
 from pybuild.builder.installed import InstalledPython
 from pybuild.builder.kept import make_directory, mark_used
-from pybuild.terminal import Verbosity, open_log
+from pybuild.events import EventLog
+from pybuild.terminal import Verbosity, open_terminal
 from tests.integration import conda_contents, conda_packages, conda_python
 from tests.integration.conda_contents import defaults_packages, old_format_packages, text_packages
 from tests.integration.conda_packages import CondaPackage, write_package
@@ -78,7 +79,8 @@ def has_python(channel: Path, minor: str) -> bool:
 
 
 def _make_channels(directory: Path, store: Path, pythons: Sequence[InstalledPython]) -> None:
-    builder = ensure_builder(read_definition(default_definition_path()), store, open_log(Verbosity.NORMAL, color=False))
+    log = EventLog(open_terminal(Verbosity.NORMAL, color=False).show)
+    builder = ensure_builder(read_definition(default_definition_path()), store, log)
     work = directory / "work"
     work.mkdir()
     bench = Workbench(rootfs=builder.rootfs, directory=work)

@@ -14,17 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from pybuild.build import build_image
-from pybuild.builder import default_definition_path
-from pybuild.report import BuildReport
-from pybuild.request import BuildRequest
+import pybuild
 from tests.integration.command import Pybuild, expect_success
 from tests.integration.derived_images import write_image
 from tests.integration.image_check import validate_image
 from tests.integration.image_files import read_layout
 from tests.integration.package_index import PackageIndex, write_wheel
 from tests.lifecycle.oci.images import file_layer
-from tests.pybuild.recording_log import RecordingLog
 
 pytestmark = pytest.mark.integration
 
@@ -56,11 +52,8 @@ def test_builds_in_threads_of_one_program_give_that_image_too(
     before = (os.getcwd(), dict(os.environ))
 
     def build(_: int) -> str:
-        request = BuildRequest(repository=str(repository), builder=default_definition_path())
-        store = offline_pybuild.cache_home / "pybuild"
-        report = build_image(request, store, offline_pybuild.env, RecordingLog())
-        assert isinstance(report, BuildReport)
-        return str(report.exported.image.digest)
+        report = pybuild.build(pybuild.BuildRequest(repository=repository), host_env=offline_pybuild.env)
+        return str(report.image.digest)
 
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(build, range(8))) == {read_layout(tmp_path / "alone").digest}

@@ -26,4 +26,4 @@ def test_what_needs_no_command_loads_none(option: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines())
     assert {"pybuild.__main__", "click"} <= loaded
-    assert not {"pybuild.build", "pybuild.commands.build", "rich", "urllib3", "docker"} & loaded
+    assert not {"pybuild.way", "pybuild.commands.build", "rich", "urllib3", "docker"} & loaded

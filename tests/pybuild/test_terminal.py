@@ -5,12 +5,13 @@ import io
 import pytest
 from rich.console import Console
 
+from pybuild.events import EventLog, last_state
 from pybuild.live import LiveDisplay
-from pybuild.terminal import PlainDisplay, TerminalLog, Verbosity, last_state
+from pybuild.terminal import PlainDisplay, Terminal, Verbosity
 
 
-def log_into(stream: io.StringIO, verbosity: Verbosity) -> TerminalLog:
-    return TerminalLog(display=PlainDisplay(stream), verbosity=verbosity)
+def log_into(stream: io.StringIO, verbosity: Verbosity) -> EventLog:
+    return EventLog(Terminal(display=PlainDisplay(stream), verbosity=verbosity).show)
 
 
 def test_a_terminal_cannot_be_steered_by_what_a_build_prints() -> None:
@@ -44,10 +45,9 @@ def test_verbosity(verbosity: Verbosity, expected: list[str]) -> None:
 def test_a_transfer_shows_how_far_it_is() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     display = LiveDisplay(console, is_live=True)
-    log = TerminalLog(display=display, verbosity=Verbosity.NORMAL)
+    log = EventLog(Terminal(display=display, verbosity=Verbosity.NORMAL).show)
     with log.phase("EXPORT"), log.progress("Pushing x", 2_000_000) as add:
-        add(400_000)
-        add(900_000)
+        add(1_300_000)
         with console.capture() as captured:
             console.print(display)
     assert "EXPORT 0 s · Pushing x 1.3 of 2.0 MB 0 s" in captured.get()
@@ -63,7 +63,7 @@ def test_colours_and_plain_lines_say_the_same() -> None:
     plain, coloured = io.StringIO(), io.StringIO()
     for log in (
         log_into(plain, Verbosity.NORMAL),
-        TerminalLog(display=LiveDisplay.on(coloured, color=True, live=False), verbosity=Verbosity.NORMAL),
+        EventLog(Terminal(display=LiveDisplay.on(coloured, color=True, live=False), verbosity=Verbosity.NORMAL).show),
     ):
         log.info("numpy[extra] :smile: [bold]")
         log.warning("x" * 500)

@@ -29,52 +29,70 @@ from pybuild.extensions import choose_run_image, refuse_extensions
 from pybuild.fetch import fetch_application
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.last_image import last_image_location, read_last_image
-from pybuild.log import Log
-from pybuild.place import Place, open_places
+from pybuild.place import Place, Site, open_places
 from pybuild.report import BuildReport, IndexReport, choosing, describe_plan
-from pybuild.request import BuildRequest
+from pybuild.request import BuildRequest, read_outputs
 from pybuild.run_image import Kitchen, MadeImage, builder_run_image
 
 # Where a Dockerfile brings its own interpreter, nobody has made sure yet that it is there.
 _OWN_PYTHON = Profile(name="user-managed dependencies", python=SpecifierSet())
 
 
-def build_image(request: BuildRequest, store: Path, host_env: Mapping[str, str], log: Log) -> BuildReport | IndexReport:
-    """What was built, after every output is whole.
+def build_image(request: BuildRequest, site: Site) -> BuildReport:
+    """What was built for the one platform of the request, after every output is whole.
 
     Raises:
         lifecycle.cnb.errors.CnbError: the build failed; no output was touched.
     """
-    delivery = Delivery(outputs=request.outputs, env=host_env, insecure_registries=request.images.insecure_registries)
+    delivery, clock = _open_delivery(request, site), Clock(log=site.log, limit_s=request.timeout_s)
+    delivery.check(site.log)
+    with open_places(request, site, clock) as (place,):
+        return _build(place, delivery.deliver)
+
+
+def build_index(request: BuildRequest, site: Site) -> IndexReport:
+    """What was built for each platform of the request, one image after the other, each from its own cache; then all went to the
+    outputs at once.
+
+    Raises:
+        lifecycle.cnb.errors.CnbError: the build failed; no output was touched.
+    """
+    delivery, clock = _open_delivery(request, site), Clock(log=site.log, limit_s=request.timeout_s)
+    delivery.refuse_index()
+    delivery.check(site.log)
+    with open_places(request, site, clock) as places:
+        reports = _build_each(places, clock)
+        index = make_index([report.image for report in reports.values()])
+        origins = [base.origin for report in reports.values() for base in report.bases]
+        with clock.phase("export"):
+            written = delivery.deliver(index, clock.log, origins=origins, deadline=clock.deadline)
+        return IndexReport(index=index, reports=reports, written=written)
+
+
+def _open_delivery(request: BuildRequest, site: Site) -> Delivery:
+    delivery = Delivery(
+        outputs=read_outputs(request.outputs),
+        env=site.host_env,
+        insecure_registries=request.images.insecure_registries,
+    )
     delivery.refuse_names(read_definition(request.builder).image_names)
-    if len(request.platforms) > 1:
-        delivery.refuse_index()
-    delivery.check(log)
-    clock = Clock(log=log, limit_s=request.timeout_s)
-    with open_places(request, store, host_env, clock) as places:
-        if len(places) == 1:
-            return _build(places[0], delivery.deliver)
-        return _build_index(places, delivery, clock)
+    return delivery
 
 
-def _build_index(places: Sequence[Place], delivery: Delivery, clock: Clock) -> IndexReport:
-    """Build one image after the other, each from its own cache; then all go to the outputs at once."""
+def _build_each(places: Sequence[Place], clock: Clock) -> Mapping[str, BuildReport]:
+    """The reports by the names of the platforms."""
     reports: dict[str, BuildReport] = {}
     for place in places:
         place.log.info(f"Building for {name_of(place.platform)}")
         clock.times.clear()
         report = _build(place, lambda *_, **__: ())
         if any(report.source != other.source for other in reports.values()):
-            repository = place.request.repository
+            repository = place.request.location
             raise SettingsError(
                 f"`{repository}` has changed while it was built for several platforms", "build it once more"
             )
         reports[name_of(place.platform)] = report
-    index = make_index([report.exported.image for report in reports.values()])
-    origins = [base.origin for report in reports.values() for base in report.bases]
-    with clock.phase("export"):
-        written = delivery.deliver(index, clock.log, origins=origins, deadline=clock.deadline)
-    return IndexReport(index=index, reports=reports, written=written)
+    return reports
 
 
 def _build(place: Place, deliver: Deliver) -> BuildReport:
@@ -120,7 +138,7 @@ def _build(place: Place, deliver: Deliver) -> BuildReport:
         image = assembled.exported.image
         for profile in _required_profiles(builder, group, made):
             check = CheckRequest(image=image, profile=profile, deadline=clock.deadline)
-            require_profile(check, last_image_location(application), place.store, place.log)
+            require_profile(check, last_image_location(application), place.site.store, place.log)
         origins = [] if made is None else [base.origin for base in made.bases]
         written = deliver(image, place.log, origins=origins, deadline=clock.deadline)
     return BuildReport(
@@ -153,42 +171,42 @@ def _find_ground(place: Place, plain: Ground, made: MadeImage | None) -> Ground:
     )
 
 
-def detect_repository(request: BuildRequest, store: Path, host_env: Mapping[str, str], log: Log) -> Detection:
+def detect_repository(request: BuildRequest, site: Site) -> Detection:
     """Which buildpacks would build the repository, and why the others would not; nothing is built.
 
     Raises:
         lifecycle.cnb.errors.CnbError: it could not be found out.
     """
-    clock = Clock(log=log, limit_s=request.timeout_s)
-    with open_places(request, store, host_env, clock) as (place,):
+    clock = Clock(log=site.log, limit_s=request.timeout_s)
+    with open_places(request, site, clock) as (place,):
         with clock.phase("source"):
             _, place = fetch_application(place)
         with clock.phase("analyze"):
-            _analyze(place, read_last_image(place.application, log), builder_run_image(place.builder))
+            _analyze(place, read_last_image(place.application, place.log), builder_run_image(place.builder))
         with clock.phase("detect"):
-            return place.environment.run_detect(place.order, log)
+            return place.environment.run_detect(place.order, place.log)
 
 
-def find_fixes(request: BuildRequest, store: Path, host_env: Mapping[str, str], log: Log) -> tuple[Fix, ...]:
+def find_fixes(request: BuildRequest, site: Site) -> tuple[Fix, ...]:
     """What the buildpacks that would build the directory `request.repository` change in its files; nothing is written there.
 
     Raises:
         lifecycle.cnb.errors.CnbError: there is no such directory, nothing would build it, or a buildpack could not.
     """
-    repository = check_directory(request.repository)
-    clock = Clock(log=log, limit_s=request.timeout_s)
-    with open_places(request, store, host_env, clock) as (place,):
+    repository = check_directory(request.location)
+    clock = Clock(log=site.log, limit_s=request.timeout_s)
+    with open_places(request, site, clock) as (place,):
         with clock.phase("source"):
             since_ns = time.time_ns()
             _, place = fetch_application(place)
             environment = place.environment
             before = describe_files(environment.app_dir)
         with clock.phase("analyze"):
-            _analyze(place, read_last_image(place.application, log), builder_run_image(place.builder))
+            _analyze(place, read_last_image(place.application, place.log), builder_run_image(place.builder))
         with clock.phase("detect"):
             _detect(place)
         with clock.phase("fix"):
-            environment.run_fix(log)
+            environment.run_fix(place.log)
             return read_fixes(repository, environment.app_dir, before, since_ns=since_ns)
 
 
@@ -206,7 +224,7 @@ def _analyze(place: Place, previous: Image | None, run_image: RunImage) -> Analy
 def _detect(place: Place) -> tuple[Detection, Group]:
     detection = place.environment.run_detect(place.order, place.log)
     if detection.group is None:
-        raise detection.error(app_dir=Path(place.request.repository))
+        raise detection.error(app_dir=Path(place.request.location))
     for element in detection.group.elements:
         place.log.info(f"{element.id} {element.version}")
     for line in describe_plan(detection.plan):
@@ -235,10 +253,10 @@ def _open_kitchen(place: Place) -> Kitchen:
     return Kitchen(
         environment=place.environment,
         application=place.application,
-        store=place.store,
+        store=place.site.store,
         settings=place.request.images,
         user_env=place.request.env,
-        host_env=place.host_env,
+        host_env=place.site.host_env,
     )
 
 
