@@ -64,6 +64,8 @@ class AppLayers:
     compression: Compression
     blobs_are_remote: bool = False
     """Whether the previous image's blobs are where the image goes; not all of them are on disk then."""
+    check: Callable[[], object] = lambda: None
+    """Called again and again while layers are archived; what it raises ends that."""
     all: list[Layer] = field(init=False)
     exported: list[ExportedLayer] = field(init=False)
     made: dict[str, Layer] = field(init=False, default_factory=dict)
@@ -100,6 +102,7 @@ class AppLayers:
             self.blobs_dir,
             to_write.values(),
             compression=self.compression,
+            check=self.check,
             on_skip=lambda path: self.log.warning(f"{path} is left out: it is neither file, directory nor link"),
         )
         done = {origin: self._compare(origin, blob) for origin, blob in zip(to_write, blobs, strict=True)}

@@ -148,10 +148,15 @@ class PhaseError(CnbError):
     """What ended a phase, such as a registry that does not answer; all but the exit code is said by the error below."""
 
     error: CnbError
-    code: int
+    status: int
 
     def __post_init__(self) -> None:
-        self.exit_code = self.code  # type: ignore[misc]  # that of the phase
+        self.exit_code = self.status  # type: ignore[misc]  # that of the phase
+
+    @property
+    def code(self) -> str:
+        """That of the error below."""
+        return self.error.code
 
     @property
     def summary(self) -> str:

@@ -90,6 +90,8 @@ class ExportRequest:
     """The image whose label is `analyzed.previous`."""
     blobs_are_remote: bool = False
     """Whether blobs of the run image and the previous one may be in the registry only that the image goes to."""
+    check: Callable[[], object] = lambda: None
+    """Called again and again; what it raises ends the export."""
     find_shared: Callable[[str], SharedLayer | None] = lambda _: None
     """The layer of that key (`lifecycle.cnb.shared`), asked where neither a directory nor the previous image has it."""
     find_made: Callable[[str], Layer | None] = lambda _: None
@@ -141,6 +143,7 @@ def export(request: ExportRequest, log: PhaseLog) -> ExportedImage:
         created=created,
         log=log,
         compression=request.compression,
+        check=request.check,
         blobs_are_remote=request.blobs_are_remote,
     )
     records = tuple(_export_buildpack(element, request, layers) for element in request.group.elements)

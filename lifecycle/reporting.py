@@ -44,6 +44,7 @@ def _report(error: CnbError, env: Mapping[str, str]) -> int:
 def _write_error(path: Path, error: CnbError) -> bool:
     """Return whether the error is where the process that started the phase will look for it."""
     values = {
+        "code": error.code,
         "exit-code": error.exit_code,
         "summary": error.summary,
         "facts": [{"label": label, "value": value} for label, value in error.facts],

@@ -10,15 +10,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lifecycle.cnb.errors import CnbError
+    from lifecycle.cnb.deadline import Cancellation
+    from lifecycle.cnb.errors import CnbError, InputError
     from lifecycle.cnb.plan import ResolvedPlan
     from lifecycle.cnb.reference import Reference
     from lifecycle.detection import Detection
+    from lifecycle.errors import NothingDetected
     from lifecycle.exporters import Output, Written, parse_output
     from lifecycle.oci.compression import Compression
     from lifecycle.oci.descriptor import Platform
     from lifecycle.oci.image import Image
     from lifecycle.oci.image_index import ImageIndex
+    from lifecycle.registry.errors import RegistryError
+    from pybuild import aio
+    from pybuild.errors import Cancelled, MachineError, PhaseFailed, TimeLimitReached
     from pybuild.events import (
         Event,
         Level,
@@ -42,15 +47,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "lifecycle.cnb.errors": ("CnbError",),
+    "lifecycle.cnb.deadline": ("Cancellation",),
+    "lifecycle.cnb.errors": ("CnbError", "InputError"),
     "lifecycle.cnb.plan": ("ResolvedPlan",),
     "lifecycle.cnb.reference": ("Reference",),
     "lifecycle.detection": ("Detection",),
+    "lifecycle.errors": ("NothingDetected",),
     "lifecycle.exporters": ("Output", "Written", "parse_output"),
     "lifecycle.oci.compression": ("Compression",),
     "lifecycle.oci.descriptor": ("Platform",),
     "lifecycle.oci.image": ("Image",),
     "lifecycle.oci.image_index": ("ImageIndex",),
+    "lifecycle.registry.errors": ("RegistryError",),
+    "pybuild.errors": ("Cancelled", "MachineError", "PhaseFailed", "TimeLimitReached"),
     "pybuild.events": (
         "Event",
         "Level",
@@ -76,6 +85,8 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = [
     "BuildReport",
     "BuildRequest",
+    "Cancellation",
+    "Cancelled",
     "CnbError",
     "Compression",
     "Detection",
@@ -86,21 +97,28 @@ __all__ = [
     "ImageIndex",
     "ImageSettings",
     "IndexReport",
+    "InputError",
     "Level",
     "LogLine",
+    "MachineError",
+    "NothingDetected",
     "OnEvent",
     "Output",
     "PhaseEnded",
+    "PhaseFailed",
     "PhaseStarted",
     "Platform",
     "Progress",
     "Reference",
+    "RegistryError",
     "ResolvedPlan",
     "StepEnded",
     "StepStarted",
+    "TimeLimitReached",
     "Volume",
     "Written",
     "__version__",
+    "aio",
     "build",
     "build_index",
     "detect",
@@ -117,6 +135,8 @@ if not TYPE_CHECKING:  # a name that is not there is found before the program ru
 
     def __getattr__(name: str) -> object:
         """A public name, from its module. It stays here, so that it is looked for once."""
+        if name == "aio":
+            return importlib.import_module("pybuild.aio")
         if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found: object = getattr(importlib.import_module(_MODULE_OF[name]), name)

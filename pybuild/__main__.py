@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 
 import click
 
 from lifecycle.cnb.errors import CnbError, render_error
-from pybuild.errors import MachineError, NoSpace, PhaseFailed
+from pybuild.errors import PhaseFailed, machine_error_of
 
 _INTERRUPTED = 128 + signal.SIGINT
 _TERMINATED = 128 + signal.SIGTERM
-# What tempfile says, whatever it is that keeps it from writing
-_NO_TEMPORARY_DIRECTORY = "No usable temporary directory"
 
 
 class Terminated(KeyboardInterrupt):
@@ -49,7 +44,7 @@ def _run() -> int:
         sys.stderr.write("error: interrupted\n")
         return _INTERRUPTED
     except OSError as err:
-        known = _known_os_error(err)
+        known = machine_error_of(err)
         if known is None:
             raise
         return _fail(known)
@@ -62,24 +57,6 @@ def _fail(error: CnbError) -> int:
         return error.exit_code
     sys.stderr.write(render_error(error).rstrip("\n") + "\n")
     return error.exit_code
-
-
-def _known_os_error(err: OSError) -> MachineError | None:
-    path = Path(err.filename) if isinstance(err.filename, (str, bytes)) and isinstance(err.filename, str) else None
-    if err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoSpace(path)
-    if err.errno == errno.ENOENT and (err.strerror or "").startswith(_NO_TEMPORARY_DIRECTORY):
-        return MachineError(
-            "no directory for temporary files can be written", "make room in `/tmp`, or name a directory with `TMPDIR`"
-        )
-    if err.errno == errno.EIO:
-        what = "a disk" if path is None else f"`{path}`"
-        return MachineError(
-            f"{what} cannot be read or written: {os.strerror(errno.EIO)}", "look at what `dmesg` says of the disk"
-        )
-    if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and path is not None:
-        return MachineError(f"cannot write `{path}`: {os.strerror(err.errno)}", "look at its permissions")
-    return None
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

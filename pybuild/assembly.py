@@ -114,7 +114,7 @@ def assemble(
             named = environment.run_build(log)
             locks = _share_archives(environment, ground.group)
         with clock.phase("export"), _exporting(remote, cache, ground, environment, log) as finish:
-            exported = _export(ground, environment, application, shared, log, compression=compression)
+            exported = _export(ground, environment, application, shared, clock, compression=compression)
             if named is not None and is_first:
                 first = ground.group.elements[0]
                 buildpack = environment.builder.buildpack(first.id, first.version)
@@ -201,7 +201,7 @@ def _export(
     environment: BuildEnvironment,
     application: Application,
     shared: SharedLayers,
-    log: Log,
+    clock: Clock,
     *,
     compression: Compression,
 ) -> ExportedImage:
@@ -224,8 +224,9 @@ def _export(
         compression=compression,
         owner=_owner(environment),
         labels={REBASABLE_LABEL: "false"} if ground.is_made_here else {},
+        check=clock.check,
     )
-    exported = export(request, log)
+    exported = export(request, clock.log)
     keep_last_image(application, exported.image)
     made.keep(exported.made)
     made.forget_unused()

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 
 from lifecycle.cnb.command import CommandTimeout
-from pybuild.errors import DetectTimeLimitReached, TimeLimitReached
+from lifecycle.cnb.deadline import Cancellation, Deadline
+from lifecycle.cnb.errors import CnbError
+from pybuild.errors import Cancelled, DetectTimeLimitReached, TimeLimitReached
 from pybuild.log import Log
 from pybuild.report import PhaseTime
 
@@ -15,28 +17,38 @@ _BEFORE_BUILD = frozenset({"source", "analyze", "detect"})
 
 
 class Clock:
-    """Times the phases of a build, and ends the one in which the time limit is reached."""
+    """Times the phases of a build, and ends the one in which the time limit is reached, or that somebody cancels."""
 
-    def __init__(self, *, log: Log, limit_s: float) -> None:
+    def __init__(self, *, log: Log, limit_s: float, cancellation: Cancellation | None = None) -> None:
         self.log = log
         self._limit_s = limit_s
-        self.deadline = float("inf")
+        self.deadline = Deadline(cancellation=cancellation)
         self.times: list[PhaseTime] = []
 
     def start(self) -> None:
         """Let the time limit count from now on."""
-        self.deadline = time.monotonic() + self._limit_s
+        self.deadline = self.deadline.within(self._limit_s)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Times what runs in the context. Raises `DetectTimeLimitReached`, `TimeLimitReached`."""
+        """Times what runs in the context. Raises `DetectTimeLimitReached`, `TimeLimitReached`, `Cancelled`."""
         since = time.monotonic()
-        kind = DetectTimeLimitReached if name in _BEFORE_BUILD else TimeLimitReached
-        if since > self.deadline:
-            raise kind(name, self._limit_s)
+        if self.deadline.has_passed():
+            raise self._error(name)
         try:
             with self.log.phase(name):
                 yield
         except CommandTimeout as err:
-            raise kind(name, self._limit_s) from err
+            raise self._error(name) from err
         self.times.append(PhaseTime(name=name, seconds=time.monotonic() - since))
+
+    def check(self) -> None:
+        """Raise `CommandTimeout`, which `phase` makes its own error of, where the work has to end."""
+        if self.deadline.has_passed():
+            raise CommandTimeout(argv=("pybuild",), elapsed_s=0, output="")
+
+    def _error(self, phase: str) -> CnbError:
+        if self.deadline.is_cancelled:
+            return Cancelled()
+        kind = DetectTimeLimitReached if phase in _BEFORE_BUILD else TimeLimitReached
+        return kind(phase, self._limit_s)

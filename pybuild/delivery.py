@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Connections, Output, Written, check_outputs, refuse_index, write_outputs
@@ -25,7 +27,7 @@ from pybuild.log import Log
 class Deliver(Protocol):
     """What brings a finished image to its outputs: `Delivery.deliver`, or nothing where it waits for others."""
 
-    def __call__(self, image: Image, log: Log, *, origins: Sequence[str], deadline: float) -> tuple[Written, ...]:
+    def __call__(self, image: Image, log: Log, *, origins: Sequence[str], deadline: Deadline) -> tuple[Written, ...]:
         """Return what was written."""
 
 
@@ -59,13 +61,13 @@ class Delivery:
         except InvalidValue as err:
             raise UsageError(err.summary, err.hint) from err
 
-    def check(self, log: Log) -> None:
+    def check(self, log: Log, *, deadline: Deadline = NEVER) -> None:
         """Find out before the work whether the image can go there: an error is told in seconds then.
 
         Raises:
             lifecycle.cnb.errors.CnbError, OSError: it cannot.
         """
-        with self._connections(log) as connections:
+        with self._connections(log, deadline=deadline) as connections:
             check_outputs(self.outputs, connections)
 
     def deliver(
@@ -74,22 +76,31 @@ class Delivery:
         log: Log,
         *,
         origins: Sequence[str] = (),
-        deadline: float = float("inf"),
+        deadline: Deadline = NEVER,
         before_commit: Callable[[], None] = lambda: None,
     ) -> tuple[Written, ...]:
         """Put an image or an index into every output, or into none; return them in their order.
 
         `origins`: locations that its layers come from.
 
-        `before_commit` is called when all are prepared and none is changed yet; what it raises leaves them so.
+        `before_commit` is called when all are prepared and none is changed yet; what it raises leaves them so. After that nobody asks
+        for the deadline any more.
 
         Raises:
             lifecycle.cnb.errors.CnbError, OSError: an output cannot be written; what was there before is as it was.
         """
+
+        def check() -> None:
+            if deadline.has_passed():
+                raise CommandTimeout(argv=("export",), elapsed_s=0, output="")
+
+        def commit() -> None:
+            check()
+            before_commit()
+
+        show = _shown_by(log, image, check)
         with self._connections(log, origins=origins, deadline=deadline) as connections:
-            written = write_outputs(
-                image, self.outputs, connections, show=_shown_by(log, image), before_commit=before_commit
-            )
+            written = write_outputs(image, self.outputs, connections, show=show, before_commit=commit)
         told = [one for one in written if one.location.startswith((REGISTRY_PREFIX, DAEMON_PREFIX))]
         for transfer in {id(one.transfer): one.transfer for one in told}.values():
             locations = ", ".join(one.location for one in told if one.transfer is transfer)
@@ -98,7 +109,7 @@ class Delivery:
 
     @contextlib.contextmanager
     def _connections(
-        self, log: Log, *, origins: Sequence[str] = (), deadline: float = float("inf")
+        self, log: Log, *, origins: Sequence[str] = (), deadline: Deadline = NEVER
     ) -> Iterator[Connections]:
         client = open_client(self.env, Path.home(), insecure=self.insecure_registries, deadline=deadline)
         client.on_wait = log.warning
@@ -123,13 +134,17 @@ def describe_transfer(transfer: Transfer) -> str:
     return ", ".join(parts)
 
 
-def _shown_by(log: Log, image: Content) -> Callable[[Output], contextlib.AbstractContextManager[Progress | None]]:
+def _shown_by(
+    log: Log, image: Content, check: Callable[[], None]
+) -> Callable[[Output], contextlib.AbstractContextManager[Progress | None]]:
+    """`check` is called again and again while files are written."""
+
     def show(output: Output) -> contextlib.AbstractContextManager[Progress | None]:
         if isinstance(output, RegistryOutput):
             return log.progress(f"Pushing {output.location}", size_of_blobs(image))
         if isinstance(output, DaemonOutput):
             return log.progress("Loading the image into the Docker engine", size_of_blobs(image))
-        return contextlib.nullcontext()
+        return contextlib.nullcontext(lambda _: check())
 
     return show
 

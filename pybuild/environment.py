@@ -14,6 +14,7 @@ from typing import Literal
 
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV
 from lifecycle.cnb.command import CommandResult
+from lifecycle.cnb.deadline import Deadline
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.order import Order, write_order
@@ -56,7 +57,7 @@ class BuildEnvironment:
     made_layers: Path
     """Blobs of layers that were made before: of interpreters and of parts of environments. No build sees it."""
     network: bool
-    deadline: float
+    deadline: Deadline
     """Value of `time.monotonic()`."""
     volumes: tuple[Volume, ...] = ()
     """What the person who builds shows it of the machine."""

@@ -1,9 +1,10 @@
 """Errors of the platform.
 
 CnbError
-├── UsageError            2   what was asked makes no sense
-├── SourceError           3   the repository cannot be had or read
-├── SettingsError         3   a setting of the build cannot be used
+├── InputError            3   what a person gave cannot be used
+│   ├── UsageError        2   what was asked makes no sense
+│   ├── SourceError       3   the repository cannot be had or read
+│   └── SettingsError     3   a setting of the build cannot be used
 ├── MachineError          4   the machine lacks something
 │   ├── ToolMissing       4   a program is not installed
 │   ├── SandboxUnusable   4   the kernel or the container forbids sandboxes
@@ -13,6 +14,7 @@ CnbError
 ├── ImageMoved           72   an image that was to be replaced is another one now
 ├── TimeLimitReached     53   `--timeout`
 │   └── DetectTimeLimitReached 23
+├── Cancelled           130   nobody wants the result any more
 └── PhaseFailed               detect or build ended with the status that the lifecycle gave it
 
 Exit codes are documented in docs/exit-codes.md; the lifecycle's own are in `lifecycle.errors`.
@@ -20,10 +22,15 @@ Exit codes are documented in docs/exit-codes.md; the lifecycle's own are in `lif
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from lifecycle.cnb.digest import Digest
-from lifecycle.cnb.errors import CnbError
+from lifecycle.cnb.errors import CnbError, InputError
+
+# What tempfile says, whatever it is that keeps it from writing
+_NO_TEMPORARY_DIRECTORY = "No usable temporary directory"
 
 
 class _ToldError(CnbError):
@@ -45,19 +52,19 @@ class _ToldError(CnbError):
         return self._hint
 
 
-class UsageError(_ToldError):
+class UsageError(_ToldError, InputError):
     """What was asked makes no sense, before anything was looked at."""
 
     exit_code = 2
 
 
-class SourceError(_ToldError):
+class SourceError(_ToldError, InputError):
     """The repository cannot be had or read."""
 
     exit_code = 3
 
 
-class SettingsError(_ToldError):
+class SettingsError(_ToldError, InputError):
     """A setting of the build cannot be used."""
 
     exit_code = 3
@@ -181,12 +188,24 @@ class DetectTimeLimitReached(TimeLimitReached):
     exit_code = 23
 
 
+class Cancelled(CnbError):
+    """Nobody wants the result any more, and the work has ended; what it was to change is as it was."""
+
+    exit_code = 130
+
+    @property
+    def summary(self) -> str:
+        """The problem in one line."""
+        return "the build was cancelled"
+
+
 class PhaseFailed(CnbError):
     """A phase that ran in the build environment failed; the texts are those of the error that ended it there."""
 
     def __init__(
         self,
         *,
+        code: str,
         exit_code: int,
         summary: str,
         facts: tuple[tuple[str, str], ...] = (),
@@ -197,9 +216,15 @@ class PhaseFailed(CnbError):
         self.exit_code = exit_code  # type: ignore[misc]  # the lifecycle's, which differs from error to error
         self.said = said
         """Whether a buildpack has shown its own error already, which says more than this one."""
+        self._code = code
         self._summary = summary
         self._facts = facts
         self._hint = hint
+
+    @property
+    def code(self) -> str:
+        """That of the error that ended the phase."""
+        return self._code
 
     @property
     def summary(self) -> str:
@@ -215,3 +240,22 @@ class PhaseFailed(CnbError):
     def hint(self) -> str | None:
         """What to change."""
         return self._hint
+
+
+def machine_error_of(err: OSError) -> MachineError | None:
+    """What the system's refusal says of the machine, where that is known."""
+    path = Path(err.filename) if isinstance(err.filename, (str, bytes)) and isinstance(err.filename, str) else None
+    if err.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(path)
+    if err.errno == errno.ENOENT and (err.strerror or "").startswith(_NO_TEMPORARY_DIRECTORY):
+        return MachineError(
+            "no directory for temporary files can be written", "make room in `/tmp`, or name a directory with `TMPDIR`"
+        )
+    if err.errno == errno.EIO:
+        what = "a disk" if path is None else f"`{path}`"
+        return MachineError(
+            f"{what} cannot be read or written: {os.strerror(errno.EIO)}", "look at what `dmesg` says of the disk"
+        )
+    if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and path is not None:
+        return MachineError(f"cannot write `{path}`: {os.strerror(err.errno)}", "look at its permissions")
+    return None

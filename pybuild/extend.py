@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
+from lifecycle.cnb.deadline import Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.jsontext import parse_json, render_json
@@ -63,7 +64,7 @@ class ExtendRequest:
     constraints: tuple[str, ...] = ()
     """Files of the application and URLs, beside those that the machine is configured with."""
     network: bool
-    deadline: float
+    deadline: Deadline
     """Value of `time.monotonic()`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Of this process: how the Docker engine is reached."""

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.reference import Reference
@@ -70,11 +71,11 @@ class KeptImage:
 
 
 def open_client(
-    env: Mapping[str, str], home: Path, *, insecure: tuple[str, ...] = (), deadline: float = float("inf")
+    env: Mapping[str, str], home: Path, *, insecure: tuple[str, ...] = (), deadline: Deadline = NEVER
 ) -> RegistryClient:
     """A client for registries with the machine's certificates, proxies and credentials.
 
-    `insecure`, and `CNB_INSECURE_REGISTRIES`, name registries that need no TLS. `deadline` is a value of `time.monotonic()`.
+    `insecure`, and `CNB_INSECURE_REGISTRIES`, name registries that need no TLS.
     """
     host = read_host_settings(env, home)
     return open_registries(

@@ -5,25 +5,30 @@ any number of threads may be in it. What is said meanwhile are the events of `py
 
 Each takes, beside what it is to do:
 
-    on_event   gets every event, one at a time, in whichever thread it comes from; what it raises ends the work
-    store      directory of what is kept between builds; `None`: `$XDG_CACHE_HOME/pybuild`, else `~/.cache/pybuild`
-    host_env   what the machine says of indexes, proxies, certificates and credentials, as environment variables; `None`: those of this
-               process
+    on_event      gets every event, one at a time, in whichever thread it comes from; what it raises ends the work
+    cancellation  ends the work within seconds, when any thread has called its `cancel`: no process is left, no output touched, what is
+                  kept can be used, and `Cancelled` is raised. What has begun to change outputs is not ended any more
+    store         directory of what is kept between builds; `None`: `$XDG_CACHE_HOME/pybuild`, else `~/.cache/pybuild`
+    host_env      what the machine says of indexes, proxies, certificates and credentials, as environment variables; `None`: those of
+                  this process
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lifecycle.cnb.deadline import Cancellation, Deadline
+from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.plan import ResolvedPlan
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output, Written
 from lifecycle.oci.image_index import Content
 from pybuild import way
 from pybuild.delivery import Delivery
-from pybuild.errors import UsageError
+from pybuild.errors import Cancelled, UsageError, machine_error_of
 from pybuild.events import EventLog, OnEvent, ignore_event
 from pybuild.fix import Fix
 from pybuild.place import Site
@@ -36,6 +41,7 @@ def build(
     request: BuildRequest,
     *,
     on_event: OnEvent = ignore_event,
+    cancellation: Cancellation | None = None,
     store: Path | None = None,
     host_env: Mapping[str, str] | None = None,
 ) -> BuildReport:
@@ -47,13 +53,15 @@ def build(
     """
     if len(request.platforms) != 1:
         raise UsageError("what is built for several platforms is an index", "call `pybuild.build_index`")
-    return way.build_image(request, _site(on_event, store, host_env))
+    with _opened(on_event, cancellation, store, host_env) as site:
+        return way.build_image(request, site)
 
 
 def build_index(
     request: BuildRequest,
     *,
     on_event: OnEvent = ignore_event,
+    cancellation: Cancellation | None = None,
     store: Path | None = None,
     host_env: Mapping[str, str] | None = None,
 ) -> IndexReport:
@@ -62,13 +70,15 @@ def build_index(
     Raises:
         CnbError: the build failed; no output was touched.
     """
-    return way.build_index(request, _site(on_event, store, host_env))
+    with _opened(on_event, cancellation, store, host_env) as site:
+        return way.build_index(request, site)
 
 
 def detect(
     request: BuildRequest,
     *,
     on_event: OnEvent = ignore_event,
+    cancellation: Cancellation | None = None,
     store: Path | None = None,
     host_env: Mapping[str, str] | None = None,
 ) -> Detection:
@@ -77,13 +87,15 @@ def detect(
     Raises:
         CnbError: it could not be found out.
     """
-    return way.detect_repository(request, _site(on_event, store, host_env))
+    with _opened(on_event, cancellation, store, host_env) as site:
+        return way.detect_repository(request, site)
 
 
 def plan(
     request: BuildRequest,
     *,
     on_event: OnEvent = ignore_event,
+    cancellation: Cancellation | None = None,
     store: Path | None = None,
     host_env: Mapping[str, str] | None = None,
 ) -> ResolvedPlan:
@@ -92,7 +104,7 @@ def plan(
     Raises:
         CnbError: nothing would build it, or it could not be found out.
     """
-    detection = detect(request, on_event=on_event, store=store, host_env=host_env)
+    detection = detect(request, on_event=on_event, cancellation=cancellation, store=store, host_env=host_env)
     if detection.group is None:
         raise detection.error(app_dir=Path(request.repository))
     return detection.plan
@@ -104,6 +116,7 @@ def export(
     *,
     insecure_registries: tuple[str, ...] = (),
     on_event: OnEvent = ignore_event,
+    cancellation: Cancellation | None = None,
     store: Path | None = None,
     host_env: Mapping[str, str] | None = None,
 ) -> tuple[Written, ...]:
@@ -112,17 +125,19 @@ def export(
     Raises:
         CnbError: an output cannot be written; none was touched.
     """
-    site = _site(on_event, store, host_env)
-    delivery = Delivery(outputs=read_outputs(outputs), env=site.host_env, insecure_registries=insecure_registries)
-    with in_use(site.store, site.log):
-        delivery.check(site.log)
-        return delivery.deliver(image, site.log)
+    with _opened(on_event, cancellation, store, host_env) as site:
+        delivery = Delivery(outputs=read_outputs(outputs), env=site.host_env, insecure_registries=insecure_registries)
+        deadline = Deadline(cancellation=cancellation)
+        with in_use(site.store, site.log, deadline=deadline):
+            delivery.check(site.log, deadline=deadline)
+            return delivery.deliver(image, site.log, deadline=deadline)
 
 
 def find_fixes(
     request: BuildRequest,
     *,
     on_event: OnEvent = ignore_event,
+    cancellation: Cancellation | None = None,
     store: Path | None = None,
     host_env: Mapping[str, str] | None = None,
 ) -> tuple[Fix, ...]:
@@ -131,9 +146,31 @@ def find_fixes(
     Raises:
         CnbError: there is no such directory, nothing would build it, or a buildpack could not.
     """
-    return way.find_fixes(request, _site(on_event, store, host_env))
+    with _opened(on_event, cancellation, store, host_env) as site:
+        return way.find_fixes(request, site)
 
 
-def _site(on_event: OnEvent, store: Path | None, host_env: Mapping[str, str] | None) -> Site:
+@contextlib.contextmanager
+def _opened(
+    on_event: OnEvent, cancellation: Cancellation | None, store: Path | None, host_env: Mapping[str, str] | None
+) -> Iterator[Site]:
+    """Where the work takes place. What ends it because it was cancelled is `Cancelled`."""
     env = dict(os.environ if host_env is None else host_env)
-    return Site(store=store or store_directory(env, Path.home()), host_env=env, log=EventLog(on_event))
+    site = Site(
+        store=store or store_directory(env, Path.home()),
+        host_env=env,
+        log=EventLog(on_event),
+        cancellation=cancellation,
+    )
+    try:
+        yield site
+    except Cancelled:
+        raise
+    except (CnbError, OSError) as err:
+        # Whatever fails from there on may fail because of it.
+        if cancellation is not None and cancellation.is_cancelled:
+            raise Cancelled from err
+        known = machine_error_of(err) if isinstance(err, OSError) else None
+        if known is None:
+            raise
+        raise known from err

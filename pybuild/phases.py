@@ -22,9 +22,12 @@ def read_failure(path: Path, result: CommandResult, *, phase: str, exit_code: in
     if not path.exists():
         summary = f"the phase `{phase}` ended with status {result.status} and did not say why"
         output = result.output[-_OUTPUT_SHOWN:].strip()
-        return PhaseFailed(exit_code=exit_code, summary=summary, facts=(("output", output),), said=False)
+        return PhaseFailed(
+            code="phase-failed", exit_code=exit_code, summary=summary, facts=(("output", output),), said=False
+        )
     document = parse_json(read_regular_file(path, follow_links=False).decode("utf-8", "replace"), source=phase)
     return PhaseFailed(
+        code=document.optional_string("code") or "phase-failed",
         exit_code=document.optional_integer("exit-code") or result.status,
         summary=document.string("summary"),
         facts=tuple((one.string("label"), one.optional_string("value") or "") for one in document.tables("facts")),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lifecycle.cnb.deadline import Cancellation
 from lifecycle.cnb.order import Order
 from lifecycle.oci.descriptor import Platform, host_platform
 from lifecycle.registry.manifest import name_of
@@ -30,6 +31,12 @@ class Site:
     host_env: Mapping[str, str]
     """The machine's environment."""
     log: Log
+    cancellation: Cancellation | None = None
+    """Ends the work."""
+
+    def open_clock(self, limit_s: float) -> Clock:
+        """The time of a build."""
+        return Clock(log=self.log, limit_s=limit_s, cancellation=self.cancellation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +83,15 @@ class Place:
 @contextlib.contextmanager
 def open_places(request: BuildRequest, site: Site, clock: Clock) -> Iterator[tuple[Place, ...]]:
     """A place for each platform, this machine's first; making builders the first time does not count towards the time limit."""
-    with in_use(site.store, clock.log), contextlib.ExitStack() as stack:
+    with in_use(site.store, clock.log, deadline=clock.deadline), contextlib.ExitStack() as stack:
         definition = read_definition(request.builder)
         # In one order, whoever asks in which: two builds that wait for each other would wait for ever.
         platforms = sorted(request.platforms, key=lambda one: (one != host_platform(), name_of(one)))
         with clock.phase("builder"):
             builders = [
-                ensure_builder(definition, site.store, clock.log, architecture=platform.architecture)
+                ensure_builder(
+                    definition, site.store, clock.log, architecture=platform.architecture, deadline=clock.deadline
+                )
                 for platform in platforms
             ]
         clock.start()
@@ -113,7 +122,9 @@ def _open_application(
     clock: Clock,
 ) -> Iterator[tuple[Application, BuildEnvironment]]:
     foreign = None if platform.architecture == host_platform().architecture else platform.architecture
-    with open_application(site.store, source_identity(request.location), clock.log, foreign=foreign) as application:
+    identity = source_identity(request.location)
+    opening = open_application(site.store, identity, clock.log, foreign=foreign, deadline=clock.deadline)
+    with opening as application:
         environment = BuildEnvironment(
             builder=builder,
             host=read_host_settings(site.host_env, Path.home()),

@@ -19,16 +19,20 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.mask import mask_credentials
 from lifecycle.cnb.toml import write_atomically
 from pybuild.log import Log
 
 STORE_NAME = "pybuild"
+_POLL_S = 0.05
 
 
 def store_directory(env: Mapping[str, str], home: Path) -> Path:
@@ -85,7 +89,9 @@ def application_of(store: Path, identity: str, *, foreign: str | None = None) ->
 
 
 @contextlib.contextmanager
-def open_application(store: Path, identity: str, log: Log, *, foreign: str | None = None) -> Iterator[Application]:
+def open_application(
+    store: Path, identity: str, log: Log, *, foreign: str | None = None, deadline: Deadline = NEVER
+) -> Iterator[Application]:
     """The application that `identity` names, for this process alone until the context ends. `foreign` as in `application_of`.
 
     Two builds of one application would need the same cache at once: the second waits, and says so.
@@ -93,7 +99,7 @@ def open_application(store: Path, identity: str, log: Log, *, foreign: str | Non
     application = application_of(store, identity, foreign=foreign)
     shown = mask_credentials(identity) + ("" if foreign is None else f" for {foreign}")
     busy = "another build of this application is running; waiting for it to end"
-    with locked(application.lock, log, busy=busy):
+    with locked(application.lock, log, busy=busy, deadline=deadline):
         remove_tree(application.work)
         application.work.mkdir()
         write_atomically(application.repository, os.fsencode(shown))
@@ -104,23 +110,26 @@ def open_application(store: Path, identity: str, log: Log, *, foreign: str | Non
 
 
 @contextlib.contextmanager
-def in_use(store: Path, log: Log) -> Iterator[None]:
+def in_use(store: Path, log: Log, *, deadline: Deadline = NEVER) -> Iterator[None]:
     """Nothing that applications share is pruned until the context ends."""
     busy = "unused parts of the store are being removed; waiting for it to end"
-    with locked(store / "lock", log, busy=busy, shared=True):
+    with locked(store / "lock", log, busy=busy, shared=True, deadline=deadline):
         yield
 
 
 @contextlib.contextmanager
-def locked(path: Path, log: Log, *, busy: str, shared: bool = False) -> Iterator[None]:
+def locked(path: Path, log: Log, *, busy: str, shared: bool = False, deadline: Deadline = NEVER) -> Iterator[None]:
     """Hold the lock of `path` until the context ends, alone or with others who share it.
 
-    While another process has it, say `busy` and wait.
+    While somebody else has it, another process or another thread of this one, say `busy` and wait.
+
+    Raises:
+        lifecycle.cnb.command.CommandTimeout: `deadline` came first.
     """
     operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     descriptor = None
     while descriptor is None:
-        descriptor = _lock(path, operation, lambda: log.notice(busy))
+        descriptor = _lock(path, operation, lambda: log.notice(busy), deadline)
     try:
         yield
     finally:
@@ -131,7 +140,7 @@ def locked(path: Path, log: Log, *, busy: str, shared: bool = False) -> Iterator
 def locked_if_free(path: Path) -> Iterator[bool]:
     """Hold the lock of `path` until the context ends; False where another process has it."""
     try:
-        descriptor = _lock(path, fcntl.LOCK_EX, _give_up)
+        descriptor = _lock(path, fcntl.LOCK_EX, _give_up, NEVER)
     except BlockingIOError:
         descriptor = None
     try:
@@ -141,7 +150,7 @@ def locked_if_free(path: Path) -> Iterator[bool]:
             os.close(descriptor)
 
 
-def _lock(path: Path, operation: int, when_busy: Callable[[], object]) -> int | None:
+def _lock(path: Path, operation: int, when_busy: Callable[[], object], deadline: Deadline) -> int | None:
     """A descriptor that has the lock; `None` when the file was removed by the one who had it before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The kernel drops a flock with its holder, however that ends: there are no stale locks.
@@ -154,7 +163,7 @@ def _lock(path: Path, operation: int, when_busy: Callable[[], object]) -> int | 
             fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
         except BlockingIOError:
             when_busy()
-            fcntl.flock(descriptor, operation)
+            _wait_for(descriptor, operation, deadline)
         if _is_at(descriptor, path):
             return descriptor
     except BaseException:
@@ -162,6 +171,21 @@ def _lock(path: Path, operation: int, when_busy: Callable[[], object]) -> int | 
         raise
     os.close(descriptor)
     return None
+
+
+def _wait_for(descriptor: int, operation: int, deadline: Deadline) -> None:
+    """Have the lock. The kernel would wait without an end; so it is asked again and again, where there is one."""
+    if deadline == NEVER:
+        fcntl.flock(descriptor, operation)
+        return
+    while not deadline.has_passed():
+        try:
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_POLL_S)
+        else:
+            return
+    raise CommandTimeout(argv=("lock",), elapsed_s=0, output="")
 
 
 def _give_up() -> None:

@@ -44,8 +44,8 @@ def build_image(request: BuildRequest, site: Site) -> BuildReport:
     Raises:
         lifecycle.cnb.errors.CnbError: the build failed; no output was touched.
     """
-    delivery, clock = _open_delivery(request, site), Clock(log=site.log, limit_s=request.timeout_s)
-    delivery.check(site.log)
+    delivery, clock = _open_delivery(request, site), site.open_clock(request.timeout_s)
+    delivery.check(site.log, deadline=clock.deadline)
     with open_places(request, site, clock) as (place,):
         return _build(place, delivery.deliver)
 
@@ -57,9 +57,9 @@ def build_index(request: BuildRequest, site: Site) -> IndexReport:
     Raises:
         lifecycle.cnb.errors.CnbError: the build failed; no output was touched.
     """
-    delivery, clock = _open_delivery(request, site), Clock(log=site.log, limit_s=request.timeout_s)
+    delivery, clock = _open_delivery(request, site), site.open_clock(request.timeout_s)
     delivery.refuse_index()
-    delivery.check(site.log)
+    delivery.check(site.log, deadline=clock.deadline)
     with open_places(request, site, clock) as places:
         reports = _build_each(places, clock)
         index = make_index([report.image for report in reports.values()])
@@ -177,7 +177,7 @@ def detect_repository(request: BuildRequest, site: Site) -> Detection:
     Raises:
         lifecycle.cnb.errors.CnbError: it could not be found out.
     """
-    clock = Clock(log=site.log, limit_s=request.timeout_s)
+    clock = site.open_clock(request.timeout_s)
     with open_places(request, site, clock) as (place,):
         with clock.phase("source"):
             _, place = fetch_application(place)
@@ -194,7 +194,7 @@ def find_fixes(request: BuildRequest, site: Site) -> tuple[Fix, ...]:
         lifecycle.cnb.errors.CnbError: there is no such directory, nothing would build it, or a buildpack could not.
     """
     repository = check_directory(request.location)
-    clock = Clock(log=site.log, limit_s=request.timeout_s)
+    clock = site.open_clock(request.timeout_s)
     with open_places(request, site, clock) as (place,):
         with clock.phase("source"):
             since_ns = time.time_ns()

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.errors import CnbError
 
 _TAIL_LIMIT = 1024 * 1024
@@ -56,7 +57,7 @@ class CommandNotStarted(CommandError):
 
 @dataclass(eq=False, kw_only=True)
 class CommandTimeout(CommandError):
-    """The deadline passed; the program and its process group were killed."""
+    """The deadline passed, or somebody cancelled the work; the program and its process group were killed."""
 
     argv: tuple[str, ...]
     elapsed_s: float
@@ -74,14 +75,14 @@ def run_command(
     env: Mapping[str, str],
     cwd: Path | None = None,
     on_line: Callable[[str], None] | None = None,
-    deadline: float | None = None,
+    deadline: Deadline = NEVER,
     stdin: bytes | None = None,
     descriptors: Sequence[int] = (),
     on_start: Callable[[], None] | None = None,
 ) -> CommandResult:
     """Return how `argv` ended. Its stdout and stderr are one stream, given to `on_line` line by line as it comes.
 
-    `deadline` is a value of `time.monotonic()`. Without `stdin` the program reads nothing. It inherits `descriptors` under their
+    Without `stdin` the program reads nothing. It inherits `descriptors` under their
     numbers. `on_start` is called when it runs, before anything is read of it. Raises `CommandNotStarted` and
     `CommandTimeout`; whatever else ends the wait (Ctrl-C, an error in `on_line`) is raised after the process group is dead.
     """
@@ -165,7 +166,7 @@ class _Reader:
             self._on_line(line.decode("utf-8", "replace").removesuffix("\r"))
 
 
-def _follow(process: subprocess.Popen[bytes], reader: _Reader, deadline: float | None) -> bool:
+def _follow(process: subprocess.Popen[bytes], reader: _Reader, deadline: Deadline) -> bool:
     """Return whether the process ended by itself; feed the reader until then."""
     assert process.stdout is not None  # noqa: S101 - Popen with PIPE always has it
     os.set_blocking(process.stdout.fileno(), False)
@@ -175,13 +176,13 @@ def _follow(process: subprocess.Popen[bytes], reader: _Reader, deadline: float |
         selector.register(process.stdout, selectors.EVENT_READ)
         while open_pipe or process.poll() is None:
             now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            if deadline.has_passed():
                 return process.poll() is not None
             if process.poll() is not None:
                 stop_draining = stop_draining or now + _DRAIN_GRACE_S
                 if now >= stop_draining:
                     return True
-            limits = [limit - now for limit in (deadline, stop_draining) if limit is not None]
+            limits = [deadline.left_s(), *([] if stop_draining is None else [stop_draining - now])]
             if not open_pipe:
                 _wait_briefly(process)
             elif selector.select(min([_POLL_S, *limits])):
@@ -216,7 +217,7 @@ def _kill_group(process: subprocess.Popen[bytes], reader: _Reader | None) -> Non
                 process.wait(_TERMINATION_GRACE_S)
         else:
             # The pipe is drained meanwhile: a program may block on it while it cleans up.
-            _follow(process, reader, time.monotonic() + _TERMINATION_GRACE_S)
+            _follow(process, reader, Deadline.after(_TERMINATION_GRACE_S))
     finally:
         _signal_group(process, signal.SIGKILL)
         process.wait()

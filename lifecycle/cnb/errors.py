@@ -1,8 +1,9 @@
 """The root of every error that pybuild foresees, and how such an error is shown.
 
 CnbError                    1
-  ConfigurationError        3   a file that a person or a program wrote does not say what it must
-  InvalidValue              3   text that is no digest, reference, location, manifest or config
+  InputError                3   what a person gave cannot be used
+    ConfigurationError      3   a file that a person or a program wrote does not say what it must
+    InvalidValue            3   text that is no digest, reference, location, manifest or config
   command.CommandError          a program could not be started, or took too long
   kit.BuildpackError            a buildpack cannot do its work, and knows why
   (each package draws its own tree in its own `errors.py`)
@@ -10,15 +11,24 @@ CnbError                    1
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import ClassVar
+
+_CAPITALS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class CnbError(Exception):
     """A foreseen problem: facts only. A subclass derives `summary`, `facts`, `document` and `hint` from its typed fields."""
 
     exit_code: ClassVar[int] = 1
+
+    @property
+    def code(self) -> str:
+        """What kind of problem it is, for programs: the name of its class, such as `no-space` of `NoSpace`."""
+        return _CAPITALS.sub("-", type(self).__name__).lower()
 
     @property
     def summary(self) -> str:
@@ -40,12 +50,31 @@ class CnbError(Exception):
         """A text of several lines that is shown as it stands, such as a patch."""
         return None
 
+    def to_json(self) -> Mapping[str, object]:
+        """All that is known of it, ready for JSON. Of facts with one label the values are one text of several lines."""
+        facts: dict[str, str] = {}
+        for label, value in self.facts:
+            facts[label] = f"{facts[label]}\n{value}" if label in facts else value
+        return {
+            "code": self.code,
+            "exitCode": self.exit_code,
+            "summary": self.summary,
+            "facts": facts,
+            "hint": self.hint,
+        }
+
     def __str__(self) -> str:
         return self.summary
 
 
+class InputError(CnbError):
+    """What a person gave cannot be used: a repository, a setting, a file, a name."""
+
+    exit_code: ClassVar[int] = 3
+
+
 @dataclass(eq=False)
-class ConfigurationError(CnbError):
+class ConfigurationError(InputError):
     """A file does not say what it must. `path` may be a label's name where the text is not in a file."""
 
     exit_code: ClassVar[int] = 3
@@ -68,7 +97,7 @@ class ConfigurationError(CnbError):
 
 
 @dataclass(eq=False)
-class InvalidValue(CnbError):
+class InvalidValue(InputError):
     """A text does not have the form that its kind needs. `subject` is the text or where it stands."""
 
     exit_code: ClassVar[int] = 3

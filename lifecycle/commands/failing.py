@@ -22,6 +22,6 @@ def failing_with(code: int) -> Iterator[None]:
     except CnbError as err:
         if err.exit_code in _GENERAL or err.exit_code // 10 == code // 10:
             raise
-        raise PhaseError(error=err, code=code) from err
+        raise PhaseError(error=err, status=code) from err
     except OSError as err:
-        raise PhaseError(error=FileProblem(path=err.filename, reason=err.strerror or str(err)), code=code) from err
+        raise PhaseError(error=FileProblem(path=err.filename, reason=err.strerror or str(err)), status=code) from err

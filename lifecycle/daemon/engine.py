@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.reference import Reference
 from lifecycle.daemon.errors import EngineFailed, EngineUnusable
@@ -30,8 +30,8 @@ _CONTAINERD = "io.containerd.snapshotter"
 
 
 @contextlib.contextmanager
-def open_engine(env: Mapping[str, str], *, deadline: float = float("inf")) -> Iterator[DockerEngine]:
-    """The engine that the docker command would speak to, after it has answered. `deadline` is a value of `time.monotonic()`.
+def open_engine(env: Mapping[str, str], *, deadline: Deadline = NEVER) -> Iterator[DockerEngine]:
+    """The engine that the docker command would speak to, after it has answered.
 
     Raises:
         EngineUnusable: there is none, or this user may not use it.
@@ -42,7 +42,7 @@ def open_engine(env: Mapping[str, str], *, deadline: float = float("inf")) -> It
     from docker.context import ContextAPI
     from docker.utils import kwargs_from_env
 
-    timeout_s = math.ceil(max(1, min(_PATIENCE_S, deadline - time.monotonic())))
+    timeout_s = math.ceil(max(1, min(_PATIENCE_S, deadline.left_s())))
     address = env.get("DOCKER_HOST") or _DEFAULT_ADDRESS
     try:
         options = kwargs_from_env(environment=env)
@@ -84,7 +84,7 @@ class EngineImage:
 class DockerEngine:
     """An engine that answers. Made by `open_engine`."""
 
-    def __init__(self, client: APIClient, address: str, deadline: float) -> None:
+    def __init__(self, client: APIClient, address: str, deadline: Deadline) -> None:
         self.address = address
         """Where it is, for people."""
         self._client = client
@@ -178,6 +178,7 @@ class DockerEngine:
         with archive.open("wb") as output:
             pieces = iter(self._client.get_image(name, chunk_size=_PIECE_SIZE))
             while piece := self._next(pieces):
+                _check_time(self._deadline)
                 output.write(piece)
 
     def _next(self, pieces: Iterator[bytes]) -> bytes:
@@ -234,8 +235,8 @@ class DockerEngine:
             raise EngineFailed(address=self.address, doing=doing, reason=_say(_cause(err))) from err
 
 
-def _check_time(deadline: float) -> None:
-    if time.monotonic() > deadline:
+def _check_time(deadline: Deadline) -> None:
+    if deadline.has_passed():
         raise CommandTimeout(argv=("docker",), elapsed_s=0, output="")
 
 

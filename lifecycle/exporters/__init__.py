@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters.archive import ArchiveOutput
@@ -46,12 +47,12 @@ Output = LayoutOutput | ArchiveOutput | RegistryOutput | DaemonOutput
 class Connections:
     """What outputs are reached by that are not files. `mount_from`: references that the image's layers may come from.
 
-    `env` is the machine's environment, which says where the Docker engine is; `deadline` a value of `time.monotonic()`.
+    `env` is the machine's environment, which says where the Docker engine is.
     """
 
     client: RegistryClient
     env: Mapping[str, str]
-    deadline: float = float("inf")
+    deadline: Deadline = NEVER
     mount_from: tuple[Reference, ...] = ()
 
 

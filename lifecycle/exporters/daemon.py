@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lifecycle.cnb.deadline import Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import CnbError, InvalidValue
 from lifecycle.cnb.reference import Reference
@@ -63,7 +64,7 @@ class DaemonExporter:
 
     output: DaemonOutput
     env: Mapping[str, str]
-    deadline: float
+    deadline: Deadline
 
     def check(self) -> None:
         """Find out before any work whether there is an engine that answers. Raises `EngineUnusable`."""

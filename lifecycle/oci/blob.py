@@ -52,8 +52,11 @@ def write_layer_blobs(
     *,
     compression: Compression = Compression.GZIP,
     on_skip: Callable[[Path], None] | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> list[Blob]:
     """Return the blobs whose tars `fills` write, each in `blobs_dir` under the hexadecimal part of its digest.
+
+    `check` is called again and again; what it raises ends the work.
 
     Raises what a `fill` raises, and `OSError`; then nothing is left of the blobs that are not whole.
     """
@@ -67,17 +70,26 @@ def write_layer_blobs(
                 under_way.popleft()
             pipeline = _Pipeline(blobs_dir, room, compression)
             under_way.append(pipeline)
-            writer = TarWriter(pipeline.put, on_skip=on_skip)
+            writer = TarWriter(_checked(pipeline.put, check), on_skip=on_skip)
             fill(writer)
             writer.finish()
             pipeline.end()
         while under_way:
+            check()
             blobs.append(under_way[0].take())
             under_way.popleft()
     finally:
         for pipeline in under_way:
             pipeline.discard()
     return blobs
+
+
+def _checked(put: Callable[[memoryview], None], check: Callable[[], object]) -> Callable[[memoryview], None]:
+    def put_checked(piece: memoryview) -> None:
+        check()
+        put(piece)
+
+    return put_checked
 
 
 def hash_layers(fills: Iterable[Callable[[TarWriter], None]]) -> list[Digest]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.reference import Reference
 from lifecycle.registry.credentials import Found
 from lifecycle.registry.repository import Repository
@@ -25,8 +25,7 @@ class Interrupted(Exception):
 class RegistryClient:
     """Asks registries on this machine's behalf. Safe for several threads; keeps connections and tokens between questions.
 
-    `find_login` says what credentials there are. `deadline` is a value of `time.monotonic()`. `sleep` returns at once when the
-    event is set that it gets.
+    `find_login` says what credentials there are. `sleep` returns at once when the event is set that it gets.
     """
 
     def __init__(
@@ -34,7 +33,7 @@ class RegistryClient:
         *,
         settings: RegistrySettings,
         find_login: Callable[[Reference], Found],
-        deadline: float = float("inf"),
+        deadline: Deadline = NEVER,
         sleep: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
         from lifecycle.registry.http import Http  # says why not before
@@ -52,11 +51,13 @@ class RegistryClient:
         self._repositories: dict[str, Repository] = {}
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
-        if deadline != float("inf"):
-            # Whoever waits for an answer then need not wait for it to come.
-            self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._http.interrupt)
+        # Whoever waits for an answer then need not wait for it to come.
+        if deadline.at != float("inf"):
+            self._timer = threading.Timer(deadline.left_s(), self._end)
             self._timer.daemon = True
             self._timer.start()
+        self._listening = contextlib.ExitStack()
+        self._listening.enter_context(deadline.telling(self._end))
 
     def repository(self, reference: Reference) -> Repository:
         """Return the repository that `reference` names."""
@@ -83,10 +84,10 @@ class RegistryClient:
 
     def check_time(self, seconds: float) -> None:
         """Raise `CommandTimeout` when the deadline comes within so many seconds, `Interrupted` when nobody waits any more."""
+        if self._deadline.left_s() <= seconds:
+            raise CommandTimeout(argv=("registry",), elapsed_s=0, output="")
         if self._interrupted.is_set():
             raise Interrupted
-        if time.monotonic() + seconds > self._deadline:
-            raise CommandTimeout(argv=("registry",), elapsed_s=0, output="")
 
     @contextlib.contextmanager
     def interrupted(self) -> Iterator[None]:
@@ -100,6 +101,12 @@ class RegistryClient:
 
     def close(self) -> None:
         """Close all connections."""
+        self._listening.close()
         if self._timer is not None:
             self._timer.cancel()
         self._http.close()
+
+    def _end(self) -> None:
+        """Whatever is asked or waited for ends at once, and what is asked from now on."""
+        self._interrupted.set()
+        self._http.end()

@@ -117,6 +117,7 @@ class Http:
         self._reaches: dict[Origin, Reach] = {}
         self._connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._is_over = False
 
     def open(self, request: Request) -> Response:
         """Return the answer, redirects included: they are the caller's to follow. Raises `Trouble`, `ValueError`."""
@@ -154,6 +155,12 @@ class Http:
     def reach(self, origin: Origin) -> Reach:
         """Return the reach of the address that a registry was found at; public where a proxy knows it."""
         return self._reaches.get(origin) or reach_of_name(origin.host) or Reach.PUBLIC
+
+    def end(self) -> None:
+        """End all exchanges, also those to come: they get `Trouble` at once."""
+        with self._lock:
+            self._is_over = True
+        self.interrupt()
 
     def interrupt(self) -> None:
         """End all exchanges of other threads: they get `Trouble` at once."""
@@ -206,6 +213,8 @@ class Http:
     def _note(self, connection: socket.socket) -> None:
         with self._lock:
             self._connections.add(connection)
+        if self._is_over:
+            shut(connection)
 
     def _proxy_for(self, origin: Origin) -> str | None:
         return self._settings.proxy_for(origin.scheme, origin.host, origin.port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.credentials import find_login
 from lifecycle.registry.settings import RegistrySettings
@@ -29,11 +30,11 @@ def open_registries(
     proxies: Mapping[str, str],
     ca_bundle: Path | None,
     insecure: Sequence[str] = (),
-    deadline: float = float("inf"),
+    deadline: Deadline = NEVER,
 ) -> RegistryClient:
     """Return a client for registries with the machine's credentials.
 
-    `insecure`, and `CNB_INSECURE_REGISTRIES`, name registries that need no TLS. `deadline` is a value of `time.monotonic()`.
+    `insecure`, and `CNB_INSECURE_REGISTRIES`, name registries that need no TLS.
     """
     config_home = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
     settings = RegistrySettings(

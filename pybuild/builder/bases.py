@@ -114,7 +114,7 @@ def make_base(
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made.
     """
-    images = ImageStore(store, open_client(os.environ, Path.home()), _Stages(on_stage))
+    images = ImageStore(store, open_client(os.environ, Path.home(), deadline=crew.deadline), _Stages(on_stage))
     # mmdebstrap's archive goes beside the result, on the disk that has room for both.
     make_directory(wanted.directory(store), lambda directory: _make(wanted, machine, directory, crew, images, on_stage))
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from lifecycle.cnb.buildpack import Descriptor, read_descriptor
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.layer import is_real_directory, is_real_subdirectory
@@ -69,14 +70,14 @@ class FoundBuildpacks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildpackFinder:
-    """Finds buildpacks. `deadline` is a value of `time.monotonic()`; images are for `platform`."""
+    """Finds buildpacks; images are for `platform`."""
 
     store: Path
     log: Log
     env: Mapping[str, str]
     insecure_registries: tuple[str, ...] = ()
     platform: Platform = field(default_factory=host_platform)
-    deadline: float = float("inf")
+    deadline: Deadline = NEVER
 
     def find(self, text: str, *, relative_to: Path) -> FoundBuildpacks:
         """What `text` names, one of `KINDS_OF_SOURCES`; also a `file:` URL.

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.target import host_architecture
 from pybuild.builder.bases import WantedBase, make_base, read_base, unpacked_run_base
@@ -77,11 +78,12 @@ def ensure_builder(
     architecture: str | None = None,
     insecure_registries: tuple[str, ...] = (),
     refresh: bool = False,
+    deadline: Deadline = NEVER,
 ) -> Builder:
     """The builder that `definition` describes, made now where the store has none; parts that are there are kept.
 
     Its images are for `architecture`, as OCI names it; where that is not said, for this machine's. With `refresh` the bases and
-    interpreters are made anew, with today's packages, and registries are asked for their buildpacks again.
+    interpreters are made anew, with today's packages, and registries are asked for their buildpacks again. It is made by `deadline`.
 
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made; nothing half made is left.
@@ -91,23 +93,29 @@ def ensure_builder(
     if architecture not in (host_architecture(), *TARGET_ARCHITECTURES):
         raise ImageUnusable(f"there is no run base for linux/{architecture}: builders are made for {_TARGETS}")
     finder = ModuleFinder(
-        definition=definition, store=store, log=log, insecure_registries=insecure_registries, refresh=refresh
+        definition=definition,
+        store=store,
+        log=log,
+        insecure_registries=insecure_registries,
+        refresh=refresh,
+        deadline=deadline,
     )
     wanted = Wanted.of(definition, finder.find_all(), store, architecture)
     builder = None if refresh else wanted.open()
     if builder is not None:
         return builder
-    with locked(store / "builder.lock", log, busy="another process is making the builder; waiting for it"):
+    busy = "another process is making the builder; waiting for it"
+    with locked(store / "builder.lock", log, busy=busy, deadline=deadline):
         # The process that had the lock may have made it.
         builder = None if refresh else wanted.open()
         if builder is None:
-            builder = _make(wanted, log, refresh=refresh)
+            builder = _make(wanted, log, deadline, refresh=refresh)
             for kind, kept_s in _KEPT_S.items():
                 forget_unused(store / kind, kept_s)
     return builder
 
 
-def _make(wanted: Wanted, log: Log, *, refresh: bool) -> Builder:
+def _make(wanted: Wanted, log: Log, deadline: Deadline, *, refresh: bool) -> Builder:
     store = wanted.store
     bases = [base for base in wanted.bases if refresh or read_base(base.directory(store)) is None]
     unmade = [
@@ -120,7 +128,7 @@ def _make(wanted: Wanted, log: Log, *, refresh: bool) -> Builder:
         log.info(f"making the builder in {store}; it is kept there, so this happens once")
     for leftover in store.glob(f"{_SCRATCH}*"):
         remove_tree(leftover)
-    crew = Crew()
+    crew = Crew(deadline)
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=store) as scratch:
         fetched = _make_bases_and_fetch(wanted, bases, unmade, Path(scratch), crew, log)
         of_machine = {one.version: found for one, found in fetched.items() if one.architecture == host_architecture()}

@@ -7,22 +7,25 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from lifecycle.cnb.command import CommandNotStarted, CommandResult
+from lifecycle.cnb.command import CommandNotStarted, CommandResult, CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Deadline
 
 Result = TypeVar("Result")
 _TAIL_LINES = 200
 _GRACE_S = 5.0
+_POLL_S = 0.1
 
 
 class Crew:
     """Starts programs from several threads and can end all of them; `run_command` is for one program at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: Deadline = NEVER) -> None:
+        self.deadline = deadline
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[str]] = set()
         self._is_stopped = False
@@ -102,7 +105,7 @@ def run_side_by_side(crew: Crew, tasks: Sequence[Callable[[], Result]]) -> tuple
     with ThreadPoolExecutor(max_workers=max(1, len(tasks)), thread_name_prefix="builder") as pool:
         futures = [pool.submit(task) for task in tasks]
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            done = _wait_for_first_error(futures, crew.deadline)
         except BaseException:
             crew.stop()
             raise
@@ -115,6 +118,16 @@ def run_side_by_side(crew: Crew, tasks: Sequence[Callable[[], Result]]) -> tuple
         if not isinstance(error, CrewStopped):
             raise error
     return tuple(future.result() for future in futures)
+
+
+def _wait_for_first_error(futures: Sequence[Future[Result]], deadline: Deadline) -> set[Future[Result]]:
+    """Those that have ended, when one has failed or all have ended. Raises `CommandTimeout`."""
+    while True:
+        done, others = wait(futures, timeout=_POLL_S, return_when=FIRST_EXCEPTION)
+        if not others or any(future.exception() is not None for future in done):
+            return done
+        if deadline.has_passed():
+            raise CommandTimeout(argv=("builder",), elapsed_s=0, output="")
 
 
 def _ends_within(process: subprocess.Popen[str], seconds: float) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.cnb.buildpack import Descriptor, read_extension_descriptor
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.errors import CnbError, ConfigurationError
 from lifecycle.cnb.reference import Reference
 from lifecycle.cnb.toml import write_atomically
@@ -38,6 +39,7 @@ class ModuleFinder:
     log: Log
     insecure_registries: tuple[str, ...] = ()
     refresh: bool = False
+    deadline: Deadline = NEVER
 
     def find_all(self) -> tuple[FoundModule, ...]:
         """In the order of builder.toml, buildpacks before extensions.
@@ -49,7 +51,11 @@ class ModuleFinder:
 
     def _find(self, requested: RequestedModule) -> FoundModule:
         finder = BuildpackFinder(
-            store=self.store, log=self.log, env=os.environ, insecure_registries=self.insecure_registries
+            store=self.store,
+            log=self.log,
+            env=os.environ,
+            insecure_registries=self.insecure_registries,
+            deadline=self.deadline,
         )
         try:
             found = finder.find(self._pinned(requested.source), relative_to=self.definition.directory)
@@ -78,7 +84,7 @@ class ModuleFinder:
             return source
         note = self.store.absolute() / "buildpacks" / "names" / content_key(str(reference))
         if self.refresh or not note.is_file():
-            client = open_client(os.environ, Path.home(), insecure=self.insecure_registries)
+            client = open_client(os.environ, Path.home(), insecure=self.insecure_registries, deadline=self.deadline)
             try:
                 digest = ImageStore(self.store, client, self.log).pull(reference, host_platform()).digest
             finally:

@@ -6,12 +6,12 @@ Store: `checks/<key>`, an empty file for each image and profile that were found 
 from __future__ import annotations
 
 import contextlib
-import math
 import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.image import Image
 from pybuild.check.errors import ProfileNotMet
@@ -37,7 +37,7 @@ class CheckRequest:
     profile: Profile
     timeout_s: float = 60
     """Of each program that is run."""
-    deadline: float = math.inf
+    deadline: Deadline = NEVER
     """Of all of them, a value of `time.monotonic()`."""
 
 

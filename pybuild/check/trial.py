@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lifecycle.cnb.command import CommandTimeout, run_command
+from lifecycle.cnb.deadline import NEVER, Deadline
 from pybuild.engines.image_root import ImageCopy, outer_environment
 from pybuild.engines.limits import LimitedProcesses
 from pybuild.engines.sandbox import Mount
@@ -56,8 +55,8 @@ class Laboratory:
     processes: LimitedProcesses
     timeout_s: float
     """Of each program."""
-    deadline: float = math.inf
-    """Of all, a value of `time.monotonic()`."""
+    deadline: Deadline = NEVER
+    """Of all."""
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     """Beyond the image's own."""
@@ -83,11 +82,11 @@ class Laboratory:
             control_group=self.processes.control_group,
         )
         written = _Written()
-        limit = min(time.monotonic() + self.timeout_s, self.deadline)
+        limit = self.deadline.within(self.timeout_s)
         try:
             result = run_command(command, env=outer_environment(), cwd=Path("/"), on_line=written.count, deadline=limit)
         except CommandTimeout as err:
-            if limit == self.deadline:
+            if self.deadline.has_passed():
                 raise
             return Outcome(status=None, output=err.output, problem=f"did not end within {self.timeout_s:g} seconds")
         except _TooMuch:

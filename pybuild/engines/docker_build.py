@@ -7,11 +7,11 @@ import io
 import re
 import secrets
 import tarfile
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lifecycle.cnb.deadline import Deadline
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.recipe import LOCAL_REGISTRY, RecipeInstruction
@@ -60,7 +60,7 @@ def build_with_docker(execution: Execution, log: Log) -> Executed:
         return _take(execution, declared, image, name, docker, log)
     finally:
         # What its layers are made of stays in the cache of BuildKit.
-        replace(docker, deadline=time.monotonic() + _PATIENCE_S).start("image", "rm", name)
+        replace(docker, deadline=Deadline.after(_PATIENCE_S)).start("image", "rm", name)
 
 
 def _take(

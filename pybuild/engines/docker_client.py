@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.cnb.command import CommandResult, run_command
+from lifecycle.cnb.deadline import Deadline
 from pybuild.errors import DockerUnusable, MachineError, NoSpace, ToolMissing
 
 _VERSION = re.compile(r"Docker version (\d+)\.(\d+)")
@@ -27,7 +28,7 @@ class DockerClient:
 
     program: Path
     env: Mapping[str, str]
-    deadline: float
+    deadline: Deadline
 
     def run(self, *arguments: str) -> str:
         """Return what a command that must succeed says. Raises `DockerUnusable`, `CommandTimeout`."""
@@ -57,7 +58,7 @@ class DockerClient:
         return result.output.strip() if result.status == 0 else None
 
 
-def find_docker(env: Mapping[str, str], deadline: float) -> DockerClient:
+def find_docker(env: Mapping[str, str], deadline: Deadline) -> DockerClient:
     """Return the first docker command on `PATH` that has BuildKit, after its engine answered.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from isal import igzip
 
+from lifecycle.cnb.deadline import Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.recipe import Recipe, RecipeImage
 from lifecycle.execution.facts import RootfsFacts
@@ -36,7 +37,7 @@ class Execution:
     builder: Builder
     settings: RunSettings
     network: bool
-    deadline: float
+    deadline: Deadline
     env: Mapping[str, str] = field(default_factory=dict)
     known_image: str | None = None
     """The engine's id of the last result; `None` where that cannot be used any more."""

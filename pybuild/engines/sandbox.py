@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.command import CommandResult, run_command
+from lifecycle.cnb.deadline import NEVER, Deadline
 from pybuild.engines.user_ids import IdMaps, find_id_maps
 from pybuild.errors import SandboxUnusable, ToolMissing
 
@@ -76,7 +77,7 @@ def run_sandboxed(
     argv: Sequence[str],
     *,
     on_line: Callable[[str], None] | None = None,
-    deadline: float | None = None,
+    deadline: Deadline = NEVER,
 ) -> CommandResult:
     """Result of `argv` run inside `sandbox`; its output goes line by line to `on_line`.
 
@@ -85,7 +86,7 @@ def run_sandboxed(
     Raises:
         ToolMissing: bubblewrap is not installed.
         SandboxUnusable: bubblewrap may not make namespaces here.
-        lifecycle.cnb.command.CommandTimeout: `deadline` (of `time.monotonic`) has passed.
+        lifecycle.cnb.command.CommandTimeout: `deadline` has passed.
     """
     command = bubblewrap_command(sandbox, argv)
     # The environment is bubblewrap's own, which it hands on: in `--setenv` every user of the machine could read it.

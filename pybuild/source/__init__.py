@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lifecycle.cnb.deadline import Deadline
 from pybuild.errors import SourceError
 from pybuild.log import Log
 from pybuild.project.descriptor import FILE_NAME, Project, find_project
@@ -22,7 +23,7 @@ def source_identity(text: str) -> str:
 
 
 def fetch_source(
-    text: str, app_dir: Path, scratch: Path, log: Log, *, deadline: float, project: Project | None = None
+    text: str, app_dir: Path, scratch: Path, log: Log, *, deadline: Deadline, project: Project | None = None
 ) -> Source:
     """Put the repository that `text` names into the empty directory `app_dir`, but for what its project.toml leaves out.
 
@@ -59,7 +60,7 @@ def fetch_source(
 
 
 def _fetch_git(
-    git: GitSource, app_dir: Path, scratch: Path, log: Log, *, deadline: float, project: Project | None
+    git: GitSource, app_dir: Path, scratch: Path, log: Log, *, deadline: Deadline, project: Project | None
 ) -> Source:
     checkout = scratch / "git"
     revision = clone(git, checkout, log, deadline=deadline)

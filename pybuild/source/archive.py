@@ -8,6 +8,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.command import run_command
+from lifecycle.cnb.deadline import Deadline
 from pybuild.errors import SourceError, ToolMissing
 from pybuild.log import Log
 
@@ -80,7 +81,7 @@ def extract_archive(
     directory: Path,
     log: Log,
     *,
-    deadline: float,
+    deadline: Deadline,
     most_files: int = _MOST_FILES,
     most_bytes: int = _MOST_BYTES,
 ) -> Path:

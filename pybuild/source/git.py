@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.command import CommandResult, run_command
+from lifecycle.cnb.deadline import Deadline
 from lifecycle.cnb.mask import mask_credentials
 from pybuild.errors import SourceError, ToolMissing
 from pybuild.log import Log
@@ -79,7 +80,7 @@ def parse_git_source(text: str) -> GitSource | None:
     return GitSource(url=url, ref=ref or None, subdirectory=subdirectory.strip("/") or None)
 
 
-def clone(source: GitSource, directory: Path, log: Log, *, deadline: float) -> str:
+def clone(source: GitSource, directory: Path, log: Log, *, deadline: Deadline) -> str:
     """Commit that was fetched into the new directory `directory`, without history and submodules.
 
     Raises:
@@ -104,7 +105,7 @@ def clone(source: GitSource, directory: Path, log: Log, *, deadline: float) -> s
     return revision
 
 
-def _git(arguments: list[str], directory: Path, source: GitSource, deadline: float) -> CommandResult:
+def _git(arguments: list[str], directory: Path, source: GitSource, deadline: Deadline) -> CommandResult:
     options = [word for setting in _SETTINGS for word in ("-c", setting)]
     env = {name: value for name, value in os.environ.items() if _KEPT_VARIABLES.fullmatch(name)}
     env |= {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C.UTF-8"}

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Deadline
 from pybuild.errors import SourceError
 from pybuild.log import Log
 from pybuild.project.selection import NOT_DECIDED, Selection
@@ -27,7 +28,7 @@ _FILE_MODE, _EXECUTABLE_MODE, _DIRECTORY_MODE = 0o644, 0o755, 0o755
 
 
 def copy_tree(
-    source: Path, target: Path, log: Log, selection: Selection | None = None, *, deadline: float = float("inf")
+    source: Path, target: Path, log: Log, selection: Selection | None = None, *, deadline: Deadline = NEVER
 ) -> None:
     """Copy the tree `source` into the existing directory `target`, with the modes that git would give its files.
 
@@ -38,7 +39,7 @@ def copy_tree(
 
     Raises:
         SourceError: something cannot be read.
-        lifecycle.cnb.command.CommandTimeout: `deadline` (of `time.monotonic`) has passed.
+        lifecycle.cnb.command.CommandTimeout: `deadline` has passed.
     """
     copier = _Copier(log, target.resolve(), selection or Selection(), deadline)
     try:
@@ -53,7 +54,7 @@ def copy_tree(
 
 
 class _Copier:
-    def __init__(self, log: Log, target: Path, selection: Selection, deadline: float) -> None:
+    def __init__(self, log: Log, target: Path, selection: Selection, deadline: Deadline) -> None:
         self._log = log
         self._target = target
         self._selection = selection
@@ -69,7 +70,7 @@ class _Copier:
         with os.scandir(source) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 name = relative / entry.name
-                if time.monotonic() > self._deadline:
+                if self._deadline.has_passed():
                     # A stranger's repository can have as many files, and patterns for them, as take any time.
                     elapsed_s = time.monotonic() - self._since
                     raise CommandTimeout(argv=("copy of the repository",), elapsed_s=elapsed_s, output="")

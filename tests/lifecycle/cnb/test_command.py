@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.command import CommandNotStarted, CommandTimeout, run_command
+from lifecycle.cnb.deadline import Deadline
 from tests.processes import has_ended
 
 ENV = {"PATH": "/usr/bin:/bin"}
@@ -82,7 +83,7 @@ def test_output_that_a_pipeline_still_holds_is_waited_for() -> None:
 def test_deadline_ends_the_program_and_its_children(tmp_path: Path) -> None:
     script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
     with pytest.raises(CommandTimeout) as caught:
-        bash(f"echo partial; {script}", deadline=time.monotonic() + 1)
+        bash(f"echo partial; {script}", deadline=Deadline.after(1))
     assert caught.value.output == "partial\n"
     assert has_ended(int((tmp_path / "child").read_text()))
 
@@ -90,11 +91,11 @@ def test_deadline_ends_the_program_and_its_children(tmp_path: Path) -> None:
 def test_program_that_closes_its_output_is_waited_for_until_the_deadline() -> None:
     assert bash("exec >&- 2>&-; sleep 0.2; exit 4")[0] == 4
     with pytest.raises(CommandTimeout):
-        bash("exec >&- 2>&-; sleep 60", deadline=time.monotonic() + 0.2)
+        bash("exec >&- 2>&-; sleep 60", deadline=Deadline.after(0.2))
 
 
 def test_program_that_ends_in_time_is_no_timeout() -> None:
-    assert bash("(sleep 30 &); exit 0", deadline=time.monotonic() + 0.5)[0] == 0
+    assert bash("(sleep 30 &); exit 0", deadline=Deadline.after(0.5))[0] == 0
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])

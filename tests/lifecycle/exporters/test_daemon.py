@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.daemon.engine import open_engine
 from lifecycle.daemon.errors import EngineFailed, EngineUnusable
@@ -33,7 +34,7 @@ def image(tmp_path: Path) -> Image:
     return image_of(*(file_layer(tmp_path / "made", {name: name}) for name in "abc"))
 
 
-def load(engine: FakeEngine, image: Image, *texts: str, deadline: float = float("inf")) -> Transfer:
+def load(engine: FakeEngine, image: Image, *texts: str, deadline: Deadline = NEVER) -> Transfer:
     outputs = [parse_output(text) for text in texts or ("docker-daemon:team/app:1",)]
     connections = Connections(client=client_for(), env=engine.env, deadline=deadline)
     return write_outputs(image, outputs, connections)[0].transfer
@@ -118,7 +119,7 @@ def test_an_engine_that_says_nothing_has_until_the_deadline(engine: FakeEngine, 
 
     engine.on_load = wait
     with pytest.raises(CommandTimeout):
-        load(engine, image, deadline=time.monotonic() + 1)
+        load(engine, image, deadline=Deadline.after(1))
 
 
 def test_a_damaged_layer_is_the_error_and_not_what_the_engine_makes_of_it(engine: FakeEngine, image: Image) -> None:

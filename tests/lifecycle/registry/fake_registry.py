@@ -16,6 +16,7 @@ from itertools import count
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.reference import Reference
 from lifecycle.oci.descriptor import MANIFEST_TYPE
@@ -346,7 +347,7 @@ def client_for(
     login: Login | None = None,
     settings: RegistrySettings | None = None,
     waits: Waits | None = None,
-    deadline: float = float("inf"),
+    deadline: Deadline = NEVER,
 ) -> RegistryClient:
     """A client that has `login` for every registry and does not wait."""
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Cancellation, Deadline
 from lifecycle.cnb.errors import render_error
 from lifecycle.cnb.reference import Reference
 from lifecycle.registry.credentials import Login
@@ -64,7 +65,7 @@ def ask(
     settings: RegistrySettings | None = None,
     waits: Waits | None = None,
     path: str = "manifests/1",
-    deadline: float = float("inf"),
+    deadline: Deadline = NEVER,
     host: str | None = None,
     attempts: int = 5,
 ) -> bytes:
@@ -335,7 +336,7 @@ def test_a_token_server_that_fails_for_a_moment(registry: FakeRegistry) -> None:
 def test_the_time_of_the_build_ends_the_waiting(registry: FakeRegistry) -> None:
     registry.always("/manifests/", status(429, Retry_After="30"))
     with pytest.raises(CommandTimeout):
-        ask(registry, deadline=time.monotonic() + 5)
+        ask(registry, deadline=Deadline.after(5))
 
 
 @pytest.mark.parametrize("at", ["before", "headers", "middle"])
@@ -699,7 +700,36 @@ def test_the_time_of_the_build_ends_an_answer_that_does_not_come(registry: FakeR
     started = time.monotonic()
     try:
         with pytest.raises(CommandTimeout):
-            ask(registry, deadline=started + 0.5)
+            ask(registry, deadline=Deadline(at=started + 0.5))
     finally:
         released.set()
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_who_cancels_ends_an_answer_that_does_not_come(registry: FakeRegistry, when: str) -> None:
+    released, asked, cancellation = threading.Event(), threading.Event(), Cancellation()
+
+    def stall(exchange: Exchange) -> bool:
+        asked.set()
+        return released.wait(20) and False
+
+    registry.always("/manifests/", stall)
+
+    def cancel_when_asked() -> None:
+        assert asked.wait(20)
+        cancellation.cancel()
+
+    canceller = threading.Thread(target=cancel_when_asked)
+    if when == "before":
+        cancellation.cancel()
+    else:
+        canceller.start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(CommandTimeout):
+            ask(registry, deadline=Deadline(cancellation=cancellation))
+    finally:
+        released.set()
+    assert time.monotonic() - started < 5
+    assert asked.is_set() is (when == "meanwhile")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import InvalidValue, render_error
 from lifecycle.cnb.reference import Reference
@@ -94,7 +95,7 @@ def push(
     login: Login | None = None,
     settings: RegistrySettings = PLAIN,
     waits: Waits | None = None,
-    deadline: float = float("inf"),
+    deadline: Deadline = NEVER,
     mount_from: tuple[str, ...] = (),
     on_progress: Callable[[int], object] | None = None,
 ) -> Uploaded:
@@ -623,7 +624,7 @@ def test_the_time_of_the_build_ends_an_upload(registry: FakeRegistry, single: Im
     registry.always("/blobs/uploads/", lambda exchange: exchange.command == "PATCH" and bool(time.sleep(30)))
     since = time.monotonic()
     with pytest.raises(CommandTimeout):
-        push(registry, single, deadline=time.monotonic() + 0.4)
+        push(registry, single, deadline=Deadline.after(0.4))
     assert time.monotonic() - since < 20
     assert not registry.manifests
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.deadline import Deadline
 from pybuild.engines.docker_client import DockerClient, find_docker
 from pybuild.errors import DockerUnusable, MachineError, ToolMissing
 
@@ -27,7 +27,7 @@ def write_docker(directory: Path, script: str) -> Path:
 
 def find(*directories: Path, **env: str) -> DockerClient:
     path = ":".join(str(directory) for directory in directories)
-    return find_docker({"PATH": path, **env}, time.monotonic() + 30)
+    return find_docker({"PATH": path, **env}, Deadline.after(30))
 
 
 def test_one_without_buildkit_is_passed_over(tmp_path: Path) -> None:

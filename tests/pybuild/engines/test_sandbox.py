@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import Deadline
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.errors import ToolMissing
 
@@ -26,7 +27,7 @@ def sandbox(*mounts: Mount, network: bool = False, **env: str) -> Sandbox:
 
 
 def run(box: Sandbox, script: str, *, deadline_s: float = 60) -> tuple[int, str]:
-    result = run_sandboxed(box, ["sh", "-c", script], deadline=time.monotonic() + deadline_s)
+    result = run_sandboxed(box, ["sh", "-c", script], deadline=Deadline.after(deadline_s))
     return result.status, result.output
 
 

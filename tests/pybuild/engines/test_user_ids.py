@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import Deadline
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.engines.user_ids import IdRange, find_id_maps, read_subordinate_ids
 from tests.integration.machine import expect_no_processes
@@ -59,5 +59,5 @@ def test_root_inside_has_no_power_over_the_machine(tmp_path: Path) -> None:
 def test_nothing_outlives_the_time_limit(tmp_path: Path) -> None:
     script = "mount -t tmpfs none /media; (trap '' TERM; setsid sleep 1000) & trap '' TERM; sleep 1000"
     with pytest.raises(CommandTimeout):
-        run_sandboxed(box(tmp_path), ["sh", "-c", script], deadline=time.monotonic() + 1)
+        run_sandboxed(box(tmp_path), ["sh", "-c", script], deadline=Deadline.after(1))
     expect_no_processes(tmp_path)

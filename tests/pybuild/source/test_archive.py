@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import tarfile
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.deadline import Deadline
 from pybuild.errors import SourceError
 from pybuild.source import fetch_source
 from tests.pybuild.recording_log import RecordingLog
@@ -21,7 +21,7 @@ def fetch(archive: Path, tmp_path: Path) -> Path:
     app, scratch = tmp_path / "app", tmp_path / "scratch"
     app.mkdir()
     scratch.mkdir()
-    fetch_source(str(archive), app, scratch, RecordingLog(), deadline=time.monotonic() + 60)
+    fetch_source(str(archive), app, scratch, RecordingLog(), deadline=Deadline.after(60))
     return app
 
 

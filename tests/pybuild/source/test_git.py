@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.deadline import Deadline
 from pybuild.errors import SourceError
 from pybuild.source import fetch_source, source_identity
 from pybuild.source.git import parse_git_source
@@ -45,7 +45,7 @@ def fetch(text: str, tmp_path: Path) -> tuple[Path, str | None]:
     app, scratch = tmp_path / "app", tmp_path / "scratch"
     app.mkdir()
     scratch.mkdir()
-    source = fetch_source(text, app, scratch, RecordingLog(), deadline=time.monotonic() + 60)
+    source = fetch_source(text, app, scratch, RecordingLog(), deadline=Deadline.after(60))
     return app, source.revision
 
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from pathlib import Path
 
 import pytest
 
 from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import Deadline
 from pybuild.project.selection import parse_selection
 from pybuild.source.tree import copy_tree
 from tests.pybuild.recording_log import RecordingLog
@@ -120,7 +120,7 @@ def test_what_is_not_selected_stays_behind_without_a_trace(tmp_path: Path) -> No
 def test_copying_ends_when_the_time_is_up(source: Path, target: Path) -> None:
     (source / "file").touch()
     with pytest.raises(CommandTimeout):
-        copy_tree(source, target, RecordingLog(), deadline=time.monotonic() - 1)
+        copy_tree(source, target, RecordingLog(), deadline=Deadline.after(-1))
     assert list(target.iterdir()) == []
 
 
