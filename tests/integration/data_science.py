@@ -47,6 +47,11 @@ def build_data_science(pybuild: Pybuild, repository: Path, directory: Path) -> D
     )
 
 
+def layer_digests(report: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of each layer by its name, of the last one where several have the name."""
+    return {layer["name"]: layer["digest"] for layer in report["layers"]}
+
+
 def reused_layers(report: Mapping[str, Any]) -> dict[str, bool]:
     """For each layer's name whether it was reused."""
     return {layer["name"]: layer["reused"] for layer in report["layers"]}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.command import Pybuild, expect_success
-from tests.integration.data_science import build_with_report, reused_layers
+from tests.integration.data_science import build_with_report, layer_digests, reused_layers
 from tests.integration.image_files import file_names, read_layout
 from tests.integration.package_index import PackageIndex, write_wheel
 
@@ -46,9 +46,9 @@ def test_an_added_dependency_keeps_the_interpreter_and_the_locked_versions(
     added, second = build_with_report(offline_pybuild, unpinned, tmp_path / "report.json", "--output", output)
     reused = reused_layers(second)
     assert all(is_reused for name, is_reused in reused.items() if "cpython" in name), reused
-    assert not all(is_reused for name, is_reused in reused.items() if "venv" in name), reused
-    digests = {layer["name"]: layer["digest"] for layer in first["layers"]}
-    assert all(layer["digest"] == digests[layer["name"]] for layer in second["layers"] if layer["reused"])
+    before, after = layer_digests(first), layer_digests(second)
+    # Another application of the machine may have had this environment: then its layer is not made anew.
+    assert {name for name in before if before[name] != after[name]} == {"pybuild/pip:venv", "application"}
     assert "`alpha` was added" in added.stderr
     assert "Discarding" in added.stderr
     assert expect_success(offline_pybuild("run", output, "--", "python", "main.py")).stdout == "gamma 1.0\n"
