@@ -18,6 +18,9 @@ from lifecycle.cnb.kit import BuildContext, BuildpackError
 from lifecycle.cnb.layer import remove_tree
 
 _WORKER = Path(__file__).with_name("compile_worker.py")
+# Compiling its hundreds of modules takes longer than installing most environments. Who installs by hand waits for a network
+# anyway, not for Python to compile those of them that it loads.
+_NOT_COMPILED = "pip"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -53,7 +56,7 @@ def compile_environment(context: BuildContext, venv: Path, *, store: Path, pytho
 
 
 def compile_modules(context: BuildContext, library: Path, *, store: Path, python: Python) -> Compiled:
-    """Give every module below `library` its bytecode, with `store` as memory; what `store` holds beside that is removed.
+    """Give every module below `library` but pip's its bytecode, with `store` as memory; what `store` holds beside that is removed.
 
     `python` compiles, and is in the environment that `library` belongs to. Raises `CompilationFailed` and `DiskFull`.
     """
@@ -86,6 +89,8 @@ def _sources(library: Path) -> Iterator[Path]:
         if "__pycache__" in names:
             names.remove("__pycache__")
             remove_tree(Path(directory, "__pycache__"))
+        if Path(directory) == library and _NOT_COMPILED in names:
+            names.remove(_NOT_COMPILED)
         names.sort()
         for name in sorted(files):
             if name.endswith(".py"):

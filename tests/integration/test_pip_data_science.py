@@ -59,9 +59,11 @@ def test_the_lock_of_what_is_installed_is_in_the_image(data_science: DataScience
         assert pinned in locks[0]
 
 
-def test_bytecode_is_in_the_image(data_science: DataScience) -> None:
+def test_bytecode_of_all_but_pip_is_in_the_image(data_science: DataScience) -> None:
     names = file_names(read_layout(data_science.layout))
     assert any(re.search(r"site-packages/pandas/core/__pycache__/frame\.cpython-310\.pyc$", name) for name in names)
+    assert any(name.endswith("site-packages/pip/__main__.py") for name in names)
+    assert not any("site-packages/pip/" in name and name.endswith(".pyc") for name in names)
 
 
 def test_toolchain_and_caches_are_not_in_the_image(data_science: DataScience) -> None:
