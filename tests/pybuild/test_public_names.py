@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -25,6 +26,11 @@ def test_to_import_pybuild_loads_next_to_nothing() -> None:
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(pybuild, name) is not None
     assert name in dir(pybuild)
+
+
+def test_every_public_name_is_read_by_type_checkers() -> None:
+    text = (ROOT / "tests" / "typing" / "public_names.py").read_text()
+    assert set(re.findall(r"\bpybuild\.(\w+)", text)) == set(pybuild.__all__)
 
 
 def test_what_is_not_public_is_not_there() -> None:
