@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -116,11 +115,6 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def is_registry_installed() -> bool:
-    """Whether the programs for it are there."""
-    return all(shutil.which(program) for program in (_PROGRAM, "htpasswd", "openssl", "skopeo"))
 
 
 def _htpasswd(login: tuple[str, str]) -> str:

@@ -18,7 +18,7 @@ from tests.integration.derived_images import derive_image
 from tests.integration.engine import DockerEngine
 from tests.integration.machine import expect_no_processes
 from tests.integration.package_index import PackageIndex, write_wheel
-from tests.integration.registry import is_registry_installed, start_registry
+from tests.integration.registry import start_registry
 from tests.integration.workplace import share_builder
 
 pytestmark = pytest.mark.integration
@@ -126,7 +126,6 @@ def test_archives_are_checked_as_well(good: Good, tmp_path: Path) -> None:
         assert check(good, f"{kind}:{archive}")[0].status == 0
 
 
-@pytest.mark.skipif(not is_registry_installed(), reason="needs docker-registry and htpasswd")
 def test_an_image_of_a_registry_is_checked_and_run(good: Good, tmp_path: Path) -> None:
     with start_registry(tmp_path / "registry") as registry:
         location = f"docker://{registry.push(f'oci:{good.layout}', 'team/good:1')}"

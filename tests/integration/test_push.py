@@ -31,16 +31,13 @@ from lifecycle.registry.errors import (
 from lifecycle.registry.push import Uploaded, check_access, put_image, upload_blobs
 from lifecycle.registry.settings import RegistrySettings
 from pybuild.image_store import open_client
-from tests.integration.registry import Registry, is_registry_installed, start_registry
+from tests.integration.registry import Registry, start_registry
 from tests.integration.token_server import TokenServer
 from tests.lifecycle.oci.images import file_layer, image_of, member, tar_layer
 from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry, Hook, client_for
 from tests.loopback import Certificates, make_certificates
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(not is_registry_installed(), reason="docker-registry, skopeo, openssl or htpasswd is missing"),
-]
+pytestmark = pytest.mark.integration
 ALICE, BOB = ("alice", "wonder land"), ("bob", "builder")
 
 

@@ -17,7 +17,7 @@ from tests.integration.derived_images import derive_image
 from tests.integration.engine import DockerEngine
 from tests.integration.image_check import check_with_tools, run_tool, validate_image
 from tests.integration.image_files import differences, read_layout
-from tests.integration.registry import is_registry_installed, start_registry
+from tests.integration.registry import start_registry
 
 pytestmark = pytest.mark.integration
 
@@ -103,7 +103,6 @@ def test_a_rebased_image_is_the_one_that_a_build_on_the_new_run_image_gives(
         assert environment.endswith(":/opt/patched")
 
 
-@pytest.mark.skipif(not is_registry_installed(), reason="needs docker-registry, htpasswd, openssl and skopeo")
 def test_in_a_registry_an_image_is_rebased_without_its_layers(
     offline_pybuild: Pybuild, new_pybuild: Callable[[str], Pybuild], repository: Path, tmp_path: Path
 ) -> None:

@@ -15,12 +15,9 @@ import pytest
 from pybuild.workspaces.tags import parse_tags
 from pybuild.workspaces.version import RegisteredVersion
 from pybuild.workspaces.workspace import Workspace
-from tests.integration.registry import Registry, is_registry_installed, start_registry
+from tests.integration.registry import Registry, start_registry
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(not is_registry_installed(), reason="needs docker-registry, htpasswd, openssl and skopeo"),
-]
+pytestmark = pytest.mark.integration
 
 # Registers each definition, and prints the version that it got as soon as it has it.
 PROGRAM = """

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,7 +22,6 @@ from lifecycle.oci.image import Image, make_image
 from tests.lifecycle.cached import GROUP, OTHER, PIP, TARGET, TYPES, Machine, found
 from tests.lifecycle.oci.images import content_of, image_of, member, names_in, tar_layer, validate_image
 
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
 CACHED = {"c": "td", "lc": "td", "bc": "td", "lbc": "td"}
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from tests.lifecycle.cached import GROUP, Machine, found
 from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry, client_for
 from tests.pybuild.recording_log import RecordingLog
 
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
 NAME = "team/cache:main"
 
 

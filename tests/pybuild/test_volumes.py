@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -72,7 +71,7 @@ def test_a_place_that_a_link_leads_to_is_refused(tmp_path: Path) -> None:
         directories_to_open(volumes, tmp_path / "root")
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+@pytest.mark.integration
 def test_a_sandbox_shows_volumes_where_its_root_has_nothing_to_mount_them_on(tmp_path: Path) -> None:
     shown = tmp_path / "shown"
     shown.mkdir()

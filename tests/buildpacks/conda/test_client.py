@@ -134,6 +134,7 @@ def fetch_elsewhere(url: str, **variables: str) -> subprocess.CompletedProcess[s
     return subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.integration
 def test_an_organisations_certificate_is_trusted_where_it_is_named(served: Channels, tmp_path: Path) -> None:
     authority, server = make_certificates(tmp_path)
     with serve(served.root, certificate=server) as secure:

@@ -190,6 +190,7 @@ def test_a_text_that_cannot_be_edited_is_left_to_a_person() -> None:
     assert caught.value.patch is None
 
 
+@pytest.mark.integration
 def test_the_patch_is_one_that_git_applies(tmp_path: Path) -> None:
     for text in ("channels: [defaults]\r\ndependencies:\r\n  - python", "name: ä\ndependencies:\n  - python\n"):
         (tmp_path / "environment.yml").write_bytes(text.encode())

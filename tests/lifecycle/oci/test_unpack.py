@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import shutil
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -23,7 +22,7 @@ from tests.lifecycle.oci.images import content_of_blob, file_layer, image_of, la
 
 DIRECTORY, SYMLINK, HARD_LINK = tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -206,7 +205,6 @@ def test_a_file_takes_the_place_of_a_directory_and_the_other_way_round(blobs: Pa
     assert (root / "b/c").is_file()
 
 
-@pytest.mark.integration
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
 def test_a_full_disk_is_told_apart_from_a_damaged_layer(blobs: Path, root: Path) -> None:
     layer = file_layer(blobs, {"a": "1" * 2_000_000})

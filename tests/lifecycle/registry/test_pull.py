@@ -440,6 +440,7 @@ def test_a_config_that_names_other_layers_is_refused(registry: FakeRegistry, ima
         fetch(registry.add_manifest(json.dumps(document).encode()), blobs)
 
 
+@pytest.mark.integration
 def test_a_layer_that_unpacks_to_something_else_is_found_when_it_is_unpacked(
     registry: FakeRegistry, image: Image, blobs: BlobStore, tmp_path: Path
 ) -> None:

@@ -22,7 +22,8 @@ from tests.lifecycle.oci.images import file_layer, image_of, member, tar_layer
 from tests.lifecycle.registry.fake_registry import FakeRegistry
 from tests.pybuild.recording_log import RecordingLog
 
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+pytestmark = pytest.mark.integration
+
 
 SCRIPT = "#!/bin/sh\n"
 

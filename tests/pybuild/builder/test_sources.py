@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -83,7 +82,7 @@ def test_on_another_distribution_it_comes_from_debian_itself(root: Path) -> None
     assert machine_sources("bookworm", root) == canonical_sources("bookworm")
 
 
-@pytest.mark.skipif(shutil.which("apt-config") is None, reason="a machine without apt has no settings of apt")
+@pytest.mark.integration
 def test_settings_that_apt_needs_to_reach_its_archives_are_taken_over(tmp_path: Path) -> None:
     settings = tmp_path / "apt.conf"
     settings.write_text(

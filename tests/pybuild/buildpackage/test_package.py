@@ -161,7 +161,7 @@ def test_targets_become_images_of_one_index(tmp_path: Path) -> None:
     assert content.images[0].layers[0].diff_id == content.images[1].layers[0].diff_id
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+@pytest.mark.integration
 def test_a_package_file_is_read_as_what_was_packaged(tmp_path: Path) -> None:
     path = write_composite(tmp_path / "all")
     output = parse_output(f"oci-archive:{tmp_path / 'all.cnb'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 import time
@@ -47,8 +46,6 @@ def including(*lines: str) -> Selection:
 
 @pytest.fixture(scope="module")
 def repository() -> Iterator[Path]:
-    if shutil.which("git") is None:
-        pytest.skip("needs git")
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         subprocess.run(["git", "init", "--quiet", str(root)], check=True)
@@ -68,6 +65,7 @@ LINES = st.builds(
 )
 
 
+@pytest.mark.integration
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(LINES, min_size=1, max_size=4))
 @example(lines=["*", "!a/", "!a/x.md"])

@@ -49,6 +49,7 @@ def fetch(text: str, tmp_path: Path) -> tuple[Path, str | None]:
     return app, source.revision
 
 
+@pytest.mark.integration
 def test_default_branch(origin: Path, tmp_path: Path) -> None:
     app, revision = fetch(f"file://{origin}", tmp_path)
     assert (app / "requirements.txt").read_text() == "three\n"
@@ -56,33 +57,39 @@ def test_default_branch(origin: Path, tmp_path: Path) -> None:
     assert not (app / ".git").exists()
 
 
+@pytest.mark.integration
 def test_tag_and_subdirectory(origin: Path, tmp_path: Path) -> None:
     app, revision = fetch(f"file://{origin}#v1:sub", tmp_path)
     assert (app / "requirements.txt").read_text() == "two\n"
     assert revision == git(origin, "rev-parse", "v1")
 
 
+@pytest.mark.integration
 def test_commit(origin: Path, tmp_path: Path) -> None:
     commit = git(origin, "rev-parse", "HEAD")
     git(origin, "config", "uploadpack.allowAnySHA1InWant", "true")
     assert fetch(f"file://{origin}#{commit}", tmp_path)[1] == commit
 
 
+@pytest.mark.integration
 def test_missing_ref_is_named(origin: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="has no branch, tag or commit `nope`"):
         fetch(f"file://{origin}#nope", tmp_path)
 
 
+@pytest.mark.integration
 def test_missing_repository(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot fetch"):
         fetch(f"file://{tmp_path}/nothing", tmp_path)
 
 
+@pytest.mark.integration
 def test_missing_subdirectory_is_named(origin: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="has no directory `other`"):
         fetch(f"file://{origin}#main:other", tmp_path)
 
 
+@pytest.mark.integration
 def test_subdirectory_that_is_a_link_out_is_refused(origin: Path, tmp_path: Path) -> None:
     (origin / "out").symlink_to("../..")
     git(origin, "add", ".")
@@ -135,6 +142,7 @@ def test_identity_is_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytes
     assert source_identity("https://git.example.org/a/b#main") == source_identity("https://git.example.org/a/b#v2")
 
 
+@pytest.mark.integration
 def test_configuration_inside_a_repository_runs_nothing(origin: Path, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     git(origin, "config", "core.fsmonitor", f"touch {marker}")
