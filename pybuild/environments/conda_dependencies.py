@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lifecycle.cnb.errors import ConfigurationError, InvalidValue
+from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.mask import mask_credentials
-from lifecycle.cnb.toml import read_regular_file, write_atomically
+from lifecycle.cnb.toml import write_atomically
 from pybuild.environments.definition import CondaPackages, PipPackages
 from pybuild.environments.environment_file import (
     CHANNELS,
@@ -21,6 +21,7 @@ from pybuild.environments.environment_file import (
     EnvironmentFile,
 )
 from pybuild.environments.requirements import Requirements, gather, is_option, requirement_name
+from pybuild.environments.texts import read_text
 
 _PYTHON = "python"
 _CONSTRAINTS_NAME = "constraints.txt"
@@ -43,7 +44,7 @@ class CondaDependencies:
             self._file = EnvironmentFile()
         else:
             path = Path(conda_dependencies_file_path)
-            self._file = EnvironmentFile(_decode(read_regular_file(path), path), path=path)
+            self._file = EnvironmentFile(read_text(path), path=path)
         self._needs_conda = conda_dependencies_file_path is not None
         self._constraints: tuple[str, ...] = ()
 
@@ -277,10 +278,3 @@ def _option_name(option: str) -> str:
     if not is_option(option):
         raise InvalidValue(f"`{option}`", "is no option of pip", "use `add_pip_package`")
     return re.split(r"[\s=]", option, maxsplit=1)[0]
-
-
-def _decode(content: bytes, path: Path) -> str:
-    try:
-        return content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
-    except UnicodeDecodeError as err:
-        raise ConfigurationError(path, "is not UTF-8 text", advice="save it as UTF-8") from err

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -18,6 +17,7 @@ from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.toml import Table
 from pybuild.environments.requirements import normalise
+from pybuild.environments.texts import is_safe_path
 
 _SCHEMA = 1
 _SOURCE = "environment definition"
@@ -176,12 +176,6 @@ _KEYS = frozenset(
 )
 
 
-def normalise_text(text: str) -> str:
-    """Return a file's text with one kind of line end, no blank lines around it, and an end of line after the last."""
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").strip("\n")
-    return f"{lines}\n"
-
-
 def _render_packages(packages: Packages) -> Mapping[str, object]:
     values: dict[str, object] = {"installer": packages.installer}
     match packages:
@@ -236,14 +230,6 @@ def _parse_files(table: Table, key: str) -> Mapping[str, str]:
         if not is_safe_path(path):
             raise table.error("is no path inside of a directory", key=f"{key}.{path}")
     return files
-
-
-def is_safe_path(path: str) -> bool:
-    """Whether `path` stays where it is put."""
-    pure = PurePosixPath(path)
-    return (
-        str(pure) == path and not pure.is_absolute() and ".." not in pure.parts and path.isprintable() and path != "."
-    )
 
 
 def _parse_texts(table: Table) -> Mapping[str, str]:

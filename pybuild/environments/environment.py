@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.reference import Reference
-from lifecycle.cnb.toml import read_regular_file
 from pybuild.environments.conda_dependencies import CondaDependencies
 from pybuild.environments.definition import (
     CondaPackages,
@@ -17,14 +14,12 @@ from pybuild.environments.definition import (
     Packages,
     PipPackages,
     PoetryPackages,
-    normalise_text,
 )
 from pybuild.environments.errors import refuse
 from pybuild.environments.requirements import read_requirements
 from pybuild.environments.sections import ContainerRegistry, DockerSection, PythonSection
-
-# What a Dockerfile of one line begins with.
-_INSTRUCTION = re.compile(r"\s*(?:#|(?:FROM|ARG)\s)", re.IGNORECASE)
+from pybuild.environments.texts import normalise_text, read_dockerfile, read_tree
+from pybuild.source.git import parse_git_source
 
 
 class Environment:
@@ -79,7 +74,68 @@ class Environment:
         env.python.conda_dependencies = CondaDependencies(file_path)
         return env
 
-    from_conda_specifications = from_conda_specification
+    @classmethod
+    def from_conda_specifications(cls, name: str, file_path: str | Path) -> Environment:
+        """Return what `from_conda_specification` does: people write it either way."""
+        return cls.from_conda_specification(name, file_path)
+
+    @classmethod
+    def from_existing_conda_environment(cls, name: str, conda_environment_name: str | Path) -> Environment:
+        """Return an environment with the packages, in their versions, of a conda environment of this machine, by its name or directory.
+
+        Raises:
+            ConfigurationError: there is none, or a package of it is on this computer only.
+        """
+        from pybuild.environments.existing import read_existing
+
+        env = cls(name)
+        env.python.conda_dependencies = read_existing(conda_environment_name)
+        return env
+
+    @classmethod
+    def from_poetry(cls, name: str, directory: str | Path) -> Environment:
+        """Return an environment with what a Poetry project depends on, without the project. Raises `ConfigurationError`."""
+        from pybuild.environments.poetry import read_poetry
+
+        env = cls(name)
+        env.python.conda_dependencies, env.python.poetry = None, read_poetry(Path(directory))
+        return env
+
+    @classmethod
+    def from_repository(cls, name: str, repository: str | Path) -> Environment:
+        """Return what a repository says that it needs: a git URL (with `#ref:subdirectory`), or a directory of a few small files.
+
+        Raises:
+            ConfigurationError: a directory has too much, or what is no text.
+        """
+        env = cls(name)
+        env.python.conda_dependencies = None
+        if isinstance(repository, str) and parse_git_source(repository) is not None:
+            env.repository = repository
+        else:
+            env.repository_files = read_tree(Path(repository))
+        return env
+
+    @classmethod
+    def load_from_directory(cls, path: str | Path) -> Environment:
+        """Return the environment that `save_to_directory` wrote, or Azure ML's SDK. Raises `ConfigurationError`."""
+        from pybuild.environments.directory import load_environment
+
+        env = cls("")
+        load_environment(env, Path(path))
+        return env
+
+    def save_to_directory(self, path: str | Path, overwrite: bool = False) -> None:  # noqa: FBT001, FBT002 - Azure ML's signature
+        """Write the environment as files that people can edit; passwords are not among them. Raises `UsageError`, `ConfigurationError`."""
+        from pybuild.environments.directory import save_environment
+
+        save_environment(self, Path(path), overwrite=overwrite)
+
+    def write_context(self, directory: str | Path) -> None:
+        """Write the directory that pybuild builds the image from. Raises what `definition` raises, and `InvalidValue` for a URL."""
+        from pybuild.environments.context import write_context
+
+        write_context(self.definition(), Path(directory))
 
     @classmethod
     def from_definition(cls, name: str, definition: Definition) -> Environment:
@@ -214,14 +270,3 @@ def spell_out_image(image: str, registry: ContainerRegistry) -> str:
     first, slash, _ = image.partition("/")
     has_registry = slash and ("." in first or ":" in first or first == "localhost")
     return str(Reference.parse(image if has_registry or not address else f"{address.strip('/')}/{image}"))
-
-
-def read_dockerfile(dockerfile: str | Path) -> str:
-    """Return the text of a Dockerfile that is given as text or as a path. Raises `ConfigurationError`."""
-    if isinstance(dockerfile, str) and (len(dockerfile.strip().splitlines()) > 1 or _INSTRUCTION.match(dockerfile)):
-        return dockerfile
-    content = read_regular_file(Path(dockerfile))
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as err:
-        raise ConfigurationError(Path(dockerfile), "is not UTF-8 text", advice="save it as UTF-8") from err

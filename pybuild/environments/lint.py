@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from pybuild.environments.environment import Environment
 
 _NAME_LIMIT = 255
-# A part may be a folder, as in `curated/python-data`.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DOCKERFILE_LIMIT = 100 * 1024
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_VARIABLE = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
@@ -145,7 +144,21 @@ def _unpinned_pip(dependencies: CondaDependencies) -> Iterator[str]:
     return (line for line in dependencies.pip_packages if re.fullmatch(r"[\w.-]+(?:\[[^\]]*\])?", line))
 
 
+def _judge_repository(definition: Definition) -> Iterator[Problem]:
+    if definition.repository is None and not definition.files:
+        return
+    if definition.image or definition.dockerfile or definition.variables or definition.user_managed:
+        change = "write it into the repository: a Dockerfile, `variables:` of its environment.yml"
+        yield _error("repository-with-more", "an environment of a repository has nothing besides it", change)
+    if definition.repository is not None and "#" not in definition.repository:
+        message = (
+            f"`{mask_credentials(definition.repository)}` names no version: it is whatever is there when it is built"
+        )
+        yield _warning("repository-unpinned", message, "name a tag or commit: `URL#v1.0`")
+
+
 def _judge_definition(definition: Definition) -> Iterator[Problem]:
+    yield from _judge_repository(definition)
     size = len((definition.dockerfile or "").encode())
     if size > _DOCKERFILE_LIMIT:
         message = f"the Dockerfile has {size} bytes"
@@ -158,6 +171,9 @@ def _judge_definition(definition: Definition) -> Iterator[Problem]:
             yield _error("variable-invalid", f"`{name}` cannot be the name of a variable", change)
         elif "\n" in value or "\0" in value:
             yield _error("variable-invalid", f"the value of `{name}` has several lines", "write it in one line")
+        elif name == "PATH" and not (definition.image or definition.dockerfile):
+            change = "give it with a base image, which is known to have what it names, or leave it out"
+            yield _error("variable-reserved", "`PATH` is set by what is installed", change)
         elif value and _SECRET_VARIABLE.search(name):
             message = f"the variable `{name}` looks like a secret, and everybody who has the image can read it"
             yield _warning("secret-variable", message, "give it to the container when it starts")

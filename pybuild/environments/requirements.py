@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from lifecycle.cnb.errors import ConfigurationError
-from lifecycle.cnb.toml import read_regular_file
+from pybuild.environments.texts import read_text
 
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _NESTED = re.compile(r"(?:-(?P<short>[rc])\s*|--(?P<long>requirement|constraint)(?:\s+|=))(?P<path>\S.*)")
@@ -86,12 +86,7 @@ def read_requirements(path: Path) -> Requirements:
     Raises:
         ConfigurationError: a file cannot be read, or asks for something that is only on this computer.
     """
-    content = read_regular_file(path)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as err:
-        raise ConfigurationError(path, "is not UTF-8 text", advice="save it as UTF-8") from err
-    return gather(split_lines(text), path)
+    return gather(split_lines(read_text(path)), path)
 
 
 def gather(lines: Iterable[str], path: Path, *, opened: frozenset[Path] = frozenset()) -> Requirements:
@@ -117,8 +112,7 @@ def gather(lines: Iterable[str], path: Path, *, opened: frozenset[Path] = frozen
 
 
 def _read_nested(path: Path, opened: frozenset[Path]) -> Requirements:
-    text = read_regular_file(path).decode("utf-8-sig", "replace")
-    return gather(split_lines(text), path, opened=opened)
+    return gather(split_lines(read_text(path)), path, opened=opened)
 
 
 def _find(named: str, path: Path) -> Path:
