@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from lifecycle.oci.image_index import ImageIndex
     from lifecycle.registry.errors import RegistryError
     from pybuild import aio
+    from pybuild.environments.conda_dependencies import CondaDependencies
+    from pybuild.environments.environment import Environment
+    from pybuild.environments.errors import InvalidEnvironment
+    from pybuild.environments.sections import ContainerRegistry
     from pybuild.errors import Cancelled, MachineError, PhaseFailed, TimeLimitReached
     from pybuild.events import (
         Event,
@@ -59,6 +63,10 @@ _MODULES = {
     "lifecycle.oci.image": ("Image",),
     "lifecycle.oci.image_index": ("ImageIndex",),
     "lifecycle.registry.errors": ("RegistryError",),
+    "pybuild.environments.conda_dependencies": ("CondaDependencies",),
+    "pybuild.environments.environment": ("Environment",),
+    "pybuild.environments.errors": ("InvalidEnvironment",),
+    "pybuild.environments.sections": ("ContainerRegistry",),
     "pybuild.errors": ("Cancelled", "MachineError", "PhaseFailed", "TimeLimitReached"),
     "pybuild.events": (
         "Event",
@@ -89,8 +97,11 @@ __all__ = [
     "Cancelled",
     "CnbError",
     "Compression",
+    "CondaDependencies",
+    "ContainerRegistry",
     "Detection",
     "Engine",
+    "Environment",
     "Event",
     "Fix",
     "Image",
@@ -98,6 +109,7 @@ __all__ = [
     "ImageSettings",
     "IndexReport",
     "InputError",
+    "InvalidEnvironment",
     "Level",
     "LogLine",
     "MachineError",

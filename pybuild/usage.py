@@ -25,6 +25,7 @@ PARTS: Mapping[str, str] = {
     "layers": "environments that applications share",
     "made": "layers of interpreters and of parts of environments",
     "images": "images that Dockerfiles took",
+    "environments": "what environments made in Python are built from",
     "run": "images unpacked to run or check them",
     "checks": "which images meet which profiles",
 }

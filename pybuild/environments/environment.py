@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lifecycle.cnb.reference import Reference
 from pybuild.environments.conda_dependencies import CondaDependencies
-from pybuild.environments.definition import (
-    CondaPackages,
-    Definition,
-    Packages,
-    PipPackages,
-    PoetryPackages,
-)
+from pybuild.environments.definition import Definition, PipPackages, PoetryPackages
 from pybuild.environments.errors import refuse
 from pybuild.environments.requirements import read_requirements
 from pybuild.environments.sections import ContainerRegistry, DockerSection, PythonSection
-from pybuild.environments.texts import normalise_text, read_dockerfile, read_tree
+from pybuild.environments.texts import read_dockerfile, read_tree
+from pybuild.events import OnEvent, ignore_event
 from pybuild.source.git import parse_git_source
+
+if TYPE_CHECKING:
+    from lifecycle.cnb.deadline import Cancellation
+    from lifecycle.exporters import Output
+    from pybuild.report import BuildReport
+    from pybuild.request import BuildRequest
+    from pybuild.run_image import ImageSettings
 
 
 class Environment:
@@ -157,6 +159,60 @@ class Environment:
                 env.python.version = packages.python_version if isinstance(packages, PipPackages) else None
         return env
 
+    def build_request(self, *, store: Path | None = None, host_env: Mapping[str, str] | None = None) -> BuildRequest:
+        """Return what `pybuild.build` builds the image by; change it by `dataclasses.replace`. `store`, `host_env` as there.
+
+        Credentials of a registry are not in it: `host_env(...)` has them. Raises `InvalidEnvironment`, `ConfigurationError`.
+        """
+        from pybuild.environments.building import make_request
+
+        return make_request(self, store=store, host_env=host_env)
+
+    def host_env(self, host_env: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """Return what the machine says, as `pybuild.build` takes it, with the credentials of `base_image_registry`."""
+        from pybuild.environments.building import add_login
+
+        return add_login(self, host_env)
+
+    def build_local(
+        self,
+        workspace: object = None,  # noqa: ARG002 - Azure ML's signature, up to and including `platform`
+        platform: str | None = None,  # noqa: ARG002
+        *,
+        outputs: Sequence[Output | str] = (),
+        builder: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        images: ImageSettings | None = None,
+        on_event: OnEvent = ignore_event,
+        cancellation: Cancellation | None = None,
+        store: Path | None = None,
+        host_env: Mapping[str, str] | None = None,
+        useDocker: bool = True,  # noqa: ARG002, N803 - as it is called there
+    ) -> BuildReport:
+        """Build the image on this machine, whether it is registered or not; it is always an image, with or without Docker.
+
+        `outputs`, `builder`, `settings` (its `env`) and `images` are those of `BuildRequest`, the others those of `pybuild.build`.
+
+        Raises:
+            InvalidEnvironment, ConfigurationError: it cannot be built.
+            CnbError: the build failed.
+        """
+        from pybuild.environments.building import say_warnings
+        from pybuild.library import build
+
+        request = self.build_request(store=store, host_env=host_env)
+        changed = replace(
+            request,
+            outputs=outputs,
+            builder=builder or request.builder,
+            env={**request.env, **(settings or {})},
+            images=images or request.images,
+        )
+        say_warnings(self, on_event)
+        return build(
+            changed, on_event=on_event, cancellation=cancellation, store=store, host_env=self.host_env(host_env)
+        )
+
     @classmethod
     def from_dockerfile(
         cls,
@@ -220,53 +276,12 @@ class Environment:
             InvalidEnvironment: it cannot be built as it is.
             ConfigurationError: a file that it names cannot be read.
         """
+        from pybuild.environments.describing import describe
         from pybuild.environments.lint import require_buildable
 
         require_buildable(self)
-        return self.describe()
-
-    def describe(self) -> Definition:
-        """Return the definition of an environment of which nobody has asked whether it can be built."""
-        python, docker = self.python, self.docker
-        written = {} if python.conda_dependencies is None else python.conda_dependencies.variables()
-        return Definition(
-            packages=None if python.user_managed_dependencies else self._packages(),
-            image=None if docker.base_image is None else spell_out_image(docker.base_image, docker.registry),
-            dockerfile=None
-            if docker.base_dockerfile is None
-            else normalise_text(read_dockerfile(docker.base_dockerfile)),
-            user_managed=python.user_managed_dependencies,
-            interpreter=None if python.interpreter_path in ("", "python") else python.interpreter_path,
-            repository=self.repository,
-            files=self.repository_files,
-            variables={**written, **self.environment_variables},
-        )
-
-    def _packages(self) -> Packages | None:
-        dependencies = self.python.conda_dependencies
-        if (
-            self.python.poetry is not None
-            or dependencies is None
-            or self.repository is not None
-            or self.repository_files
-        ):
-            return self.python.poetry
-        packages = dependencies.packages()
-        if isinstance(packages, CondaPackages):
-            return packages
-        has_base = self.docker.base_image is not None or self.docker.base_dockerfile is not None
-        if has_base and not packages.requirements:
-            return None
-        return replace(packages, python_version=self.python.version)
+        return describe(self)
 
     def __repr__(self) -> str:
         version = "" if self.version is None else f", version {self.version}"
         return f"<Environment {self.name}{version}>"
-
-
-def spell_out_image(image: str, registry: ContainerRegistry) -> str:
-    """Return the whole reference of a base image, with the registry's address where it names none itself. Raises `InvalidValue`."""
-    address = (registry.address or "").partition("://")[2] or registry.address or ""
-    first, slash, _ = image.partition("/")
-    has_registry = slash and ("." in first or ":" in first or first == "localhost")
-    return str(Reference.parse(image if has_registry or not address else f"{address.strip('/')}/{image}"))

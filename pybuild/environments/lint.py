@@ -15,6 +15,7 @@ from lifecycle.cnb.mask import mask_credentials
 from lifecycle.cnb.reference import Reference
 from pybuild.environments.conda_dependencies import CondaDependencies, conda_name
 from pybuild.environments.definition import NODEFAULTS, Definition
+from pybuild.environments.describing import describe
 from pybuild.environments.errors import InvalidEnvironment, Problem
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def find_problems(env: Environment) -> tuple[Problem, ...]:
     """Return errors and warnings. Raises `ConfigurationError` for a file that cannot be read."""
     found = [*_judge_name(env.name), *_judge_docker(env), *_judge_python(env)]
     if not any(problem.code == "base-image-invalid" for problem in found):
-        found.extend(_judge_definition(env.describe()))
+        found.extend(_judge_definition(describe(env)))
     return tuple(found)
 
 

@@ -8,7 +8,19 @@ from pathlib import Path
 
 # What the store keeps for applications; all else in it belongs to the builder.
 _OF_APPLICATIONS = {
-    *("apps", "archives", "buildpacks", "buildpacks.lock", "checks", "images", "layers", "lock", "made", "run"),
+    *(
+        "apps",
+        "archives",
+        "buildpacks",
+        "buildpacks.lock",
+        "checks",
+        "environments",
+        "images",
+        "layers",
+        "lock",
+        "made",
+        "run",
+    ),
 }
 
 

@@ -111,3 +111,21 @@ async def build_in_a_loop() -> pybuild.BuildReport:
                 return item
             print(tell(item))
     return await pybuild.aio.build(make_request(), on_event=tell)
+
+
+def make_environment() -> str:
+    env = pybuild.Environment.from_docker_image(
+        "analysis",
+        "team/base:1",
+        pybuild.ContainerRegistry("registry.example.org"),
+        pip_requirements="requirements.txt",
+    )
+    dependencies = pybuild.CondaDependencies.create(conda_packages=["numpy"], python_version="3.12")
+    assert_type(dependencies.conda_packages, tuple[str, ...])
+    env.python.conda_dependencies = dependencies
+    env.environment_variables = {"A": "1"}
+    try:
+        assert_type(env.build_local(outputs=["oci:image"], store=STORE), pybuild.BuildReport)
+    except pybuild.InvalidEnvironment as error:
+        return error.problems[0].code
+    return env.definition().digest
