@@ -210,12 +210,12 @@ def main() -> None:
     parser.add_argument("--no-docker", action="store_true", help="without docker and buildah, which need root")
     arguments = parser.parse_args()
     settings = read_host_settings(os.environ, Path.home())
-    remote = remote_environment(settings)
-    env = ordinary_environment(Path("/nowhere"))
+    scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
+    remote = remote_environment(settings, scratch)
+    env = ordinary_environment(scratch)
     env = {name: value for name, value in env.items() if name not in without_proxies()}
     store = store_directory(os.environ, Path.home())
     expect_success(Pybuild(env={**env, "XDG_CACHE_HOME": str(store.parent)})("builder", "create"))
-    scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
     try:
         dependencies = make_data_science_channel(scratch / CONDA_FORGE, machine_channels(store) / CONDA_FORGE)
         with (

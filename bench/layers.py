@@ -227,10 +227,10 @@ def main() -> None:
     if arguments.way is not None:
         run_way(arguments.way, *arguments.directories)
         return
-    env = remote_environment(read_host_settings(os.environ, Path.home()))
+    scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
+    env = remote_environment(read_host_settings(os.environ, Path.home()), scratch)
     store = store_directory(os.environ, Path.home())
     expect_success(Pybuild(env={**env, "XDG_CACHE_HOME": str(store.parent)})("builder", "create"))
-    scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
     try:
         with ExitStack() as stack:
             python = stack.enter_context(unpacked_interpreter(store, scratch))

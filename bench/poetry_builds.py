@@ -147,10 +147,10 @@ def main() -> None:
     parser.add_argument("--no-docker", action="store_true", help="without docker and buildah, which need root")
     arguments = parser.parse_args()
     settings = read_host_settings(os.environ, Path.home())
-    env = remote_environment(settings)
+    scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
+    env = remote_environment(settings, scratch)
     store = store_directory(os.environ, Path.home())
     expect_success(Pybuild(env={**env, "XDG_CACHE_HOME": str(store.parent)})("builder", "create"))
-    scratch = Path(tempfile.mkdtemp(prefix="pybuild-bench-"))
     try:
         with (
             dockerfile_builders(scratch, env, wanted=not arguments.no_docker) as builders,

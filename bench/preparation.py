@@ -18,9 +18,9 @@ BASE = "bench-base"
 """Name of the base image, whoever builds on it."""
 
 
-def remote_environment(settings: HostSettings) -> dict[str, str]:
-    """This process's environment, with only those package indexes that a container could reach as well."""
-    env = ordinary_environment(Path("/nowhere"))
+def remote_environment(settings: HostSettings, cache_home: Path) -> dict[str, str]:
+    """This process's environment, with only those package indexes that a container could reach as well, and caches in `cache_home`."""
+    env = ordinary_environment(cache_home)
     for name in [name for name in env if name.startswith(("PIP_", "UV_"))]:
         del env[name]
     indexes = {
