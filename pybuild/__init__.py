@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lifecycle.oci.image_index import ImageIndex
     from lifecycle.registry.errors import RegistryError
     from pybuild import aio
+    from pybuild.engines import Engine
     from pybuild.environments.conda_dependencies import CondaDependencies
     from pybuild.environments.environment import Environment
     from pybuild.environments.errors import InvalidEnvironment
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
         StepStarted,
         event_to_json,
     )
-    from pybuild.extend import Engine
     from pybuild.fix import Fix, write_fixes
     from pybuild.library import build, build_index, detect, export, find_fixes, plan
     from pybuild.report import BuildReport, IndexReport
@@ -63,6 +63,7 @@ _MODULES = {
     "lifecycle.oci.image": ("Image",),
     "lifecycle.oci.image_index": ("ImageIndex",),
     "lifecycle.registry.errors": ("RegistryError",),
+    "pybuild.engines": ("Engine",),
     "pybuild.environments.conda_dependencies": ("CondaDependencies",),
     "pybuild.environments.environment": ("Environment",),
     "pybuild.environments.errors": ("InvalidEnvironment",),
@@ -80,7 +81,6 @@ _MODULES = {
         "StepStarted",
         "event_to_json",
     ),
-    "pybuild.extend": ("Engine",),
     "pybuild.fix": ("Fix", "write_fixes"),
     "pybuild.library": ("build", "build_index", "detect", "export", "find_fixes", "plan"),
     "pybuild.report": ("BuildReport", "IndexReport"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -25,6 +25,9 @@ from lifecycle.detection import Detection, parse_detection
 from lifecycle.recipes import IMAGES_NAME, RECIPE_NAME
 from pybuild.archives import ARCHIVES_IN_BUILD
 from pybuild.builder import Builder
+from pybuild.builder.bases import read_base_image
+from pybuild.engines import Engine
+from pybuild.engines.docker_run import Containers, run_in_container
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.errors import MachineError, PhaseFailed
 from pybuild.host import CA_BUNDLE_IN_BUILD, HostSettings
@@ -62,6 +65,9 @@ class BuildEnvironment:
     volumes: tuple[Volume, ...] = ()
     """What the person who builds shows it of the machine."""
     exec_env: str = DEFAULT_EXEC_ENV
+    engine: Engine = Engine.SANDBOX
+    machine_env: Mapping[str, str] = field(default_factory=dict)
+    """Of this process: how a Docker engine is reached."""
 
     @property
     def app_dir(self) -> Path:
@@ -126,7 +132,7 @@ class BuildEnvironment:
             lifecycle.cnb.command.CommandTimeout: the build's time is up.
         """
         write_order(self.layers_dir / "order.toml", order)
-        result = self._run("detector", ("-order", str(LAYERS / "order.toml")), log.detail)
+        result = self._run("detector", ("-order", str(LAYERS / "order.toml")), log, log.detail)
         found = self.layers_dir / DETECTION_NAME
         if not found.exists():
             raise self._failure("detect", result, said=False)
@@ -198,7 +204,7 @@ class BuildEnvironment:
             said = said or line.startswith("error: ")
             log.info(line)
 
-        result = self._run(_PROGRAMS[phase], (), show)
+        result = self._run(_PROGRAMS[phase], (), log, show)
         if result.status != 0:
             raise self._failure(phase, result, said=said)
 
@@ -206,9 +212,19 @@ class BuildEnvironment:
         path = self.layers_dir / ERROR_NAME
         return read_failure(path, result, phase=phase, exit_code=MachineError.exit_code, said=said)
 
-    def _run(self, program: str, options: tuple[str, ...], on_line: Callable[[str], None]) -> CommandResult:
+    def _run(self, program: str, options: tuple[str, ...], log: Log, on_line: Callable[[str], None]) -> CommandResult:
         argv = (f"/cnb/lifecycle/{program}", "-app", str(APP), "-layers", str(LAYERS), "-platform", str(PLATFORM))
-        return run_sandboxed(self._sandbox(), (*argv, *options), on_line=on_line, deadline=self.deadline)
+        command = (*argv, *options)
+        if self.engine is Engine.SANDBOX:
+            return run_sandboxed(self._sandbox(), command, on_line=on_line, deadline=self.deadline)
+        containers = Containers(
+            base=read_base_image(self.builder.build_base),
+            owned=(self.app_dir, self.layers_dir, self.work / "platform", self.work / "tmp"),
+            scratch=self.scratch_dir,
+            env=self.machine_env,
+            log=log,
+        )
+        return run_in_container(containers, self._sandbox(), command, on_line=on_line, deadline=self.deadline)
 
     def _sandbox(self) -> Sandbox:
         own = (

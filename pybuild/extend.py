@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from pathlib import Path
 
 from lifecycle.cnb.deadline import Deadline
@@ -29,6 +28,7 @@ from lifecycle.oci.config import parse_config
 from lifecycle.oci.descriptor import parse_descriptor
 from lifecycle.oci.image import Image, Layer
 from pybuild.builder import Builder
+from pybuild.engines import Engine
 from pybuild.engines.docker_build import build_with_docker
 from pybuild.engines.execution import Executed, Execution
 from pybuild.engines.sandbox_build import build_in_sandbox, remove_tree_of_users
@@ -37,13 +37,6 @@ from pybuild.host import HostSettings
 from pybuild.log import Log
 from pybuild.run_settings import RunSettings, make_run_settings
 from pybuild.working_directories import with_working_directories
-
-
-class Engine(str, Enum):
-    """What executes recipes."""
-
-    SANDBOX = "sandbox"
-    DOCKER = "docker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

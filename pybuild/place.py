@@ -136,6 +136,8 @@ def _open_application(
             deadline=clock.deadline,
             volumes=request.volumes,
             exec_env=request.exec_env,
+            engine=request.images.engine,
+            machine_env=site.host_env,
         )
         environment.prepare(request.env)
         yield application, environment

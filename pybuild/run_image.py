@@ -19,9 +19,10 @@ from lifecycle.oci.image import Image
 from pybuild.base_images import BaseImages, FetchedImage
 from pybuild.builder import Builder
 from pybuild.clock import Clock
+from pybuild.engines import Engine
 from pybuild.environment import BuildEnvironment
 from pybuild.errors import SettingsError
-from pybuild.extend import Engine, ExtendRequest, extend_image
+from pybuild.extend import ExtendRequest, extend_image
 from pybuild.image_store import ImageStore, open_client
 from pybuild.last_image import last_image_blobs
 from pybuild.log import Log
@@ -32,7 +33,7 @@ _CONSTRAINTS_VARIABLE = "BP_PIP_CONSTRAINTS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings:
-    """How the images of a Dockerfile are had, and what executes it."""
+    """How the images of a Dockerfile are had, and where it is executed, as all of the build is."""
 
     engine: Engine = Engine.SANDBOX
     bases: Mapping[str, str] = field(default_factory=dict)

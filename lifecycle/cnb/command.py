@@ -76,14 +76,14 @@ def run_command(
     cwd: Path | None = None,
     on_line: Callable[[str], None] | None = None,
     deadline: Deadline = NEVER,
-    stdin: bytes | None = None,
+    stdin: bytes | int | None = None,
     descriptors: Sequence[int] = (),
     on_start: Callable[[], None] | None = None,
 ) -> CommandResult:
     """Return how `argv` ended. Its stdout and stderr are one stream, given to `on_line` line by line as it comes.
 
-    Without `stdin` the program reads nothing. It inherits `descriptors` under their
-    numbers. `on_start` is called when it runs, before anything is read of it. Raises `CommandNotStarted` and
+    `stdin` is what the program reads, or a descriptor of it; without it there is nothing to read. The program inherits `descriptors`
+    under their numbers. `on_start` is called when it runs, before anything is read of it. Raises `CommandNotStarted` and
     `CommandTimeout`; whatever else ends the wait (Ctrl-C, an error in `on_line`) is raised after the process group is dead.
     """
     started = time.monotonic()
@@ -110,17 +110,22 @@ def run_command(
 
 
 def _start(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, stdin: bytes | None, descriptors: Sequence[int]
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    stdin: bytes | int | None,
+    descriptors: Sequence[int],
 ) -> subprocess.Popen[bytes]:
-    with tempfile.TemporaryFile() if stdin is not None else open(os.devnull, "rb") as source:  # noqa: PTH123 - a device
-        if stdin is not None:
+    with tempfile.TemporaryFile() if isinstance(stdin, bytes) else open(os.devnull, "rb") as source:  # noqa: PTH123 - a device
+        if isinstance(stdin, bytes):
             # A file, not a pipe: a program that does not read its input cannot block us.
             source.write(stdin)
             source.seek(0)
         try:
             return subprocess.Popen(
                 list(argv),
-                stdin=source,
+                stdin=stdin if isinstance(stdin, int) else source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=dict(env),

@@ -19,9 +19,9 @@ from lifecycle.exporters import Output
 from lifecycle.oci.compression import Compression
 from lifecycle.oci.descriptor import Platform, host_platform
 from pybuild.builder import default_definition_path
+from pybuild.engines import Engine
 from pybuild.errors import UsageError
 from pybuild.events import EventLog, OnEvent
-from pybuild.extend import Engine
 from pybuild.log import Log
 from pybuild.request import BuildRequest
 from pybuild.run_image import ImageSettings
@@ -263,7 +263,8 @@ def selection_options(command: Command) -> Command:
             type=click.Choice([engine.value for engine in Engine]),
             default=Engine.SANDBOX.value,
             show_default=True,
-            help="What executes a Dockerfile: buildah in the sandbox, or the BuildKit of a Docker engine.",
+            help="Where a build runs: in the sandbox, or in containers of a Docker engine on this machine, whose BuildKit executes "
+            "Dockerfiles then.",
         ),
         click.option(
             "--channel-alias", metavar="URL", help="Where conda channels are, instead of https://conda.anaconda.org."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
 import secrets
@@ -12,21 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from lifecycle.cnb.deadline import Deadline
-from lifecycle.cnb.errors import CnbError
-from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.recipe import LOCAL_REGISTRY, RecipeInstruction
-from lifecycle.cnb.toml import read_regular_file, write_atomically
 from lifecycle.execution.arguments import build_arg_options
 from lifecycle.execution.buildkit import BuildKitFollower
 from lifecycle.execution.extended_image import triggers_of
 from lifecycle.execution.facts import RootfsFacts, find_facts
 from lifecycle.execution.narration import Narrator
 from lifecycle.execution.steps import Wording, plan_stages
-from lifecycle.exporters.archive import ArchiveOutput
 from lifecycle.oci.docker_archive import read_docker_archive
-from lifecycle.oci.image import Image
-from lifecycle.oci.location import Location, Transport
-from pybuild.engines.docker_client import DockerClient, find_docker
+from pybuild.engines.docker_client import DockerClient, find_docker, forget_images, load_image
 from pybuild.engines.execution import Executed, Execution
 from pybuild.log import Log
 from pybuild.run_settings import DIRECTORY, RunSettings, read_inside, write_files
@@ -54,7 +47,7 @@ def build_with_docker(execution: Execution, log: Log) -> Executed:
     name = f"{LOCAL_REGISTRY}/result:{secrets.token_hex(16)}"
     image = _build(execution, declared, name, docker, log)
     try:
-        _forget_bases(execution, docker)
+        forget_images(docker, execution.directory / "docker-bases.json", [one.local for one, _ in execution.images])
         if image == execution.known_image:
             return Executed(image=image, declared=declared)
         return _take(execution, declared, image, name, docker, log)
@@ -172,26 +165,7 @@ def _load_bases(execution: Execution, docker: DockerClient, log: Log) -> None:
     for one, image in execution.images:
         if docker.image_id(one.local) is None:
             with log.step(f"Loading {one.written} into the Docker engine"):
-                _load(docker, image, one.local, execution.work / "base.tar")
-
-
-def _forget_bases(execution: Execution, docker: DockerClient) -> None:
-    """Take from the engine the names of the images that the application was built from before, and is not any more."""
-    path = execution.directory / "docker-bases.json"
-    names = sorted(one.local for one, _ in execution.images)
-    with contextlib.suppress(CnbError):
-        before = parse_json(read_regular_file(path).decode("utf-8", "replace"), source=path.name).strings("names")
-        for name in set(before) - set(names):
-            docker.start("image", "rm", name)
-    write_atomically(path, render_json({"names": names}).encode())
-
-
-def _load(docker: DockerClient, image: Image, name: str, archive: Path) -> None:
-    location = Location(transport=Transport.DOCKER_ARCHIVE, path=archive, name=name)
-    with ArchiveOutput.make(location, ()).prepare(image, None) as commit:
-        commit()
-    docker.run("load", "--quiet", "--input", str(archive))
-    archive.unlink()
+                load_image(docker, image, one.local, execution.work / "base.tar")
 
 
 def _write_ignore_file(execution: Execution, path: Path) -> None:

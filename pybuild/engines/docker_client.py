@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.cnb.command import CommandResult, run_command
 from lifecycle.cnb.deadline import Deadline
+from lifecycle.cnb.errors import CnbError
+from lifecycle.cnb.jsontext import parse_json, render_json
+from lifecycle.cnb.toml import read_regular_file, write_atomically
+from lifecycle.exporters.archive import ArchiveOutput
+from lifecycle.oci.image import Image
+from lifecycle.oci.location import Location, Transport
 from pybuild.errors import DockerUnusable, MachineError, NoSpace, ToolMissing
 
 _VERSION = re.compile(r"Docker version (\d+)\.(\d+)")
 # Since 23.0 BuildKit is in a plugin (https://docs.docker.com/engine/release-notes/23.0/); before, a variable asks for it.
 _PLUGIN_SINCE, _BUILDKIT_SINCE = (23, 0), (20, 10)
-# They would make another image of the same recipe, or another output.
-_UNWANTED = ("SOURCE_DATE_EPOCH", "BUILDKIT_PROGRESS", "BUILDX_METADATA_PROVENANCE", "DOCKER_DEFAULT_PLATFORM")
+# They would make another image of the same recipe, or another output, or ask a registry for what the engine has.
+_UNWANTED = (
+    "SOURCE_DATE_EPOCH",
+    "BUILDKIT_PROGRESS",
+    "BUILDX_METADATA_PROVENANCE",
+    "DOCKER_DEFAULT_PLATFORM",
+    "DOCKER_CONTENT_TRUST",
+)
 _OUTPUT_SHOWN = 2000
 _INSTEAD = ", or leave out `--engine docker`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerClient:
-    """A docker command with BuildKit. Made by `find_docker`."""
+    """A docker command. Made by `find_docker`."""
 
     program: Path
     env: Mapping[str, str]
@@ -58,8 +72,8 @@ class DockerClient:
         return result.output.strip() if result.status == 0 else None
 
 
-def find_docker(env: Mapping[str, str], deadline: Deadline) -> DockerClient:
-    """Return the first docker command on `PATH` that has BuildKit, after its engine answered.
+def find_docker(env: Mapping[str, str], deadline: Deadline, *, builds: bool = True) -> DockerClient:
+    """Return the first docker command on `PATH`, where it `builds` the first that has BuildKit, after its engine answered.
 
     Raises:
         ToolMissing: there is no docker command.
@@ -68,10 +82,11 @@ def find_docker(env: Mapping[str, str], deadline: Deadline) -> DockerClient:
     own = {name: value for name, value in env.items() if name not in _UNWANTED}
     found = []
     for directory in own.get("PATH", os.defpath).split(os.pathsep):
-        program = Path(directory or ".", "docker")
-        if program.is_file() and os.access(program, os.X_OK):
+        named = shutil.which("docker", path=directory or ".")
+        if named is not None:
+            program = Path(named)
             found.append(program)
-            buildkit = _buildkit_environment(program, own)
+            buildkit = _buildkit_environment(program, own) if builds else {}
             if buildkit is not None:
                 client = DockerClient(program=program, env={**own, **buildkit}, deadline=deadline)
                 client.run("version", "--format", "{{.Server.Version}}")
@@ -82,6 +97,24 @@ def find_docker(env: Mapping[str, str], deadline: Deadline) -> DockerClient:
         f"`{found[0]}` cannot build with BuildKit",
         f"install its plugin buildx (`docker-buildx-plugin` of Docker's packages){_INSTEAD}",
     )
+
+
+def load_image(docker: DockerClient, image: Image, name: str, archive: Path) -> None:
+    """Give the engine an image under `name`; `archive` is a file for that time. Raises `DockerUnusable`, `OciError`, `OSError`."""
+    location = Location(transport=Transport.DOCKER_ARCHIVE, path=archive, name=name)
+    with ArchiveOutput.make(location, ()).prepare(image, None) as commit:
+        commit()
+    docker.run("load", "--quiet", "--input", str(archive))
+    archive.unlink()
+
+
+def forget_images(docker: DockerClient, memory: Path, names: Sequence[str]) -> None:
+    """Take from the engine the names of the images that an application had there before, and has not now; `memory` is the file of them."""
+    with contextlib.suppress(CnbError):
+        before = parse_json(read_regular_file(memory).decode("utf-8", "replace"), source=memory.name).strings("names")
+        for name in set(before) - set(names):
+            docker.start("image", "rm", name)
+    write_atomically(memory, render_json({"names": sorted(names)}).encode())
 
 
 def _buildkit_environment(program: Path, env: Mapping[str, str]) -> dict[str, str] | None:

@@ -37,6 +37,11 @@ class DockerEngine:
         """Standard output of a docker command that must succeed."""
         return self.run(*arguments).stdout
 
+    def containers_since(self, since: str) -> list[str]:
+        """The containers that started after `since`, seconds of the epoch."""
+        span = ("--since", since, "--until", f"{time.time():.9f}")
+        return self("events", *span, "--filter", "event=start", "--format", "{{.ID}}").split()
+
     def load(self, archive: Path) -> str:
         """Id of the image that `docker load` makes of an archive."""
         said = self("load", "--quiet", "--input", str(archive)).strip().splitlines()[-1]

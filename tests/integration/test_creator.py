@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,10 @@ def test_one_repository_three_ways_is_one_image(
     options = [word for variable, value in case.settings.items() for word in ("--env", f"{variable}={value}")]
     sandbox, docker = (new_pybuild(way).with_env(**case.env) for way in ("sandbox", "docker"))
     expected = site.build(sandbox, case.repository, f"{name}-sandbox", *options)
+    since = f"{time.time():.9f}"
     assert site.build(docker, case.repository, f"{name}-docker", "--engine", "docker", *options) == expected
+    # Of detection and of the build: it was no sandbox.
+    assert len(site.engine.containers_since(since)) == 2
     cache = f"-cache-image={site.image(f'{name}-cache')}"
     # The second finds what the first has cached.
     for attempt, user in (("first", f"{_BUILD_USER}:{_BUILD_USER}"), ("again", _ROOT)):
