@@ -24,6 +24,7 @@ from lifecycle.cnb.toml import read_regular_file
 from lifecycle.detection import Detection, parse_detection
 from lifecycle.recipes import IMAGES_NAME, RECIPE_NAME
 from pybuild.archives import ARCHIVES_IN_BUILD
+from pybuild.build_image import BuildImage
 from pybuild.builder import Builder
 from pybuild.builder.bases import read_base_image
 from pybuild.engines import Engine
@@ -68,6 +69,8 @@ class BuildEnvironment:
     engine: Engine = Engine.SANDBOX
     machine_env: Mapping[str, str] = field(default_factory=dict)
     """Of this process: how a Docker engine is reached."""
+    extended: BuildImage | None = None
+    """What image extensions have made of the builder's image, to run in that."""
 
     @property
     def app_dir(self) -> Path:
@@ -218,7 +221,8 @@ class BuildEnvironment:
         if self.engine is Engine.SANDBOX:
             return run_sandboxed(self._sandbox(), command, on_line=on_line, deadline=self.deadline)
         containers = Containers(
-            base=read_base_image(self.builder.build_base),
+            base=read_base_image(self.builder.build_base) if self.extended is None else self.extended.image,
+            memory=None if self.extended is None else self.extended.rootfs.with_name("docker-image.json"),
             owned=(self.app_dir, self.layers_dir, self.work / "platform", self.work / "tmp"),
             scratch=self.scratch_dir,
             env=self.machine_env,
@@ -235,11 +239,16 @@ class BuildEnvironment:
             Mount(source=self.shared_layers, target=SHARED_LAYERS_IN_BUILD),
             Mount(source=self.work / "tmp", target=PurePosixPath("/tmp"), writable=True),  # noqa: S108 - the sandbox's own
         )
+        rootfs, image_env = (
+            (self.builder.rootfs, self.builder.env)
+            if self.extended is None
+            else (self.extended.rootfs, self.extended.env)
+        )
         bundle = self.host.ca_bundle
         certificates = () if bundle is None else (Mount(source=bundle.resolve(), target=CA_BUNDLE_IN_BUILD),)
         env = {
             "LANG": "C.UTF-8",
-            **self.builder.env,
+            **image_env,
             **self.host.proxies,
             "HOME": str(_HOME),
             API_VARIABLE: PLATFORM_API,
@@ -248,9 +257,9 @@ class BuildEnvironment:
             ERROR_VARIABLE: str(LAYERS / ERROR_NAME),
         }
         return Sandbox(
-            rootfs=self.builder.rootfs,
+            rootfs=rootfs,
             mounts=(*self.builder.mounts, *own, *self.host.mounts, *certificates, *(one.mount for one in self.volumes)),
-            opened=directories_to_open(self.volumes, self.builder.rootfs),
+            opened=directories_to_open(self.volumes, rootfs),
             env=env,
             network=self.network,
             cwd=APP,

@@ -1,4 +1,4 @@
-"""Image extensions in a build of pybuild: the run image that they choose, and what they change of it.
+"""Image extensions in a build of pybuild: the run image that they choose, and what they change of it and of the build image.
 
 The Dockerfiles were generated in the sandbox, where code of the repository may have run; they are read, and executed, as those of
 applications are.
@@ -7,6 +7,7 @@ applications are.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lifecycle.analyze import RunImage
 from lifecycle.cnb.analyzed import read_analyzed
@@ -16,6 +17,7 @@ from lifecycle.cnb.group import Group
 from lifecycle.cnb.reference import Reference
 from lifecycle.execution.extensions import finish_run_image, make_recipe, says_rebasable
 from lifecycle.oci.image import Image
+from pybuild.build_image import BuildImage, builder_image, keep_build_image, open_blobs
 from pybuild.clock import Clock
 from pybuild.environment import BuildEnvironment
 from pybuild.errors import SettingsError
@@ -46,12 +48,10 @@ def choose_run_image(kitchen: Kitchen, group: Group, clock: Clock) -> ChosenRunI
     """The run image of `group`, which has extensions.
 
     Raises:
-        SettingsError: they want to change the build image, which this platform does not do.
         lifecycle.cnb.errors.CnbError: an image cannot be had or is not allowed, or an instruction failed.
     """
     environment = kitchen.environment
     generated_dir = environment.layers_dir / "generated"
-    _refuse_build_image(read_generated(generated_dir, group.extensions, Kind.BUILD, _API))
     wanted = read_analyzed(environment.layers_dir / "analyzed.toml", follow_links=False).run_image
     builder = environment.builder
     if wanted is None or wanted.image == builder.run_image_name:
@@ -63,46 +63,61 @@ def choose_run_image(kitchen: Kitchen, group: Group, clock: Clock) -> ChosenRunI
             found = kitchen.find_bases(clock.log).fetch(wanted.image)
             clock.log.info(f"{found.name} is {found.digest}, from {found.origin}")
         chosen = ChosenRunImage(name=wanted.image, base=found.image, image=found.image, origin=found.origin)
-    if wanted is None or not wanted.extend:
+    generated = read_generated(generated_dir, group.extensions, Kind.RUN, _API)
+    if wanted is None or not wanted.extend or not generated:
         return chosen
     with clock.phase("extend"):
-        generated = read_generated(generated_dir, group.extensions, Kind.RUN, _API)
-        return replace(chosen, image=_extend(kitchen, chosen.base, generated, clock))
+        *_, image = images = _extend(kitchen, chosen.base, generated, clock)
+        is_rebasable = all(says_rebasable(one) for one in images)
+        return replace(chosen, image=finish_run_image(image, generated, is_rebasable=is_rebasable))
+
+
+def extend_build_image(kitchen: Kitchen, group: Group, clock: Clock) -> BuildImage | None:
+    """What the extensions of `group` make of the build image; `None` where they leave it as it is.
+
+    Raises:
+        lifecycle.cnb.errors.CnbError: an instruction failed.
+    """
+    generated = read_generated(kitchen.environment.layers_dir / "generated", group.extensions, Kind.BUILD, _API)
+    changing = tuple(one for one in generated if one.dockerfile.extends)
+    if not changing:
+        return None
+    with clock.phase("extend"):
+        *_, image = _extend(kitchen, builder_image(kitchen.environment.builder), changing, clock)
+        return keep_build_image(image, _build_image_dir(kitchen), clock.log)
 
 
 def refuse_extensions(environment: BuildEnvironment, group: Group) -> None:
     """Raise `SettingsError` where extensions want something of an image that a Dockerfile of the repository makes."""
-    generated_dir = environment.layers_dir / "generated"
-    for kind in Kind:
-        for one in read_generated(generated_dir, group.extensions, kind, _API):
-            raise SettingsError(
-                f"a Dockerfile of the repository makes the run image, and the image extension `{one.extension}` has one as well",
-                "build with other buildpacks (`--buildpack`), or with a builder without this extension",
-            )
+    for one in read_generated(environment.layers_dir / "generated", group.extensions, Kind.RUN, _API):
+        raise SettingsError(
+            f"a Dockerfile of the repository makes the run image, and the image extension `{one.extension}` has one as well",
+            "build with other buildpacks (`--buildpack`), or with a builder without this extension",
+        )
 
 
-def _extend(kitchen: Kitchen, image: Image, generated: tuple[Generated, ...], clock: Clock) -> Image:
-    is_rebasable = True
+def _extend(kitchen: Kitchen, image: Image, generated: tuple[Generated, ...], clock: Clock) -> tuple[Image, ...]:
+    """What each of the Dockerfiles makes of what the one before has made."""
+    made = []
     for one in generated:
         # The name decides what an engine that has it already takes.
         recipe = make_recipe(one, f"extended/{image.id.hex[:32]}", image)
         order = kitchen.order(recipe, [(recipe.images[0], image)])
-        request = replace(
-            order,
-            app_dir=one.context or order.app_dir,
-            directory=order.directory / f"by-{one.extension.directory_name}",
-            is_normalized=True,
-        )
+        order = replace(order, app_dir=one.context or order.app_dir)
+        if one.kind is Kind.RUN:
+            request = replace(
+                order, directory=order.directory / f"by-{one.extension.directory_name}", is_normalized=True
+            )
+        else:
+            directory = _build_image_dir(kitchen)
+            # Its layers are in no image of the application.
+            request = replace(
+                order, directory=directory / f"by-{one.extension.directory_name}", blobs_dir=open_blobs(directory)
+            )
         image = extend_image(request, clock.log).image
-        is_rebasable = is_rebasable and says_rebasable(image)
-    return finish_run_image(image, generated, is_rebasable=is_rebasable)
+        made.append(image)
+    return tuple(made)
 
 
-def _refuse_build_image(generated: tuple[Generated, ...]) -> None:
-    changing = [one for one in generated if one.dockerfile.extends]
-    if changing:
-        raise SettingsError(
-            f"the image extension `{changing[0].extension}` changes the build image, which `pybuild build` does not do",
-            "put what it installs into the build base of builder.toml (`[pybuild.build] packages`), or build in a pipeline with the "
-            "programs of the builder image: `extender -kind build` takes the place of `builder` there",
-        )
+def _build_image_dir(kitchen: Kitchen) -> Path:
+    return kitchen.application.extension / "build-image"

@@ -24,8 +24,9 @@ from pybuild.builder.dockerfile import POLICY_VARIABLE
 from pybuild.check import CheckRequest, Profile, require_profile
 from pybuild.clock import Clock
 from pybuild.delivery import Deliver, Delivery
+from pybuild.environment import BuildEnvironment
 from pybuild.errors import SettingsError
-from pybuild.extensions import choose_run_image, refuse_extensions
+from pybuild.extensions import choose_run_image, extend_build_image, refuse_extensions
 from pybuild.fetch import fetch_application
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.last_image import last_image_location, read_last_image
@@ -112,6 +113,7 @@ def _build(place: Place, deliver: Deliver) -> BuildReport:
             place.log.notice("a Dockerfile alone leaves nothing for the cache image: no layer of it is a buildpack's")
         assembly = assemble_whole(made, application, clock)
     else:
+        environment = _extend_environment(place, group)
         ground = _find_ground(
             place,
             Ground(
@@ -169,6 +171,12 @@ def _find_ground(place: Place, plain: Ground, made: MadeImage | None) -> Ground:
         run_image_mirrors=plain.run_image_mirrors if chosen.origin is None else (),
         analyzed=_analyze(place, plain.previous, chosen.as_run_image()),
     )
+
+
+def _extend_environment(place: Place, group: Group) -> BuildEnvironment:
+    """Where the group builds, as image extensions have changed it."""
+    extended = extend_build_image(_open_kitchen(place), group, place.clock) if group.extensions else None
+    return replace(place.environment, extended=extended)
 
 
 def detect_repository(request: BuildRequest, site: Site) -> Detection:

@@ -19,6 +19,7 @@ from lifecycle.cnb.api import ApiVersion
 from lifecycle.cnb.group import Group, GroupElement, write_group
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.plan import ResolvedPlan, write_resolved_plan
+from lifecycle.exporters import Connections, parse_output, write_outputs
 from lifecycle.extended_run_image import read_extended
 from lifecycle.extension_bases import write_base
 from lifecycle.oci.archive import ROOT, TarWriter
@@ -29,12 +30,13 @@ from lifecycle.oci.tree import scan_tree
 from tests.conformance.kit import make_programs
 from tests.integration.dockerfile_bases import Bases, machine_python_base
 from tests.integration.dockerfile_fixtures import bases
+from tests.integration.engine import DockerEngine
+from tests.lifecycle.commands.conftest import platform
 from tests.lifecycle.commands.platform import Platform
 from tests.lifecycle.conftest import world
-from tests.lifecycle.registry.fake_registry import FakeRegistry
-from tests.lifecycle.world import World
+from tests.lifecycle.registry.fake_registry import client_for
 
-__all__ = ["bases", "world"]
+__all__ = ["bases", "platform", "world"]
 
 pytestmark = pytest.mark.integration
 
@@ -305,44 +307,77 @@ def add_buildpack(extensions: Extensions, name: str, script: str) -> GroupElemen
     return GroupElement(id=BuildpackId.parse(name), version="1.0.0", api=ApiVersion(0, 12))
 
 
-@pytest.mark.requirement("EXT-03", "EXT-05")
-def test_all_programs_of_a_build_with_an_extension_and_a_rebase(
-    world: World, capsys: pytest.CaptureFixture[str], small: Image
-) -> None:
-    with FakeRegistry() as registry:
-        platform = Platform(world, registry, capsys)
-        platform.env |= {
-            "PATH": os.environ["PATH"],
-            "CNB_EXTENSIONS_DIR": str(world.extensions),
-            "PYBUILD_KANIKO_DIR": str(world.root / "kaniko"),
-            "CNB_RUN_IMAGE": registry.add(platform.run_image(), "team/run:1"),
-        }
-        chosen = registry.add(small, "team/small:1")
-        generated = world.write(
-            "extensions/e/1.0.0/generate/run.Dockerfile",
-            f"FROM {chosen}\nUSER root\nRUN echo new >/usr-new\nUSER 1000\nLABEL {REBASABLE}=true\n",
+def add_extension(platform: Platform, **dockerfiles: str) -> None:
+    """The only extension `e`, which generates these."""
+    for kind, text in dockerfiles.items():
+        platform.world.write(f"extensions/e/1.0.0/generate/{kind}.Dockerfile", text)
+    platform.world.write(
+        "extensions/e/1.0.0/extension.toml", 'api = "0.12"\n[extension]\nid = "e"\nversion = "1.0.0"\n'
+    )
+    with (platform.layers / "order.toml").open("a") as order:
+        order.write('\n[[order-extensions]]\n[[order-extensions.group]]\nid = "e"\nversion = "1.0.0"\n')
+    platform.env |= {
+        "PATH": os.environ["PATH"],
+        "CNB_EXTENSIONS_DIR": str(platform.world.extensions),
+        "PYBUILD_KANIKO_DIR": str(platform.world.root / "kaniko"),
+    }
+
+
+@pytest.mark.engine
+@pytest.mark.requirement("EXT-03")
+def test_images_of_an_engine_are_extended(platform: Platform, engine: DockerEngine, small: Image) -> None:
+    host = {"DOCKER_HOST": f"unix://{engine.socket}"}
+    for image, name in ((platform.run_image(), "run"), (small, "small"), (platform.run_image("build"), "build")):
+        write_outputs(
+            image, [parse_output(f"docker-daemon:extender/{name}:1")], Connections(client=client_for(), env=host)
         )
-        (generated.parents[1] / "extension.toml").write_text('api = "0.12"\n[extension]\nid = "e"\nversion = "1.0.0"\n')
-        with (platform.layers / "order.toml").open("a") as order:
-            order.write('\n[[order-extensions]]\n[[order-extensions.group]]\nid = "e"\nversion = "1.0.0"\n')
-        name = f"{platform.host}/team/app:1"
-        for program, arguments in (
-            ("analyzer", (name,)),
-            ("detector", ()),
-            ("restorer", ()),
-            ("extender", ("-kind", "run")),
-            ("builder", ()),
-            ("exporter", (name,)),
-        ):
-            platform.must(program, *arguments)
-        manifest, config = platform.pushed()
-        below = [str(layer.diff_id) for layer in small.layers]
-        assert config["rootfs"]["diff_ids"][: len(below)] == below
-        assert platform.label()["runImage"]["topLayer"] == below[-1]
-        assert config["config"]["User"] == "1000"
-        own = manifest["layers"][len(below) :]
-        newer = registry.add(platform.run_image("newer", {"io.buildpacks.base.distro.name": ""}), "team/small:2")
-        platform.must("rebaser", "-run-image", newer, "-force", name)
-        rebased = platform.pushed()[0]["layers"]
-        # What the extension has made stays as it is; the launcher knows of the new environment.
-        assert (len(rebased), rebased[1]) == (1 + len(own), own[0])
+    run = "FROM extender/small:1\nUSER root\nRUN echo new >/usr-new\nUSER 1000\n"
+    add_extension(platform, run=run, build=f"{BASE}RUN true\n")
+    platform.env |= {**host, "CNB_USE_DAEMON": "true"}
+    for program, arguments in (
+        ("analyzer", ("-run-image", "extender/run:1", "extender/app:1")),
+        ("detector", ()),
+        ("restorer", ("-build-image", "extender/build:1")),
+        ("extender", ("-kind", "run")),
+        ("builder", ()),
+        ("exporter", ("extender/app:1",)),
+    ):
+        platform.must(program, *arguments)
+    assert len(list((platform.world.root / "kaniko" / "base").iterdir())) == 2
+    (said,) = json.loads(engine("image", "inspect", "extender/app:1"))
+    below = [str(layer.diff_id) for layer in small.layers]
+    assert said["RootFS"]["Layers"][: len(below)] == below
+    assert said["Config"]["User"] == "1000"
+    label = json.loads(said["Config"]["Labels"]["io.buildpacks.lifecycle.metadata"])
+    assert label["runImage"]["topLayer"] == below[-1]
+    engine("image", "rm", "--force", *(f"extender/{name}:1" for name in ("app", "run", "small", "build")))
+
+
+@pytest.mark.requirement("EXT-03", "EXT-05")
+def test_all_programs_of_a_build_with_an_extension_and_a_rebase(platform: Platform, small: Image) -> None:
+    registry = platform.registry
+    platform.env["CNB_RUN_IMAGE"] = registry.add(platform.run_image(), "team/run:1")
+    chosen = registry.add(small, "team/small:1")
+    run = f"FROM {chosen}\nUSER root\nRUN echo new >/usr-new\nUSER 1000\nLABEL {REBASABLE}=true\n"
+    add_extension(platform, run=run)
+    name = f"{platform.host}/team/app:1"
+    for program, arguments in (
+        ("analyzer", (name,)),
+        ("detector", ()),
+        ("restorer", ()),
+        ("extender", ("-kind", "run")),
+        ("builder", ()),
+        ("exporter", (name,)),
+    ):
+        platform.must(program, *arguments)
+    manifest, config = platform.pushed()
+    below = [str(layer.diff_id) for layer in small.layers]
+    assert config["rootfs"]["diff_ids"][: len(below)] == below
+    assert platform.label()["runImage"]["topLayer"] == below[-1]
+    assert config["config"]["User"] == "1000"
+    own = manifest["layers"][len(below) :]
+    newer = registry.add(platform.run_image("newer", {"io.buildpacks.base.distro.name": ""}), "team/small:2")
+    platform.must("rebaser", "-run-image", newer, "-force", name)
+    rebased = platform.pushed()[0]["layers"]
+    # What the extension has made stays as it is; the launcher knows of the new environment.
+    assert (len(rebased), rebased[1]) == (1 + len(own), own[0])

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.exporters import Connections, parse_output, write_outputs
 from lifecycle.extended_run_image import write_extended
 from lifecycle.oci.image import Image, make_image
 from lifecycle.oci.layout import read_image
 from lifecycle.oci.location import Location, Transport
 from tests.lifecycle.commands.platform import Platform
 from tests.lifecycle.oci.images import file_layer
+from tests.lifecycle.registry.fake_registry import client_for
 
 BASE = "ARG base_image\nFROM ${base_image}\n"
 
@@ -73,6 +75,28 @@ def test_a_run_image_that_an_extension_has_chosen_is_looked_up(extended: Platfor
     assert record["topLayer"] == str(platform.run_image("other", labels).layers[-1].diff_id)
 
 
+def test_images_in_layouts_are_looked_up_and_kept_as_well(extended: Platform, tmp_path: Path) -> None:
+    platform = extended
+    images = platform.world.root / "images"
+    for name in ("run", "chosen", "build"):
+        output = parse_output(f"oci:{images}/example.org/team/{name}/1", tags=["1"])
+        write_outputs(platform.run_image(name), [output], Connections(client=client_for(), env={}))
+    platform.env |= {"CNB_USE_LAYOUT": "true", "CNB_LAYOUT_DIR": str(images), "CNB_EXPERIMENTAL_MODE": "silent"}
+    generate(platform, run="FROM example.org/team/chosen:1\nRUN true\n", build=f"{BASE}RUN true\n")
+    platform.must("analyzer", "-run-image", "example.org/team/run:1", "example.org/team/app:1")
+    platform.must("detector")
+    platform.must("restorer", "-build-image", "example.org/team/build:1")
+    chosen, build = platform.run_image("chosen"), platform.run_image("build")
+    assert bases(platform).keys() == {str(chosen.digest), str(build.digest)}
+    analyzed = platform.toml("analyzed.toml")
+    assert analyzed["run-image"]["reference"] == f"{images}/example.org/team/chosen/1@{chosen.digest}"
+    image = extend_run_image(platform, tmp_path / "new", rebasable="true", base=chosen)
+    platform.must("builder")
+    platform.must("exporter", "example.org/team/app:1")
+    made = read_image(Location(transport=Transport.OCI, path=images / "example.org/team/app/1"))
+    assert [layer.diff_id for layer in made.layers[:2]] == [layer.diff_id for layer in image.layers]
+
+
 def test_a_run_image_that_is_not_there_ends_the_restorer(extended: Platform) -> None:
     generate(extended, run=f"FROM {extended.host}/team/none:1\n")
     extended.must("analyzer", f"{extended.host}/team/app:1")
@@ -100,9 +124,9 @@ def test_a_build_image_that_nothing_extends_is_not_fetched(extended: Platform) -
     assert bases(extended).keys() == {str(extended.run_image().digest)}
 
 
-def extend_run_image(platform: Platform, directory: Path, *, rebasable: str) -> Image:
+def extend_run_image(platform: Platform, directory: Path, *, rebasable: str, base: Image | None = None) -> Image:
     """What the extender would leave."""
-    base = platform.run_image()
+    base = base or platform.run_image()
     layer = file_layer(directory, {"/usr/new": "by the extension"})
     config = replace(base.config, user="7:8", labels={**base.config.labels, "io.buildpacks.rebasable": rebasable})
     image = make_image(config, (*base.layers, layer))
