@@ -15,6 +15,7 @@ from lifecycle.oci.document import SIZE_LIMIT, parse_document
 from lifecycle.oci.verify import verify_content
 from lifecycle.registry.client import RegistryClient
 from lifecycle.registry.errors import BlobsUnknown, NoSuchImage
+from lifecycle.registry.manifest import ACCEPTED_TYPES
 from lifecycle.registry.outgoing import Blob
 from lifecycle.registry.push import put_manifest, upload_all
 from lifecycle.registry.question import Question
@@ -107,3 +108,21 @@ def _fetch_blob(repository: Repository, descriptor: Descriptor, image: str) -> b
     question = Question(method="GET", path=f"blobs/{descriptor.digest}", what="file", limit=SIZE_LIMIT)
     content = repository.ask(question, image=image).content
     return verify_content(content, descriptor, subject=f"file of {image}")
+
+
+def find_digest(client: RegistryClient, reference: Reference) -> Digest | None:
+    """Return the digest of the image, index or artifact that the tag of `reference` names; `None` where there is none.
+
+    Raises:
+        RegistryError: the registry does not say it.
+    """
+    question = Question(
+        method="GET",
+        path=f"manifests/{reference.tag}",
+        headers={"Accept": ", ".join(ACCEPTED_TYPES)},
+        limit=SIZE_LIMIT,
+    )
+    try:
+        return Digest.of(client.repository(reference).ask(question, image=str(reference)).content)
+    except NoSuchImage:
+        return None

@@ -17,6 +17,7 @@ _COMMANDS = {
     "check": "Try whether IMAGE has what a profile asks for, by running it in a sandbox: python, pip, programs.",
     "push": "Push IMAGE, which was built before, under each NAME to its registry.",
     "rebase": "Put a newer run image below IMAGE, which buildpacks built; nothing of the application is built again.",
+    "env": "Environments with names and versions, in a workspace: a namespace of a registry or a directory.",
     "builder": "The builder: the environment that builds run in, and the base of the images.",
     "buildpack": "Buildpacks: how they are given to others.",
     "cache": "What pybuild keeps on this machine from build to build: lists it, measures it, removes it.",

@@ -19,9 +19,12 @@ from pybuild.source.git import parse_git_source
 if TYPE_CHECKING:
     from lifecycle.cnb.deadline import Cancellation
     from lifecycle.exporters import Output
+    from pybuild.environments.details import ImageDetails
+    from pybuild.environments.registered_build import EnvironmentBuild
     from pybuild.report import BuildReport
     from pybuild.request import BuildRequest
     from pybuild.run_image import ImageSettings
+    from pybuild.workspaces.workspace import Workspace
 
 
 class Environment:
@@ -281,6 +284,65 @@ class Environment:
 
         require_buildable(self)
         return describe(self)
+
+    def register(self, workspace: Workspace) -> Environment:
+        """Return this environment with the version that it has in `workspace`: the next one, or that of an equal definition.
+
+        Raises:
+            InvalidEnvironment, ConfigurationError: it cannot be built as it is.
+            CnbError: the workspace does not take it.
+        """
+        from pybuild.environments.registered import register_environment
+
+        register_environment(self, workspace)
+        return self
+
+    @classmethod
+    def get(
+        cls, workspace: Workspace, name: str, version: int | str | None = None, label: str | None = None
+    ) -> Environment:
+        """Return an environment as it was registered; without version and label, the latest.
+
+        Raises:
+            NoSuchEnvironment: the workspace does not have it.
+            CnbError: it cannot be read.
+        """
+        from pybuild.environments.registered import find_environment
+
+        return find_environment(workspace, name, version=version, label=label)
+
+    @classmethod
+    def list(cls, workspace: Workspace) -> dict[str, Environment]:
+        """Return the latest version of each environment that is not archived, by its name. Raises `CnbError`."""
+        from pybuild.environments.registered import list_environments
+
+        return list_environments(workspace)
+
+    def build(self, workspace: Workspace, how: EnvironmentBuild | None = None) -> ImageDetails:
+        """Return the image of this environment, which is in the workspace then: built now, or before by the same builder.
+
+        The environment is registered before. `build_registered` of `registered_build` does the same with events and cancellation.
+
+        Raises:
+            CnbError: it cannot be registered, or not be built.
+        """
+        from pybuild.environments.registered import register_environment
+        from pybuild.environments.registered_build import build_registered
+
+        return build_registered(self, register_environment(self, workspace), workspace, how)
+
+    def get_image_details(self, workspace: Workspace) -> ImageDetails:
+        """Return the image that was built last of this environment, in the version that it says it has, or the latest.
+
+        Raises:
+            NoSuchEnvironment, NotBuilt: there is none.
+            CnbError: the workspace cannot be read.
+        """
+        from pybuild.environments.registered import parse_version
+        from pybuild.environments.registered_build import find_image_details
+
+        version = None if self.version is None else parse_version(self.version)
+        return find_image_details(workspace.get(self.name, version=version), workspace)
 
     def __repr__(self) -> str:
         version = "" if self.version is None else f", version {self.version}"

@@ -1,25 +1,24 @@
 """What can go wrong with workspaces.
 
 CnbError
-└── WorkspaceError              3
-    ├── InvalidName             3   a name, a version or a label that cannot be one
-    ├── NameReserved            3   a name that belongs to the curated environments
-    ├── NoSuchEnvironment       3   the workspace has no such environment, version or label
-    ├── NotBuilt                3   a version that was not built in this workspace
-    └── ListBehind             62   a registry that does not say what it has
+├── InputError                  3
+│   └── WorkspaceError          3
+│       ├── InvalidName         3   a name, a version or a label that cannot be one
+│       ├── NameReserved        3   a name that belongs to the curated environments
+│       ├── NoSuchEnvironment   3   the workspace has no such environment, version or label
+│       └── NotBuilt            3   a version that was not built in this workspace
+└── ListBehind                 62   a registry that does not say what it has
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lifecycle.cnb.errors import CnbError
+from lifecycle.cnb.errors import CnbError, InputError
 
 
-class WorkspaceError(CnbError):
-    """Root of this package's errors."""
-
-    exit_code = 3
+class WorkspaceError(InputError):
+    """What was asked of a workspace cannot be done there."""
 
 
 class InvalidName(WorkspaceError):
@@ -112,7 +111,7 @@ class NotBuilt(WorkspaceError):
         return f"build it with `pybuild env build {self.name}:{self.version}`"
 
 
-class ListBehind(WorkspaceError):
+class ListBehind(CnbError):
     """A registry whose list of tags lacks one that it has taken: versions cannot be given there."""
 
     exit_code = 62

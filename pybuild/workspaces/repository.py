@@ -18,7 +18,7 @@ from lifecycle.oci.layout import INDEX_FILE, blob_path, read_index
 from lifecycle.oci.layout_writer import open_layout
 from lifecycle.oci.location import REGISTRY_PREFIX, Transport
 from lifecycle.oci.verify import read_document, verify_content
-from lifecycle.registry.artifacts import fetch_artifact, list_tags, push_artifact, tag_artifact
+from lifecycle.registry.artifacts import fetch_artifact, find_digest, list_tags, push_artifact, tag_artifact
 from lifecycle.registry.client import RegistryClient
 
 
@@ -37,6 +37,9 @@ class Repository(Protocol):
 
     def put(self, artifact: Artifact, tag: str) -> None:
         """Let the tag name an artifact."""
+
+    def find_digest(self, tag: str) -> Digest | None:
+        """Return the digest of the image or artifact that the tag names; `None` where there is no such tag."""
 
     def alone(self) -> contextlib.AbstractContextManager[bool]:
         """Until the context ends nobody else gives versions here, if what it gives is true."""
@@ -75,6 +78,10 @@ class RegistryRepository:
         put = tag_artifact if artifact.digest in self._there else push_artifact
         self._there.add(put(self._client, replace(self._reference, tag=tag), artifact))
 
+    def find_digest(self, tag: str) -> Digest | None:
+        """Return the digest of what the tag names."""
+        return find_digest(self._client, replace(self._reference, tag=tag))
+
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
         """Registries give no locks."""
@@ -112,6 +119,11 @@ class LayoutRepository:
         with open_layout(self._directory, durable=True) as writer:
             writer.add_artifact(artifact)
             writer.tag(artifact, [tag])
+
+    def find_digest(self, tag: str) -> Digest | None:
+        """Return the digest of what the tag names."""
+        entry = self._entries().get(tag)
+        return None if entry is None else entry.digest
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:

@@ -19,13 +19,20 @@ from pybuild.workspaces.errors import NameReserved, NoSuchEnvironment
 from pybuild.workspaces.numbering import Numbering
 from pybuild.workspaces.place import LayoutPlace, Place, RegistryPlace, default_place, parse_place
 from pybuild.workspaces.repository import LayoutRepository, RegistryRepository, Repository
-from pybuild.workspaces.tags import LATEST, Tags, check_label, check_name, is_name, parse_tags
+from pybuild.workspaces.tags import (
+    CATALOG,
+    CURATED_PREFIX,
+    LATEST,
+    Tags,
+    catalog_tag,
+    check_label,
+    check_name,
+    is_name,
+    parse_catalog,
+    parse_tags,
+)
 from pybuild.workspaces.version import RegisteredVersion, make_version, read_version, version_of
 
-CURATED_PREFIX = "pybuild-"
-"""Of names that only the curated environments have."""
-# A repository whose tags are the names of the environments: not every registry lists its repositories.
-_CATALOG = f"{CURATED_PREFIX}catalog"
 _CATALOG_TYPE, _ENTRY_TYPE = "application/vnd.pybuild.catalog.v1", "application/vnd.pybuild.catalog.entry.v1+json"
 
 
@@ -78,6 +85,11 @@ class Workspace:
     def location(self) -> str:
         """Where it is, in the words that it is made with."""
         return str(self._place)
+
+    @property
+    def insecure_registries(self) -> tuple[str, ...]:
+        """Registries that are spoken to without TLS, or whose certificate nobody vouches for."""
+        return self._insecure
 
     def __repr__(self) -> str:
         return f"Workspace({self.location!r})"
@@ -141,9 +153,10 @@ class Workspace:
     def names(self) -> tuple[str, ...]:
         """Return the names of all environments, archived ones too, sorted."""
         if isinstance(self._place, RegistryPlace):
-            return tuple(sorted(filter(is_name, self.repository(_CATALOG).tags())))
-        indexes = self._place.directory.glob(f"*/{INDEX_FILE}")
-        return tuple(sorted(path.parent.name for path in indexes if is_name(path.parent.name)))
+            return parse_catalog(self.repository(CATALOG).tags())
+        directory = self._place.directory
+        indexes = (*directory.glob(f"*/{INDEX_FILE}"), *directory.glob(f"{CURATED_PREFIX}*/{INDEX_FILE}"))
+        return tuple(sorted(filter(is_name, (str(index.parent.relative_to(directory)) for index in indexes))))
 
     def describe(self, name: str) -> EnvironmentSummary:
         """Return what there is of an environment. Raises `NoSuchEnvironment`, `CnbError`."""
@@ -200,10 +213,11 @@ class Workspace:
     def _add_to_catalog(self, name: str) -> None:
         if isinstance(self._place, LayoutPlace):
             return
-        catalog = self.repository(_CATALOG)
-        if name not in catalog.tags():
+        catalog = self.repository(CATALOG)
+        tag = catalog_tag(name)
+        if tag not in catalog.tags():
             entry = ArtifactFile(name="entry.json", media_type=_ENTRY_TYPE, content=b"{}")
-            catalog.put(make_artifact(_CATALOG_TYPE, [entry]), name)
+            catalog.put(make_artifact(_CATALOG_TYPE, [entry]), tag)
 
     def _find(self, name: str, version: int | None) -> tuple[Repository, Artifact]:
         """Where a version is, by default the highest, and what."""

@@ -1,0 +1,85 @@
+"""What there is to say of the image of an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lifecycle.cnb.digest import Digest
+from pybuild.environments.difference import describe_lock_difference
+from pybuild.workspaces.built import BuildRecord
+from pybuild.workspaces.version import RegisteredVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDetails:
+    """The image of a version. `details["ingredients"]["dockerfile"]` and the like read it as Azure ML's do."""
+
+    name: str
+    version: int
+    image: str
+    """Where it is, with its digest: `docker://HOST/NAMESPACE/NAME:TAG@DIGEST` or `oci:DIRECTORY:TAG@DIGEST`."""
+    digest: Digest
+    """Of its manifest."""
+    locks: Mapping[str, Mapping[str, str]]
+    """What was resolved: texts by file name, by buildpack."""
+    sbom: str | None
+    """Diff ID of the layer of the image with its bills of materials; `None`: no buildpack has written one."""
+    dockerfile: str | None
+    """An equivalent Dockerfile; `None` for an environment of a whole repository."""
+    key: str
+    """Name of what it is made of: lock, base, builder."""
+    builder: str
+    created: str
+    """When it was built, RFC 3339."""
+    is_new: bool = False
+    """Whether it was built just now, and is not one that was there."""
+    changes: tuple[str, ...] = ()
+    """A line for each package that is another than in the image that the version had before."""
+
+    @classmethod
+    def of(
+        cls,
+        registered: RegisteredVersion,
+        record: BuildRecord,
+        location: str,
+        *,
+        before: BuildRecord | None = None,
+        is_new: bool = False,
+    ) -> ImageDetails:
+        """Return what a record says. `before`: that of the image that the version had before."""
+        return cls(
+            name=registered.name,
+            version=registered.version,
+            image=f"{location}:{record.key.image_tag}@{record.image}",
+            digest=record.image,
+            locks=record.key.locks,
+            sbom=record.sbom,
+            dockerfile=record.dockerfile,
+            key=record.key.hex,
+            builder=record.key.builder,
+            created=record.created,
+            is_new=is_new,
+            changes=() if before is None else describe_lock_difference(before.key.locks, record.key.locks),
+        )
+
+    def wait_for_completion(self, show_output: bool = False) -> ImageDetails:  # noqa: ARG002, FBT001, FBT002 - Azure ML's signature
+        """Return itself: it is there. Azure ML builds elsewhere and meanwhile."""
+        return self
+
+    def to_json(self) -> Mapping[str, object]:
+        """The values for programs."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "image": self.image,
+            "digest": str(self.digest),
+            "key": self.key,
+            "builder": self.builder,
+            "created": self.created,
+            "sbom": self.sbom,
+            "ingredients": {"dockerfile": self.dockerfile, "locks": self.locks},
+        }
+
+    def __getitem__(self, key: str) -> object:
+        return self.to_json()[key]
