@@ -47,7 +47,8 @@ def cache_size(session: Session, *, as_json: bool) -> None:
     if as_json:
         print_result(json.dumps(usage.to_json(), indent=2))
         return
-    applications = f"{len(usage.applications)} applications"
+    count = len(usage.applications)
+    applications = f"{count} application" if count == 1 else f"{count} applications"
     rows = [(name, usage.parts[name], what) for name, what in PARTS.items()]
     rows += [("apps", sum(one.size for one in usage.applications), applications), ("total", usage.size, "")]
     for name, size, what in rows:
