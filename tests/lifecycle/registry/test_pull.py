@@ -527,6 +527,7 @@ def test_the_blobs_that_nobody_uses_are_forgotten(registry: FakeRegistry, image:
     assert names == {image.digest.hex, image.id.hex, *(layer.descriptor.digest.hex for layer in image.layers)}
 
 
+@pytest.mark.integration
 def test_a_layer_that_is_not_compressed(registry: FakeRegistry, image: Image, blobs: BlobStore, tmp_path: Path) -> None:
     plain = gzip.decompress(image.layers[0].path.read_bytes())
     document = json.loads(image.manifest_bytes)
