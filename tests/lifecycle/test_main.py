@@ -115,6 +115,7 @@ def test_nothing_detected(world: World) -> None:
     assert detection.reasons() == (("a", "no file"),)
     assert json.loads((world.root / "e.json").read_text()) == {
         "exit-code": 20,
+        "code": "nothing-detected",
         "summary": f"no group of buildpacks fits {world.app}",
         "facts": [{"label": "a", "value": "no file"}],
         "hint": "add a file that one of these looks for, or build the directory that has it",
