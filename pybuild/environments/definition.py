@@ -7,21 +7,25 @@ options means something, so it stays.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
 from lifecycle.cnb.digest import Digest
-from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.errors import ConfigurationError, InvalidValue
 from lifecycle.cnb.jsontext import parse_json, render_json
+from lifecycle.cnb.reference import Reference
 from lifecycle.cnb.toml import Table
-from pybuild.environments.requirements import normalise
-from pybuild.environments.texts import is_safe_path
+from pybuild.environments.requirements import names_file, normalise
+from pybuild.environments.texts import is_one_line, is_remote, is_safe_path, normalise_text
 
 _SCHEMA = 1
 _SOURCE = "environment definition"
 NODEFAULTS = "nodefaults"
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+"""Names that environment variables can have everywhere."""
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -138,7 +142,11 @@ class Definition:
 
     @classmethod
     def parse(cls, content: bytes) -> Definition:
-        """Return what `render` gave. Raises `ConfigurationError`, also where a newer pybuild wrote it."""
+        """Return what `render` gave; others may have written it: nothing in it leads to files of this machine.
+
+        Raises:
+            ConfigurationError: it is no definition, or a newer pybuild's.
+        """
         try:
             text = content.decode()
         except UnicodeDecodeError as err:
@@ -151,13 +159,13 @@ class Definition:
         table.reject_unknown(_KEYS)
         return cls(
             packages=_parse_packages(table.table("packages")) if "packages" in table else None,
-            image=table.optional_string("image"),
-            dockerfile=table.optional_string("dockerfile"),
+            image=str(table.parsed("image", _parse_image)) if "image" in table else None,
+            dockerfile=normalise_text(table.string("dockerfile")) if "dockerfile" in table else None,
             user_managed=table.boolean("user-managed", default=False),
             interpreter=table.optional_string("interpreter"),
-            repository=table.optional_string("repository"),
+            repository=table.parsed("repository", _parse_repository) if "repository" in table else None,
             files=_parse_files(table, "files"),
-            variables=_parse_texts(table.table("variables")),
+            variables=_parse_variables(table.table("variables")),
         )
 
 
@@ -207,7 +215,7 @@ def _parse_packages(table: Table) -> Packages:
         return PipPackages.of(
             requirements=_parse_lines(table, "requirements"),
             constraints=_parse_lines(table, "constraints"),
-            python_version=table.optional_string("python-version"),
+            python_version=table.parsed("python-version", _parse_version) if "python-version" in table else None,
         )
     if installer == PoetryPackages.installer:
         table.reject_unknown(frozenset({"installer", "files"}))
@@ -215,12 +223,41 @@ def _parse_packages(table: Table) -> Packages:
     raise table.error("is no installer that this pybuild knows", key="installer")
 
 
+def _parse_image(text: str) -> Reference:
+    try:
+        return Reference.parse(text)
+    except InvalidValue as err:
+        raise ValueError(err.message) from err
+
+
+def _parse_version(text: str) -> str:
+    if not is_one_line(text) or text != text.strip():
+        raise ValueError("must be one line")
+    return text
+
+
+def _parse_repository(text: str) -> str:
+    if not is_remote(text):
+        raise ValueError("is no git URL")
+    return text
+
+
+def _parse_variables(table: Table) -> Mapping[str, str]:
+    variables = _parse_texts(table)
+    for name, value in variables.items():
+        if not VARIABLE.fullmatch(name) or not is_one_line(value):
+            raise table.error("is no variable of one line", key=name)
+    return variables
+
+
 def _parse_lines(table: Table, key: str) -> tuple[str, ...]:
     lines = table.strings(key)
     for index, line in enumerate(lines):
         # A line of its own is what each becomes.
-        if not line.strip() or len(line.splitlines()) > 1:
+        if not line.strip() or not is_one_line(line):
             raise table.error("must be one line", key=f"{key}[{index}]")
+        if names_file(line):
+            raise table.error("names a file", key=f"{key}[{index}]")
     return lines
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 def describe(env: Environment) -> Definition:
     """Return the definition of an environment. Raises `ConfigurationError` for its files, `InvalidValue` for its image."""
     python, dockerfile = env.python, env.docker.base_dockerfile
-    written = {} if python.conda_dependencies is None else python.conda_dependencies.variables()
     return Definition(
         packages=None if python.user_managed_dependencies else _find_packages(env),
         image=spell_out_image(env.docker),
@@ -26,7 +25,7 @@ def describe(env: Environment) -> Definition:
         interpreter=None if python.interpreter_path in ("", "python") else python.interpreter_path,
         repository=env.repository,
         files=env.repository_files,
-        variables={**written, **env.environment_variables},
+        variables={**python.conda_dependencies.variables(), **env.environment_variables},
     )
 
 
@@ -42,10 +41,9 @@ def spell_out_image(docker: DockerSection) -> str | None:
 
 
 def _find_packages(env: Environment) -> Packages | None:
-    dependencies = env.python.conda_dependencies
-    if env.python.poetry is not None or dependencies is None or env.repository is not None or env.repository_files:
+    if env.python.poetry is not None or env.repository is not None or env.repository_files:
         return env.python.poetry
-    packages = dependencies.packages()
+    packages = env.python.conda_dependencies.packages()
     if isinstance(packages, CondaPackages):
         return packages
     has_base = env.docker.base_image is not None or env.docker.base_dockerfile is not None

@@ -40,7 +40,7 @@ def save_environment(env: Environment, directory: Path, *, overwrite: bool) -> N
         ConfigurationError: a file that the environment names cannot be read.
     """
     python, docker = env.python, env.docker
-    dependencies = None if python.conda_dependencies is None else python.conda_dependencies.standing_alone()
+    dependencies = python.conda_dependencies.standing_alone()
     dockerfile = None if docker.base_dockerfile is None else read_dockerfile(docker.base_dockerfile)
     try:
         directory.mkdir(parents=True, exist_ok=overwrite)
@@ -48,8 +48,7 @@ def save_environment(env: Environment, directory: Path, *, overwrite: bool) -> N
         hint = "name another one, or replace what it has: `overwrite=True`"
         raise UsageError(f"`{directory}` is there already", hint) from err
     _remove_old(directory)
-    if dependencies is not None:
-        dependencies.save(directory / _PACKAGES)
+    dependencies.save(directory / _PACKAGES)
     if dockerfile is not None:
         write_atomically(directory / _DOCKERFILE, dockerfile.encode())
     if python.poetry is not None:
@@ -62,7 +61,7 @@ def save_environment(env: Environment, directory: Path, *, overwrite: bool) -> N
         "python": {
             "userManagedDependencies": python.user_managed_dependencies,
             "interpreterPath": python.interpreter_path,
-            "installer": None if dependencies is None else dependencies.installer,
+            "installer": dependencies.installer,
             "version": python.version,
         },
         "docker": {"baseImage": docker.base_image, "baseImageRegistry": {"address": docker.registry.address}},
@@ -101,10 +100,10 @@ def _read_description(directory: Path) -> Table:
     raise ConfigurationError(directory / _DESCRIPTION, "is not there", advice=advice)
 
 
-def _read_packages(directory: Path, python: Table) -> CondaDependencies | None:
+def _read_packages(directory: Path, python: Table) -> CondaDependencies:
     path = directory / _PACKAGES
     if not path.exists():
-        return None
+        return CondaDependencies()
     text = read_regular_file(path).decode("utf-8", "replace")
     return CondaDependencies.parse(text, path=path, needs_conda=python.optional_string("installer") != "pip")
 

@@ -12,9 +12,8 @@ from pybuild.environments.definition import Definition, PipPackages, PoetryPacka
 from pybuild.environments.errors import refuse
 from pybuild.environments.requirements import read_requirements
 from pybuild.environments.sections import ContainerRegistry, DockerSection, PythonSection
-from pybuild.environments.texts import read_dockerfile, read_tree
+from pybuild.environments.texts import is_remote, read_dockerfile, read_tree
 from pybuild.events import OnEvent, ignore_event
-from pybuild.source.git import parse_git_source
 
 if TYPE_CHECKING:
     from lifecycle.cnb.deadline import Cancellation
@@ -103,7 +102,7 @@ class Environment:
         from pybuild.environments.poetry import read_poetry
 
         env = cls(name)
-        env.python.conda_dependencies, env.python.poetry = None, read_poetry(Path(directory))
+        env.python.poetry = read_poetry(Path(directory))
         return env
 
     @classmethod
@@ -114,8 +113,7 @@ class Environment:
             ConfigurationError: a directory has too much, or what is no text.
         """
         env = cls(name)
-        env.python.conda_dependencies = None
-        if isinstance(repository, str) and parse_git_source(repository) is not None:
+        if isinstance(repository, str) and is_remote(repository):
             env.repository = repository
         else:
             env.repository_files = read_tree(Path(repository))
@@ -154,9 +152,9 @@ class Environment:
         env.repository, env.repository_files = definition.repository, definition.files
         match definition.packages:
             case None:
-                env.python.conda_dependencies = None
+                pass
             case PoetryPackages() as poetry:
-                env.python.conda_dependencies, env.python.poetry = None, poetry
+                env.python.poetry = poetry
             case packages:
                 env.python.conda_dependencies = CondaDependencies.of(packages)
                 env.python.version = packages.python_version if isinstance(packages, PipPackages) else None
@@ -265,9 +263,8 @@ class Environment:
     def clone(self, new_name: str) -> Environment:
         """Return another environment that says the same, with its registry's credentials; it is not registered."""
         made = type(self)(new_name)
-        dependencies, docker = self.python.conda_dependencies, self.docker
-        made.python = replace(self.python, conda_dependencies=None if dependencies is None else dependencies.copy())
-        made.docker = replace(docker, base_image_registry=replace(docker.registry))
+        made.python = replace(self.python, conda_dependencies=self.python.conda_dependencies.copy())
+        made.docker = replace(self.docker, registry=replace(self.docker.registry))
         made.environment_variables = dict(self.environment_variables)
         made.repository, made.repository_files = self.repository, self.repository_files
         return made

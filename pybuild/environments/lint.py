@@ -14,9 +14,10 @@ from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.mask import mask_credentials
 from lifecycle.cnb.reference import Reference
 from pybuild.environments.conda_dependencies import CondaDependencies, conda_name
-from pybuild.environments.definition import NODEFAULTS, Definition
+from pybuild.environments.definition import NODEFAULTS, VARIABLE, Definition
 from pybuild.environments.describing import describe
 from pybuild.environments.errors import InvalidEnvironment, Problem
+from pybuild.environments.texts import is_one_line
 
 if TYPE_CHECKING:
     from pybuild.environments.environment import Environment
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _NAME_LIMIT = 255
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DOCKERFILE_LIMIT = 100 * 1024
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_VARIABLE = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
 # As people write them; the conda buildpack knows the others.
 _ANACONDA = frozenset({"defaults", "default", "anaconda", "main", "r", "msys2", "free", "pro"})
@@ -91,23 +91,25 @@ def _judge_docker(env: Environment) -> Iterator[Problem]:
 def _judge_python(env: Environment) -> Iterator[Problem]:
     python, dependencies = env.python, env.python.conda_dependencies
     has_base = env.docker.base_image is not None or env.docker.base_dockerfile is not None
-    if python.user_managed_dependencies:
-        if not has_base:
-            change = (
-                "set `env.docker.base_image` or `env.docker.base_dockerfile`, or let pybuild install: leave it unset"
-            )
-            yield _error("no-python", "`user_managed_dependencies` is set, and no base image brings a Python", change)
-        if dependencies is not None and (dependencies.conda_packages or dependencies.pip_packages):
-            message = "`user_managed_dependencies` is set, so the listed packages are not installed"
-            yield _warning("packages-ignored", message, "remove the packages, or unset it")
-    elif python.interpreter_path not in ("", "python"):
+    if python.user_managed_dependencies and not has_base:
+        change = "set `env.docker.base_image` or `env.docker.base_dockerfile`, or let pybuild install: leave it unset"
+        yield _error("no-python", "`user_managed_dependencies` is set, and no base image brings a Python", change)
+    if not python.user_managed_dependencies and python.interpreter_path not in ("", "python"):
         message = "`interpreter_path` counts with `user_managed_dependencies` only"
-        yield _warning(
-            "interpreter-ignored", message, "set `env.python.user_managed_dependencies = True`, or leave it out"
-        )
-    if dependencies is not None and not python.user_managed_dependencies:
+        change = "set `env.python.user_managed_dependencies = True`, or leave it out"
+        yield _warning("interpreter-ignored", message, change)
+    others = {
+        "`user_managed_dependencies` is set": python.user_managed_dependencies,
+        "the environment is that of a Poetry project": python.poetry is not None,
+        "the environment is that of a repository": env.repository is not None or bool(env.repository_files),
+    }
+    reason = next((text for text, holds in others.items() if holds), None)
+    if reason is None:
         yield from _judge_channels(dependencies)
         yield from _judge_packages(dependencies)
+    elif dependencies.conda_packages or dependencies.pip_packages:
+        message = f"{reason}, so the packages of `conda_dependencies` are not installed"
+        yield _warning("packages-ignored", message, "remove them, or make another environment")
 
 
 def _judge_channels(dependencies: CondaDependencies) -> Iterator[Problem]:
@@ -167,10 +169,10 @@ def _judge_definition(definition: Definition) -> Iterator[Problem]:
             "dockerfile-too-large", message, f"keep it within {_DOCKERFILE_LIMIT}; larger files can be downloaded in it"
         )
     for name, value in definition.variables.items():
-        if not _VARIABLE.fullmatch(name):
+        if not VARIABLE.fullmatch(name):
             change = "use letters, digits and `_`, with no digit in front"
             yield _error("variable-invalid", f"`{name}` cannot be the name of a variable", change)
-        elif "\n" in value or "\0" in value:
+        elif not is_one_line(value):
             yield _error("variable-invalid", f"the value of `{name}` has several lines", "write it in one line")
         elif name == "PATH" and not (definition.image or definition.dockerfile):
             change = "give it with a base image, which is known to have what it names, or leave it out"

@@ -48,6 +48,11 @@ def is_option(line: str) -> bool:
     return line.startswith("-")
 
 
+def names_file(line: str) -> bool:
+    """Whether a line leads to a file of this computer."""
+    return bool(_NESTED.fullmatch(line.strip()) or _LOCAL.match(line.strip()) or _LOCAL_FILE.fullmatch(line.strip()))
+
+
 def requirement_name(line: str) -> str | None:
     """Return the normalised name of the project that a line asks for; `None` for an option, or where no name is said."""
     if is_option(line):

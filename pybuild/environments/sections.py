@@ -23,7 +23,7 @@ class ContainerRegistry:
 class PythonSection:
     """The Python of an environment."""
 
-    conda_dependencies: CondaDependencies | None = field(default_factory=CondaDependencies)
+    conda_dependencies: CondaDependencies = field(default_factory=CondaDependencies)
     user_managed_dependencies: bool = False
     """Whether Python and packages are those of the base image or Dockerfile; then nothing is installed."""
     interpreter_path: str = "python"
@@ -39,15 +39,19 @@ class DockerSection:
     """The image that an environment stands on; without any of it, the builder's run image."""
 
     base_image: str | None = None
-    base_image_registry: ContainerRegistry | str = field(default_factory=ContainerRegistry)
-    """A registry, or its address."""
+    registry: ContainerRegistry = field(default_factory=ContainerRegistry)
+    """The same as `base_image_registry`."""
     base_dockerfile: str | Path | None = None
     """The text of a Dockerfile or the path of one."""
     enabled: bool = True
     """Means nothing here: an environment always becomes an image."""
 
     @property
-    def registry(self) -> ContainerRegistry:
-        """`base_image_registry`, made of its address where that is all that was given."""
-        given = self.base_image_registry
-        return given if isinstance(given, ContainerRegistry) else ContainerRegistry(address=given)
+    def base_image_registry(self) -> ContainerRegistry:
+        """Where the base image is."""
+        return self.registry
+
+    @base_image_registry.setter
+    def base_image_registry(self, registry: ContainerRegistry | str) -> None:
+        """Set the registry, perhaps by its address alone."""
+        self.registry = ContainerRegistry(address=registry) if isinstance(registry, str) else registry

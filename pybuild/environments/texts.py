@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.toml import read_regular_file
+from pybuild.source.git import parse_git_source
 
 # As many as Azure ML takes into a build context without a warning; more is a repository that git should have.
 _MAXIMUM_FILES = 100
@@ -36,9 +37,20 @@ def is_safe_path(path: str) -> bool:
     )
 
 
+def is_one_line(text: str) -> bool:
+    """Whether a text can stand in a line of its own in any file."""
+    return len(text.splitlines()) <= 1 and "\0" not in text
+
+
+def is_remote(repository: str) -> bool:
+    """Whether `repository` is a git URL that leads to another machine."""
+    git = parse_git_source(repository)
+    return git is not None and not git.url.partition("://")[0].lower().endswith("file")
+
+
 def read_dockerfile(dockerfile: str | Path) -> str:
     """Return the text of a Dockerfile that is given as text or as a path. Raises `ConfigurationError`."""
-    if isinstance(dockerfile, str) and (len(dockerfile.strip().splitlines()) > 1 or _INSTRUCTION.match(dockerfile)):
+    if isinstance(dockerfile, str) and ("\n" in dockerfile or _INSTRUCTION.match(dockerfile)):
         return dockerfile
     return read_text(Path(dockerfile))
 

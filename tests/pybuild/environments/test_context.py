@@ -56,7 +56,6 @@ def test_packages_go_on_the_base_image(tmp_path: Path) -> None:
     env = Environment("one")
     env.docker.base_image = "team/base:1"
     env.docker.base_image_registry = "registry.example.org"
-    assert env.python.conda_dependencies is not None
     env.python.conda_dependencies.add_pip_package("zed")
     files, project = written(env, tmp_path / "context")
     assert files == {"Dockerfile": "FROM registry.example.org/team/base:1\n", "requirements.txt": "zed\n"}

@@ -84,6 +84,18 @@ def test_a_definition_of_a_newer_pybuild_is_refused() -> None:
         ({"packages": {"installer": "apt"}}, "installer"),
         ({"packages": {"installer": "pip", "requirements": ["a\nb"]}}, r"requirements\[0\]"),
         ({"packages": {"installer": "pip", "requirements": "a"}}, "array of strings"),
+        ({"packages": {"installer": "pip", "requirements": ["-r /home/me/.netrc"]}}, "names a file"),
+        ({"packages": {"installer": "pip", "requirements": [" -c../x"]}}, "names a file"),
+        ({"packages": {"installer": "pip", "requirements": ["--requirement=x"]}}, "names a file"),
+        ({"packages": {"installer": "pip", "constraints": ["./x"]}}, "names a file"),
+        ({"packages": {"installer": "conda", "pip": ["x @ file:///home/me"]}}, "names a file"),
+        ({"packages": {"installer": "pip", "python-version": "3.12\n"}}, "one line"),
+        ({"repository": "/home/me"}, "no git URL"),
+        ({"repository": "file:///home/me/x"}, "no git URL"),
+        ({"repository": "git+file:///home/me/x"}, "no git URL"),
+        ({"image": "debian\nRUN true"}, "`image`"),
+        ({"variables": {"A$(id)": ""}}, "no variable"),
+        ({"variables": {"A": "1\nRUN true"}}, "no variable"),
     ],
 )
 def test_what_no_pybuild_wrote_is_refused(changes: dict[str, object], message: str) -> None:
@@ -95,6 +107,13 @@ def test_what_no_pybuild_wrote_is_refused(changes: dict[str, object], message: s
 def test_what_is_no_definition_is_refused(content: bytes) -> None:
     with pytest.raises(ConfigurationError):
         Definition.parse(content)
+
+
+def test_the_dockerfile_of_a_definition_is_never_a_path(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("geheim\n")
+    definition = Definition.parse(json.dumps({"schema": 1, "dockerfile": str(secret)}).encode())
+    assert b"geheim" not in Environment.from_definition("one", definition).definition().render()
 
 
 def test_an_environment_of_a_definition_has_that_definition(tmp_path: Path) -> None:

@@ -44,7 +44,6 @@ def test_files_are_edited_and_loaded(tmp_path: Path) -> None:
     path = tmp_path / "saved" / "conda_dependencies.yml"
     path.write_text(path.read_text().replace("zed", "zed==2"))
     loaded = Environment.load_from_directory(tmp_path / "saved").python.conda_dependencies
-    assert loaded is not None
     assert "zed==2" in loaded.pip_packages
 
 
@@ -58,7 +57,7 @@ def test_what_pip_installs_stays_pips(tmp_path: Path) -> None:
 
 def test_poetry_and_repositories_are_saved(tmp_path: Path) -> None:
     env = Environment("one")
-    env.python.conda_dependencies, env.python.poetry = None, PoetryPackages(files={"pyproject.toml": "[tool.poetry]\n"})
+    env.python.poetry = PoetryPackages(files={"pyproject.toml": "[tool.poetry]\n"})
     env.save_to_directory(tmp_path / "poetry")
     assert Environment.load_from_directory(tmp_path / "poetry").definition() == env.definition()
     (tmp_path / "repository" / "src").mkdir(parents=True)

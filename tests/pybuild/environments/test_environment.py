@@ -89,7 +89,6 @@ def test_a_clone_is_another_environment_that_says_the_same() -> None:
     clone = env.clone("two")
     assert (clone.name, clone.version) == ("two", None)
     assert clone.definition() == env.definition()
-    assert clone.python.conda_dependencies is not None
     clone.python.conda_dependencies.add_pip_package("httpx")
     clone.environment_variables["A"] = "2"
     clone.docker.base_image_registry = "registry.example.org"

@@ -124,7 +124,6 @@ def write_prefix(prefix: Path, channel: str = "https://conda.anaconda.org/conda-
 def test_an_existing_conda_environment_is_read(tmp_path: Path) -> None:
     prefix = write_prefix(tmp_path / "envs" / "mine")
     env = Environment.from_existing_conda_environment("one", prefix)
-    assert env.python.conda_dependencies is not None
     assert env.python.conda_dependencies.serialize_to_string() == (
         "channels:\n  - conda-forge\n  - nodefaults\n"
         "dependencies:\n  - python=3.12.4\n  - numpy=2.0.1\n  - pip:\n      - zed==1.0\n"
