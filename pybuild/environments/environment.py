@@ -13,6 +13,7 @@ from pybuild.environments.errors import refuse
 from pybuild.environments.requirements import read_requirements
 from pybuild.environments.sections import ContainerRegistry, DockerSection, PythonSection
 from pybuild.environments.texts import is_remote, read_dockerfile, read_tree
+from pybuild.errors import UsageError
 from pybuild.events import OnEvent, ignore_event
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class Environment:
     def build_local(
         self,
         workspace: object = None,  # noqa: ARG002 - Azure ML's signature, up to and including `platform`
-        platform: str | None = None,  # noqa: ARG002
+        platform: str | None = None,
         *,
         outputs: Sequence[Output | str] = (),
         builder: Path | None = None,
@@ -189,18 +190,25 @@ class Environment:
         store: Path | None = None,
         host_env: Mapping[str, str] | None = None,
         useDocker: bool = True,  # noqa: ARG002, N803 - as it is called there
+        pushImageToWorkspaceAcr: bool = False,  # noqa: N803
     ) -> BuildReport:
         """Build the image on this machine, whether it is registered or not; it is always an image, with or without Docker.
 
         `outputs`, `builder`, `settings` (its `env`) and `images` are those of `BuildRequest`, the others those of `pybuild.build`.
 
         Raises:
+            UsageError: `platform` is not Linux, or `pushImageToWorkspaceAcr` is set.
             InvalidEnvironment, ConfigurationError: it cannot be built.
             CnbError: the build failed.
         """
         from pybuild.environments.building import say_warnings
         from pybuild.library import build
 
+        if platform not in (None, "Linux"):
+            raise UsageError(f"images are for Linux, not for `{platform}`", "leave `platform` out")
+        if pushImageToWorkspaceAcr:
+            hint = 'name where the image goes: outputs=["docker://registry.example.org/team/image:1"]'
+            raise UsageError("`build_local` puts no image into a workspace", hint)
         request = self.build_request(store=store, host_env=host_env)
         changed = replace(
             request,

@@ -4,10 +4,13 @@ import base64
 import json
 from pathlib import Path
 
+import pytest
+
 from pybuild.environments.building import CONTEXTS
 from pybuild.environments.conda_dependencies import CondaDependencies
 from pybuild.environments.environment import Environment
 from pybuild.environments.sections import ContainerRegistry
+from pybuild.errors import UsageError
 
 
 def test_equal_environments_are_built_from_one_context(tmp_path: Path) -> None:
@@ -57,3 +60,14 @@ def test_credentials_of_a_dockerfiles_registry_are_those_of_its_address() -> Non
     env = Environment.from_dockerfile("one", "FROM registry.example.org/team/base:1")
     env.docker.base_image_registry = ContainerRegistry("registry.example.org", "me", "geheim")
     assert list(json.loads(env.host_env({})["CNB_REGISTRY_AUTH"])) == ["registry.example.org"]
+
+
+def test_what_azure_ml_builds_elsewhere_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    env = Environment("one")
+    with pytest.raises(UsageError, match="not for `Windows`"):
+        env.build_local(None, "Windows", store=tmp_path)
+    with pytest.raises(UsageError) as caught:
+        env.build_local(None, "Linux", useDocker=True, pushImageToWorkspaceAcr=True, store=tmp_path)
+    assert caught.value.hint is not None
+    assert "outputs=" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
