@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lifecycle.cnb.errors import CnbError, render_error
-from lifecycle.cnb.jsontext import render_json
-from lifecycle.cnb.toml import write_atomically
+from lifecycle.cnb.failure import write_failure
 from lifecycle.errors import FileProblem, PhaseEnded
 
 # As shells report a program that SIGINT ended.
@@ -43,15 +42,8 @@ def _report(error: CnbError, env: Mapping[str, str]) -> int:
 
 def _write_error(path: Path, error: CnbError) -> bool:
     """Return whether the error is where the process that started the phase will look for it."""
-    values = {
-        "code": error.code,
-        "exit-code": error.exit_code,
-        "summary": error.summary,
-        "facts": [{"label": label, "value": value} for label, value in error.facts],
-        "hint": error.hint,
-    }
     try:
-        write_atomically(path, render_json(values).encode("utf-8", "backslashreplace"))
+        write_failure(path, error)
     except OSError:
         return False
     return True

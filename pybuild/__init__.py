@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pybuild.environments.environment import Environment
     from pybuild.environments.errors import InvalidEnvironment
     from pybuild.environments.sections import ContainerRegistry
-    from pybuild.errors import Cancelled, MachineError, PhaseFailed, TimeLimitReached
+    from pybuild.errors import Cancelled, MachineError, PackageConflict, PackageNotFound, PhaseFailed, TimeLimitReached
     from pybuild.events import (
         Event,
         Level,
@@ -68,7 +68,14 @@ _MODULES = {
     "pybuild.environments.environment": ("Environment",),
     "pybuild.environments.errors": ("InvalidEnvironment",),
     "pybuild.environments.sections": ("ContainerRegistry",),
-    "pybuild.errors": ("Cancelled", "MachineError", "PhaseFailed", "TimeLimitReached"),
+    "pybuild.errors": (
+        "Cancelled",
+        "MachineError",
+        "PackageConflict",
+        "PackageNotFound",
+        "PhaseFailed",
+        "TimeLimitReached",
+    ),
     "pybuild.events": (
         "Event",
         "Level",
@@ -116,6 +123,8 @@ __all__ = [
     "NothingDetected",
     "OnEvent",
     "Output",
+    "PackageConflict",
+    "PackageNotFound",
     "PhaseEnded",
     "PhaseFailed",
     "PhaseStarted",

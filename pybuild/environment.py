@@ -6,6 +6,7 @@ own; never the store, a registry credential or the machine's own files.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Literal
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV
 from lifecycle.cnb.command import CommandResult
 from lifecycle.cnb.deadline import Deadline
+from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.failure import own_failure_path
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.identifier import BuildpackId
 from lifecycle.cnb.order import Order, write_order
@@ -22,6 +25,7 @@ from lifecycle.cnb.recipe import ImageFacts, Recipe, read_recipe, write_image_fa
 from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, parse_key_line
 from lifecycle.cnb.toml import read_regular_file
 from lifecycle.detection import Detection, parse_detection
+from lifecycle.progress import read_progress
 from lifecycle.recipes import IMAGES_NAME, RECIPE_NAME
 from pybuild.archives import ARCHIVES_IN_BUILD
 from pybuild.build_image import BuildImage
@@ -33,7 +37,7 @@ from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.errors import MachineError, PhaseFailed
 from pybuild.host import CA_BUNDLE_IN_BUILD, HostSettings
 from pybuild.log import Log
-from pybuild.phases import API_VARIABLE, ERROR_VARIABLE, PLATFORM_API, read_failure
+from pybuild.phases import API_VARIABLE, ERROR_VARIABLE, PLATFORM_API, phase_failure
 from pybuild.shared_layers import SHARED_LAYERS_IN_BUILD
 from pybuild.volumes import Volume, directories_to_open, make_places
 
@@ -213,7 +217,15 @@ class BuildEnvironment:
 
     def _failure(self, phase: str, result: CommandResult, *, said: bool) -> PhaseFailed:
         path = self.layers_dir / ERROR_NAME
-        return read_failure(path, result, phase=phase, exit_code=MachineError.exit_code, said=said)
+        own = self._own_failure_path() if phase == "build" else None
+        return phase_failure(path, result, phase=phase, exit_code=MachineError.exit_code, said=said, own=own)
+
+    def _own_failure_path(self) -> Path | None:
+        """Where the buildpack that did not come to its end may have left its error."""
+        with contextlib.suppress(ConfigurationError, OSError):
+            running = read_progress(self.layers_dir).running
+            return None if running is None else own_failure_path(self.layers_dir / running.directory_name)
+        return None
 
     def _run(self, program: str, options: tuple[str, ...], log: Log, on_line: Callable[[str], None]) -> CommandResult:
         argv = (f"/cnb/lifecycle/{program}", "-app", str(APP), "-layers", str(LAYERS), "-platform", str(PLATFORM))

@@ -16,6 +16,8 @@ CnbError
 │   └── DetectTimeLimitReached 23
 ├── Cancelled           130   nobody wants the result any more
 └── PhaseFailed               detect or build ended with the status that the lifecycle gave it
+    ├── PackageNotFound       a package, or a version of it, is in no index or channel of the build
+    └── PackageConflict       no versions of the packages fit together
 
 Exit codes are documented in docs/exit-codes.md; the lifecycle's own are in `lifecycle.errors`.
 """
@@ -24,6 +26,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from lifecycle.cnb.digest import Digest
@@ -240,6 +243,21 @@ class PhaseFailed(CnbError):
     def hint(self) -> str | None:
         """What to change."""
         return self._hint
+
+
+class PackageNotFound(PhaseFailed):
+    """A package, or a version of it, is in no package index or channel of the build."""
+
+
+class PackageConflict(PhaseFailed):
+    """No versions of the packages fit all that is required."""
+
+
+# By the codes of the buildpacks' errors
+PACKAGE_FAILURES: Mapping[str, type[PhaseFailed]] = {
+    "package-not-found": PackageNotFound,
+    "package-conflict": PackageConflict,
+}
 
 
 def machine_error_of(err: OSError) -> MachineError | None:

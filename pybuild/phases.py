@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from lifecycle.cnb.command import CommandResult
-from lifecycle.cnb.jsontext import parse_json
-from lifecycle.cnb.toml import read_regular_file
-from pybuild.errors import PhaseFailed
+from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.failure import read_failure
+from pybuild.errors import PACKAGE_FAILURES, PhaseFailed
 
 PLATFORM_API = "0.15"
 API_VARIABLE, ERROR_VARIABLE = "CNB_PLATFORM_API", "PYBUILD_ERROR_PATH"
 _OUTPUT_SHOWN = 2000
 
 
-def read_failure(path: Path, result: CommandResult, *, phase: str, exit_code: int, said: bool = False) -> PhaseFailed:
+def phase_failure(
+    path: Path, result: CommandResult, *, phase: str, exit_code: int, said: bool = False, own: Path | None = None
+) -> PhaseFailed:
     """The error that the phase left at `path`; where it left none, one with `exit_code` that says how it ended.
 
-    `said`: whether its output has the error already.
+    `said`: whether its output has the error already. `own`: where the buildpack that ended the phase may have left what it knows better.
     """
     if not path.exists():
         summary = f"the phase `{phase}` ended with status {result.status} and did not say why"
@@ -25,12 +28,18 @@ def read_failure(path: Path, result: CommandResult, *, phase: str, exit_code: in
         return PhaseFailed(
             code="phase-failed", exit_code=exit_code, summary=summary, facts=(("output", output),), said=False
         )
-    document = parse_json(read_regular_file(path, follow_links=False).decode("utf-8", "replace"), source=phase)
-    return PhaseFailed(
-        code=document.optional_string("code") or "phase-failed",
-        exit_code=document.optional_integer("exit-code") or result.status,
-        summary=document.string("summary"),
-        facts=tuple((one.string("label"), one.optional_string("value") or "") for one in document.tables("facts")),
-        hint=document.optional_string("hint"),
+    failure = read_failure(path, source=phase)
+    code = failure.exit_code or result.status
+    if own is not None and said and own.exists():
+        # Whatever a buildpack writes there, its error is shown above.
+        with contextlib.suppress(ConfigurationError, OSError):
+            failure = read_failure(own, source=phase)
+    kind = PACKAGE_FAILURES.get(failure.code or "", PhaseFailed)
+    return kind(
+        code=failure.code or "phase-failed",
+        exit_code=code,
+        summary=failure.summary,
+        facts=failure.facts,
+        hint=failure.hint,
         said=said,
     )

@@ -83,6 +83,14 @@ class UnsolvableEnvironment(BuildpackError):
     advice: str | None = None
 
     @property
+    def code(self) -> str:
+        """That of the same problem with other installers (`buildpacks.installer.errors`)."""
+        if self.conflict:
+            return "package-conflict"
+        unknown = {problem.kind for problem in self.problems} & {"unknown-package", "unknown-version"}
+        return "package-not-found" if unknown else super().code
+
+    @property
     def summary(self) -> str:
         """The problem, or how many there are."""
         if len(self.problems) == 1:

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from buildpacks.installer.build_failures import explain_build_failure
 from buildpacks.installer.credentials import without_credentials
-from buildpacks.installer.errors import DiskFull, InstallationFailed
+from buildpacks.installer.errors import DiskFull, InstallationFailed, PackageConflict, PackageNotFound
 from buildpacks.installer.foreign_failures import explain_foreign
 from buildpacks.installer.reader import RequirementLine, RequirementSet
 from buildpacks.installer.tools import Python
@@ -190,7 +190,8 @@ def _not_found(case: _Case) -> InstallationFailed | None:
         change = (
             "check the spelling; if the package is in another index, name that with `--extra-index-url` in the file"
         )
-    return _failure(f"{_prefix(name, case.found)}there is no package `{name}` in the package index", change=change)
+    problem = f"{_prefix(name, case.found)}there is no package `{name}` in the package index"
+    return PackageNotFound(problem=problem, details=(), change=change)
 
 
 def _foreign(case: _Case) -> InstallationFailed | None:
@@ -241,8 +242,8 @@ def _no_such_version(case: _Case) -> InstallationFailed | None:
     name, version = chosen[1], chosen[2].rstrip(",")
     details = (("newest", ", ".join(pip[3].split(", ")[-5:])),) if pip else ()
     asked = "" if chosen is only else version
-    return _failure(
-        f"{_prefix(name, case.found)}there is no version of `{name}` that fits `{name}{asked}`",
+    return PackageNotFound(
+        problem=f"{_prefix(name, case.found)}there is no version of `{name}` that fits `{name}{asked}`",
         details=details,
         change=f"ask for a version that exists: https://pypi.org/project/{canonicalize_name(name)}/#history lists PyPI's",
     )
@@ -258,8 +259,8 @@ def _conflict(case: _Case) -> InstallationFailed | None:
     reason = re.search(r"Because (.+?)(?:, we can conclude|\n\n|$)", case.text, re.S)
     details = ((("because", re.sub(r"\s+", " ", reason[1])[:400]),) if reason else ()) + places
     first = f"{named[0].origin}: " if named else ""
-    return _failure(
-        f"{first}{CONTRADICTION}",
+    return PackageConflict(
+        problem=f"{first}{CONTRADICTION}",
         details=details,
         change="loosen or remove one of these lines, so that one version of each package fits all of them",
     )

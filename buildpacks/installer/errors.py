@@ -7,6 +7,8 @@ kit.BuildpackError
   InvalidSetting           a `BP_*` variable has a value that means nothing
   DiskFull                 there is no space, or no quota, for what has to be written
   InstallationFailed       uv or pip gave up; `diagnosis` found out why, where it could
+    PackageNotFound        a package, or a version of it, is in no index
+    PackageConflict        no versions fit all requirements
 """
 
 from __future__ import annotations
@@ -186,3 +188,12 @@ class InstallationFailed(BuildpackError):
     def hint(self) -> str | None:
         """What to change."""
         return self.change
+
+
+# Platforms know the next two by their codes, whichever buildpack raises them.
+class PackageNotFound(InstallationFailed):
+    """A package, or a version of it, is in no package index of the build."""
+
+
+class PackageConflict(InstallationFailed):
+    """No versions of the packages fit all that is required."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from packaging.utils import canonicalize_name
 
 from buildpacks.installer.build_failures import explain_build_failure
-from buildpacks.installer.errors import DiskFull, InstallationFailed
+from buildpacks.installer.errors import DiskFull, InstallationFailed, PackageConflict, PackageNotFound
 from buildpacks.poetry.credentials import credential_variables
 from buildpacks.poetry.errors import PYPROJECT
 from buildpacks.poetry.failures import PoetryFailed, UnusableLock
@@ -117,7 +117,7 @@ def _python_range(case: _Case) -> PoetryFailed | None:
     )
 
 
-def _no_such_package(case: _Case) -> PoetryFailed | None:
+def _no_such_package(case: _Case) -> PackageNotFound | None:
     gone = re.search(
         rf"Package {_NAME} \([^)]*\) not found|Could not find a matching version of package {_NAME}", case.text
     )
@@ -129,13 +129,14 @@ def _no_such_package(case: _Case) -> PoetryFailed | None:
     else:
         return None
     asked = f" that fits `{wanted}`" if wanted and wanted != "*" else ""
-    return PoetryFailed(
+    return PackageNotFound(
         problem=f"{place_of(name, case.project)}there is no version of `{name}`{asked} in the package indexes",
+        details=(),
         change='check the spelling and the version; if it is in an index of its own, name that with `source = "…"`',
     )
 
 
-def _conflict(case: _Case) -> PoetryFailed | None:
+def _conflict(case: _Case) -> PackageConflict | None:
     if not re.search(r"version solving failed|SolverProblemError", case.text):
         return None
     because = re.search(r"((?:Because|And because|Thus) .*?version solving failed)", case.text)
@@ -145,7 +146,7 @@ def _conflict(case: _Case) -> PoetryFailed | None:
         if because and re.search(rf"(?<![\w.-]){re.escape(dependency.name)}(?![\w-])", because[1], re.IGNORECASE)
     ]
     places = tuple((f"{dependency.origin}:", f"`{dependency.name}`") for dependency in named[:8])
-    return PoetryFailed(
+    return PackageConflict(
         problem=f"{place_of(named[0].name if named else None, case.project)}the dependencies contradict each other",
         details=((("because", because[1][:_SHOWN]),) if because else ()) + places,
         change="loosen or remove one of these constraints, so that one version of each package fits all of them",

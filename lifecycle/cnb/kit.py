@@ -9,6 +9,7 @@ and the rendering of errors happen here (buildpack.md, "Detection" and "Build").
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ from lifecycle.cnb.detecting import (
     run_detect,
 )
 from lifecycle.cnb.errors import CnbError, ConfigurationError
+from lifecycle.cnb.failure import own_failure_path, write_failure
 from lifecycle.cnb.launch import Label, LaunchFile, Process, Slice, write_launch_file, write_unmet
 from lifecycle.cnb.layer import LayerTypes
 from lifecycle.cnb.locks import write_locks
@@ -71,11 +73,13 @@ __all__ = [
 
 def run_build(build: Callable[[BuildContext], BuildResult]) -> int:
     """Return the exit status of `bin/build` after `build` did its work and its result was written: 0, or 1 for a foreseen
-    problem, shown on stderr. What was not foreseen is raised.
+    problem, shown on stderr and left for the platform. What was not foreseen is raised.
     """
-    env = dict(os.environ)
+    env, failure = dict(os.environ), None
     try:
         layers_dir = required_path(env, "CNB_LAYERS_DIR")
+        failure = own_failure_path(layers_dir)
+        failure.unlink(missing_ok=True)
         context = BuildContext(
             app_dir=Path.cwd(),
             layers_dir=layers_dir,
@@ -88,6 +92,10 @@ def run_build(build: Callable[[BuildContext], BuildResult]) -> int:
         )
         _write_result(layers_dir, build(context))
     except CnbError as error:
+        # Where the disk is full, what is shown has to do.
+        with contextlib.suppress(OSError):
+            if failure is not None:
+                write_failure(failure, error)
         return fail(error)
     return 0
 

@@ -29,7 +29,7 @@ from pybuild.engines.execution import Executed, Execution, compress_layer, open_
 from pybuild.engines.sandbox import Mount, Sandbox, run_sandboxed
 from pybuild.engines.user_ids import find_id_maps
 from pybuild.log import Log
-from pybuild.phases import API_VARIABLE, ERROR_VARIABLE, PLATFORM_API, read_failure
+from pybuild.phases import API_VARIABLE, ERROR_VARIABLE, PLATFORM_API, phase_failure
 from pybuild.run_settings import DIRECTORY, write_files
 
 _APP, _INPUT, _KEPT, _SCRATCH = (PurePosixPath(path) for path in ("/workspace", "/platform", "/layers", "/tmp"))  # noqa: S108 - the sandbox's own
@@ -100,7 +100,7 @@ def build_in_sandbox(execution: Execution, log: Log) -> Executed:
     )
     output = work / "kept" / "output"
     if result.status != 0:
-        raise read_failure(output / _ERROR_NAME, result, phase="extend", exit_code=ExtendError.exit_code)
+        raise phase_failure(output / _ERROR_NAME, result, phase="extend", exit_code=ExtendError.exit_code)
     return _take(execution, output, read_result(output / RESULT_NAME))
 
 

@@ -179,6 +179,29 @@ def test_a_task_that_is_cancelled_cancels_its_build(
     assert isinstance(events[-1], pybuild.PhaseEnded)
 
 
+@pytest.mark.parametrize(
+    ("requirements", "kind", "code", "summary"),
+    [
+        ("delta\n", pybuild.PackageNotFound, "package-not-found", "requirements.txt:1: there is no package `delta`"),
+        ("alpha==2.0\nbeta\n", pybuild.PackageConflict, "package-conflict", "contradict each other"),
+    ],
+)
+def test_what_buildpacks_find_wrong_is_an_error_of_its_kind(
+    requirements: str,
+    kind: type[pybuild.PhaseFailed],
+    code: str,
+    summary: str,
+    offline_pybuild: Pybuild,
+    repository: Path,
+) -> None:
+    (repository / "requirements.txt").write_text(requirements)
+    with pytest.raises(kind, match=summary) as caught:
+        pybuild.build(pybuild.BuildRequest(repository=repository), host_env=offline_pybuild.env)
+    document = json.loads(json.dumps(caught.value.to_json()))
+    assert (document["code"], document["exitCode"]) == (code, 51)
+    assert document["hint"]
+
+
 class Cancelling:
     """A build that is cancelled from another thread, or by its own events when `phase` begins."""
 

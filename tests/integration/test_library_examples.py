@@ -103,7 +103,7 @@ def test_a_service_builds_for_ten_clients_at_once(
         asked = asyncio.run(ask_for_all(address, [f"{git.url}/{name}.git" for name in wanted]))
         ends = dict(zip(range(len(wanted)), (one.end for one in asked), strict=True))
         assert code_of(ends[0]) == "cancelled"
-        assert code_of(ends[1]) == "buildpack-failed"
+        assert code_of(ends[1]) == "package-not-found"
         locations: dict[str, set[str]] = {}
         for number, name in list(enumerate(wanted))[2:]:
             image = ends[number]["image"]

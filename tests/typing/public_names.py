@@ -93,6 +93,8 @@ def handle() -> str:
         return build(lambda event: print(tell(event)), cancellation)
     except pybuild.Cancelled:
         return f"{cancellation.is_cancelled}"
+    except (pybuild.PackageNotFound, pybuild.PackageConflict) as error:
+        return error.code
     except (pybuild.InputError, pybuild.NothingDetected, pybuild.PhaseFailed) as error:
         return error.summary
     except (pybuild.MachineError, pybuild.RegistryError, pybuild.TimeLimitReached) as error:

@@ -168,6 +168,7 @@ def test_unknown_packages_are_all_named_with_what_may_be_meant(channels: Channel
         "environment.yml:9:5",
         "environment.yml:10:5",
     ]
+    assert caught.value.code == "package-not-found"
     text = render_error(caught.value)
     assert "did you mean `numpy`?" in text
     assert "did you mean `beautifulsoup4`?" in text

@@ -198,3 +198,18 @@ def test_a_local_project_that_does_not_build_is_named_by_its_line(tmp_path: Path
     (tmp_path / "lib" / "setup.py").touch()
     output = f"error: Failed to build `demo @ file://{tmp_path}/lib`\n  cause: The build backend returned an error\n"
     assert "requirements.txt:2: `demo` comes as source code" in explain(tmp_path, "six\n./lib\n", output)
+
+
+@pytest.mark.parametrize(
+    ("case", "code"),
+    [
+        ("uv: not found", "package-not-found"),
+        ("pip: not found", "package-not-found"),
+        ("uv: no such version", "package-not-found"),
+        ("uv: conflict", "package-conflict"),
+        ("uv: an index that refuses", "installation-failed"),
+    ],
+)
+def test_programs_are_told_the_kind_of_problem(tmp_path: Path, case: str, code: str) -> None:
+    content, output, _ = CASES[case]
+    assert diagnose(output, requirements(tmp_path, content), PYTHON).code == code

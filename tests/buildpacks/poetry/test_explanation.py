@@ -82,7 +82,9 @@ def test_the_cause_is_named_with_its_place(tmp_path: Path, output: str, summary:
 
 def test_both_sides_of_a_contradiction_are_shown(tmp_path: Path) -> None:
     write(tmp_path, NO_PACKAGE + DEPENDENCIES)
-    facts = dict(explain(CONFLICT, read(tmp_path), doing="lock").facts)
+    error = explain(CONFLICT, read(tmp_path), doing="lock")
+    assert error.code == "package-conflict"
+    facts = dict(error.facts)
     assert facts["pyproject.toml:5:"] == "`requests`"
     assert facts["pyproject.toml:6:"] == "`urllib3`"
     assert facts["because"].startswith("Because x depends on requests (2.31.0)")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.failure import own_failure_path, read_failure
 from lifecycle.cnb.group import GroupElement
 from lifecycle.cnb.launch import Process, read_launch_file, read_unmet
 from lifecycle.cnb.layer import LayerFile, LayerTypes, read_layer_file
@@ -249,6 +250,8 @@ def test_foreseen_problem_is_shown_without_a_traceback(world: World) -> None:
     with pytest.raises(BuildpackFailed) as caught:
         world.build(add(world, body))
     assert caught.value.status == 1
+    failure = read_failure(own_failure_path(world.layers / "kit_a"), source="kit/a")
+    assert (failure.code, failure.summary) == ("known", "requirements.txt:3: `nump` does not exist")
     assert world.log.lines[1:] == ["error: requirements.txt:3: `nump` does not exist", "hint: did you mean `numpy`?"]
 
 
