@@ -207,7 +207,7 @@ class Environment:
         if platform not in (None, "Linux"):
             raise UsageError(f"images are for Linux, not for `{platform}`", "leave `platform` out")
         if pushImageToWorkspaceAcr:
-            hint = 'name where the image goes: outputs=["docker://registry.example.org/team/image:1"]'
+            hint = 'write `env.build(workspace)`, or name where the image goes: `outputs=["docker://…"]`'
             raise UsageError("`build_local` puts no image into a workspace", hint)
         request = self.build_request(store=store, host_env=host_env)
         changed = replace(
