@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_BLOCK = re.compile(r"(?:`(?P<name>[^`\n]+)`[^`\n]*:\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
+from tests.documents import read_blocks
+
 _MARK = "@@@ end of a command:"
 _PATIENCE_S = 600
 
@@ -35,11 +36,11 @@ class Command:
 
 def read_document(text: str) -> Iterator[File | Command]:
     """What the reader does, in order."""
-    for block in _BLOCK.finditer(text):
-        if block["name"] is not None:
-            yield File(name=block["name"], text=block["text"])
-        elif block["language"] == "console":
-            for part in re.split(r"^\$ ", block["text"], flags=re.M)[1:]:
+    for block in read_blocks(text):
+        if block.name is not None:
+            yield File(name=block.name, text=block.text)
+        elif block.language == "console":
+            for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
                 line, *shown = part.splitlines()
                 yield Command(line=line, shown=tuple(shown))
 

@@ -16,6 +16,7 @@ import pytest
 import pybuild
 from lifecycle.cnb.layer import remove_tree
 from pybuild import CondaDependencies, Environment, ImageSettings, InvalidEnvironment
+from tests.documents import blocks_of, program_of
 from tests.integration.command import CHECKOUT, Pybuild, expect_success
 from tests.integration.conda_build import CondaBuilds, image_files
 from tests.integration.dockerfile_bases import SMALL, machine_python_base, machine_small_bases
@@ -25,6 +26,8 @@ from tests.integration.image_files import read_layout
 from tests.integration.registry import start_registry
 
 pytestmark = pytest.mark.integration
+
+DOCUMENT = CHECKOUT / "docs" / "environments.md"
 # The builder's own, by its name: as good as any other base, and there.
 BASE = "pybuild/run:bookworm"
 
@@ -212,14 +215,12 @@ def test_what_azure_ml_allows_and_pybuild_does_not(files: Path) -> None:
 
 
 def test_the_document_is_true(pybuild: Pybuild, tmp_path: Path) -> None:
-    text = (CHECKOUT / "docs" / "environments.md").read_text(encoding="utf-8")
     program = []
-    for step in read_document(text):
+    for step in read_document(DOCUMENT.read_text(encoding="utf-8")):
         if isinstance(step, File):
             program.append(f"open({step.name!r}, 'w').write({step.text!r})")
-    blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
-    program += blocks
-    assert len(blocks) >= 7
+    program.append(program_of(DOCUMENT))
+    assert len(blocks_of(DOCUMENT, "python")) >= 7
     directory = tmp_path / "reader"
     directory.mkdir()
     env = {**pybuild.env, "PYTHONPATH": str(CHECKOUT)}

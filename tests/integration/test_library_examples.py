@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.documents import blocks_of, program_of
 from tests.integration.command import CHECKOUT, Pybuild
 from tests.integration.git_server import GitServer
 from tests.integration.image_check import check_with_tools
@@ -47,13 +47,12 @@ SLEEPER = {
 
 
 def test_who_follows_the_document_builds(offline_pybuild: Pybuild, repository: Path, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 7
+    assert len(blocks_of(DOCUMENT, "python")) == 7
     directory = tmp_path / "reader"
     directory.mkdir()
     repository.rename(directory / "project")
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)],
+        [sys.executable, "-c", program_of(DOCUMENT)],
         cwd=directory,
         env=offline_pybuild.env,
         capture_output=True,
