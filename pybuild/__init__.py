@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from pybuild import aio
     from pybuild.engines import Engine
     from pybuild.environments.conda_dependencies import CondaDependencies
+    from pybuild.environments.details import ImageDetails
     from pybuild.environments.environment import Environment
     from pybuild.environments.errors import InvalidEnvironment
+    from pybuild.environments.registered_build import EnvironmentBuild
     from pybuild.environments.sections import ContainerRegistry
     from pybuild.errors import Cancelled, MachineError, PackageConflict, PackageNotFound, PhaseFailed, TimeLimitReached
     from pybuild.events import (
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from pybuild.request import BuildRequest
     from pybuild.run_image import ImageSettings
     from pybuild.volumes import Volume
+    from pybuild.workspaces.errors import WorkspaceError
+    from pybuild.workspaces.workspace import Workspace
 
 __version__ = "0.1.0"
 
@@ -65,8 +69,10 @@ _MODULES = {
     "lifecycle.registry.errors": ("RegistryError",),
     "pybuild.engines": ("Engine",),
     "pybuild.environments.conda_dependencies": ("CondaDependencies",),
+    "pybuild.environments.details": ("ImageDetails",),
     "pybuild.environments.environment": ("Environment",),
     "pybuild.environments.errors": ("InvalidEnvironment",),
+    "pybuild.environments.registered_build": ("EnvironmentBuild",),
     "pybuild.environments.sections": ("ContainerRegistry",),
     "pybuild.errors": (
         "Cancelled",
@@ -94,6 +100,8 @@ _MODULES = {
     "pybuild.request": ("BuildRequest",),
     "pybuild.run_image": ("ImageSettings",),
     "pybuild.volumes": ("Volume",),
+    "pybuild.workspaces.errors": ("WorkspaceError",),
+    "pybuild.workspaces.workspace": ("Workspace",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -109,9 +117,11 @@ __all__ = [
     "Detection",
     "Engine",
     "Environment",
+    "EnvironmentBuild",
     "Event",
     "Fix",
     "Image",
+    "ImageDetails",
     "ImageIndex",
     "ImageSettings",
     "IndexReport",
@@ -137,6 +147,8 @@ __all__ = [
     "StepStarted",
     "TimeLimitReached",
     "Volume",
+    "Workspace",
+    "WorkspaceError",
     "Written",
     "__version__",
     "aio",

@@ -12,6 +12,7 @@ from pybuild.builder import default_definition_path
 from pybuild.commands.environments import Wanted, WantedType, print_table, workspace_options
 from pybuild.commands.options import Session, builder_option, read_user_env, session_options
 from pybuild.commands.printing import print_result
+from pybuild.environments.curated import register_curated
 from pybuild.environments.definition import Definition
 from pybuild.environments.difference import describe_difference, describe_lock_difference
 from pybuild.environments.lint import find_problems
@@ -130,6 +131,16 @@ def env_register(
     if registered.is_archived:
         session.log.notice(f"it is archived; `pybuild env restore {name}:{registered.version}` changes that")
     print_result(f"{name}:{registered.version}")
+
+
+@env.command("curated")
+@workspace_options
+@session_options
+def env_curated(session: Session, workspace: Workspace) -> None:
+    """Register the environments that pybuild brings, under `curated-`, and print NAME:VERSION of each."""
+    session.log.info(f"Workspace {workspace.location}")
+    for registered in register_curated(workspace):
+        print_result(f"{registered.name}:{registered.version}")
 
 
 @env.command("label")

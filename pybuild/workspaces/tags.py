@@ -23,7 +23,7 @@ from pybuild.workspaces.errors import InvalidName
 
 LATEST = "latest"
 NAME_LIMIT = 100
-CURATED_PREFIX = "curated/"
+CURATED_PREFIX = "curated-"
 """Of names that only the curated environments have."""
 CATALOG = "pybuild-catalog"
 """A repository whose tags are the names of the environments: not every registry lists its repositories."""
@@ -34,7 +34,6 @@ _ARCHIVED = re.compile(r"_archived\.([1-9][0-9]{0,8}|all)\.([1-9][0-9]{0,8})", r
 # As repositories of registries are called (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests)
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", re.ASCII)
-_RESERVED = frozenset({CURATED_PREFIX.rstrip("/"), CATALOG})
 # Tags that pybuild gives to what belongs to builds
 OWN_PREFIXES = ("build-", "image-")
 
@@ -130,19 +129,8 @@ def is_label(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` can be the name of an environment; that of a curated one has `CURATED_PREFIX` in front."""
-    name = text.removeprefix(CURATED_PREFIX)
-    return _NAME.fullmatch(name) is not None and len(text) <= NAME_LIMIT and text not in _RESERVED
-
-
-def catalog_tag(name: str) -> str:
-    """Return the tag of an environment in the catalog. No name has two dots."""
-    return name.replace("/", "..")
-
-
-def parse_catalog(tags: Iterable[str]) -> tuple[str, ...]:
-    """Return the names that the tags of a catalog say, sorted."""
-    return tuple(sorted(filter(is_name, (tag.replace("..", "/") for tag in tags))))
+    """Return whether `text` can be the name of an environment."""
+    return _NAME.fullmatch(text) is not None and len(text) <= NAME_LIMIT and text != CATALOG
 
 
 def check_name(text: str) -> str:
@@ -151,7 +139,7 @@ def check_name(text: str) -> str:
         return text
     if len(text) > NAME_LIMIT:
         raise InvalidName("name of an environment", text, f"it has more than {NAME_LIMIT} characters", "shorten it")
-    if text in _RESERVED:
+    if text == CATALOG:
         raise InvalidName("name of an environment", text, "pybuild has its own use for it", "choose another name")
     proposal = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     raise InvalidName(

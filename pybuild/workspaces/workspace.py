@@ -24,11 +24,9 @@ from pybuild.workspaces.tags import (
     CURATED_PREFIX,
     LATEST,
     Tags,
-    catalog_tag,
     check_label,
     check_name,
     is_name,
-    parse_catalog,
     parse_tags,
 )
 from pybuild.workspaces.version import RegisteredVersion, make_version, read_version, version_of
@@ -153,10 +151,9 @@ class Workspace:
     def names(self) -> tuple[str, ...]:
         """Return the names of all environments, archived ones too, sorted."""
         if isinstance(self._place, RegistryPlace):
-            return parse_catalog(self.repository(CATALOG).tags())
-        directory = self._place.directory
-        indexes = (*directory.glob(f"*/{INDEX_FILE}"), *directory.glob(f"{CURATED_PREFIX}*/{INDEX_FILE}"))
-        return tuple(sorted(filter(is_name, (str(index.parent.relative_to(directory)) for index in indexes))))
+            return tuple(sorted(filter(is_name, self.repository(CATALOG).tags())))
+        indexes = self._place.directory.glob(f"*/{INDEX_FILE}")
+        return tuple(sorted(path.parent.name for path in indexes if is_name(path.parent.name)))
 
     def describe(self, name: str) -> EnvironmentSummary:
         """Return what there is of an environment. Raises `NoSuchEnvironment`, `CnbError`."""
@@ -214,10 +211,9 @@ class Workspace:
         if isinstance(self._place, LayoutPlace):
             return
         catalog = self.repository(CATALOG)
-        tag = catalog_tag(name)
-        if tag not in catalog.tags():
+        if name not in catalog.tags():
             entry = ArtifactFile(name="entry.json", media_type=_ENTRY_TYPE, content=b"{}")
-            catalog.put(make_artifact(_CATALOG_TYPE, [entry]), tag)
+            catalog.put(make_artifact(_CATALOG_TYPE, [entry]), name)
 
     def _find(self, name: str, version: int | None) -> tuple[Repository, Artifact]:
         """Where a version is, by default the highest, and what."""

@@ -115,6 +115,18 @@ async def build_in_a_loop() -> pybuild.BuildReport:
     return await pybuild.aio.build(make_request(), on_event=tell)
 
 
+def share_environment(env: pybuild.Environment) -> str:
+    try:
+        with pybuild.Workspace("oci:environments", insecure_registries=["localhost"]) as workspace:
+            version: str | None = env.register(workspace).version
+            found: dict[str, pybuild.Environment] = pybuild.Environment.list(workspace)
+            same = pybuild.Environment.get(workspace, env.name, version=version)
+            details: pybuild.ImageDetails = same.build(workspace, pybuild.EnvironmentBuild(refresh=True))
+            return details.image + str(same.get_image_details(workspace)["ingredients"]) + str(len(found))
+    except pybuild.WorkspaceError as error:
+        return error.summary
+
+
 def make_environment() -> str:
     env = pybuild.Environment.from_docker_image(
         "analysis",

@@ -92,10 +92,10 @@ def test_a_name_that_no_registry_takes_is_refused_with_one_that_it_takes(
 
 def test_names_of_curated_environments_are_theirs(workspace: Workspace) -> None:
     with pytest.raises(NameReserved, match="curated"):
-        workspace.register("curated/base", b"1")
-    assert workspace.register("curated/base", b"1", curated=True).version == 1
+        workspace.register("curated-base", b"1")
+    assert workspace.register("curated-base", b"1", curated=True).version == 1
     workspace.register("base", b"1")
-    assert workspace.names() == ("base", "curated/base")
+    assert workspace.names() == ("base", "curated-base")
 
 
 @pytest.mark.parametrize("label", ["latest", "7", "_v1.is.x", "image-1", "a b", ""])

@@ -1,0 +1,28 @@
+"""Curated environments: a few that are known to build and to work together, for people to begin with.
+
+Each is a directory here, with the file that says it. Registered, they are `curated-NAME`, and nobody else's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pybuild.environments.environment import Environment
+from pybuild.environments.reading import read_environment
+from pybuild.workspaces.tags import CURATED_PREFIX
+from pybuild.workspaces.version import RegisteredVersion
+from pybuild.workspaces.workspace import Workspace
+
+_DIRECTORY = Path(__file__).parent
+_FILES = ("requirements.txt", "environment.yml")
+
+
+def read_curated() -> tuple[Environment, ...]:
+    """Return the curated environments of this pybuild, sorted by name."""
+    found = sorted(path for name in _FILES for path in _DIRECTORY.glob(f"*/{name}"))
+    return tuple(read_environment(f"{CURATED_PREFIX}{path.parent.name}", str(path)) for path in found)
+
+
+def register_curated(workspace: Workspace) -> tuple[RegisteredVersion, ...]:
+    """Return the versions of the curated environments, after all are in the workspace. Raises `CnbError`."""
+    return tuple(workspace.register(env.name, env.definition().render(), curated=True) for env in read_curated())
