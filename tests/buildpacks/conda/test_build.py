@@ -17,6 +17,8 @@ from tests.buildpacks.conftest import Workbench
 from tests.buildpacks.trees import tree
 from tests.integration.conda_packages import PLACEHOLDER
 
+pytestmark = pytest.mark.integration
+
 ACTIVATION = 'export ALPHA_HOME="$CONDA_PREFIX/share/alpha"\nexport ALPHA_PATH="$CONDA_PREFIX/lib:$ALPHA_PATH"\n'
 PACKAGES = (
     CondaPackage(

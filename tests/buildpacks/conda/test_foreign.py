@@ -20,6 +20,8 @@ from tests.buildpacks.conftest import Workbench
 from tests.buildpacks.wheels import make_wheel
 from tests.integration.conda_packages import Symlink, python_package
 
+pytestmark = pytest.mark.integration
+
 FOREIGN, MACHINE, NUMBER = ("arm64", "aarch64", 183) if host_architecture() == "amd64" else ("amd64", "x86_64", 62)
 SUBDIR = "linux-aarch64" if FOREIGN == "arm64" else "linux-64"
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -188,7 +190,6 @@ def test_what_pip_has_no_wheel_for_is_an_error_with_its_line(bench: Workbench) -
     assert not (bench.layers / "cache" / "python").exists()
 
 
-@pytest.mark.integration
 def test_a_lock_of_the_other_platform_is_found_and_one_of_this_machine_refused(bench: Workbench) -> None:
     ask(bench, "zlib")
     bench.build()

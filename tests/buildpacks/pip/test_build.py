@@ -18,6 +18,8 @@ from tests.buildpacks.trees import tree
 from tests.buildpacks.wheels import make_wheel
 from tests.interpreter import ROOT
 
+pytestmark = pytest.mark.integration
+
 
 def make_bench(root: Path) -> Workbench:
     made = Workbench(root=root, buildpack=ROOT / "buildpacks" / "pip")

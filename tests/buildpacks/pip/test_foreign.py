@@ -16,6 +16,8 @@ from tests.buildpacks.pip.test_build import site_packages
 from tests.buildpacks.trees import tree
 from tests.buildpacks.wheels import make_wheel
 
+pytestmark = pytest.mark.integration
+
 Make = Callable[[str], Workbench]
 FOREIGN, MACHINE = ("arm64", "aarch64") if host_architecture() == "amd64" else ("amd64", "x86_64")
 THERE = f"manylinux_2_28_{MACHINE}"
@@ -97,7 +99,6 @@ def test_the_environment_has_the_files_of_the_other_architecture_and_its_interpr
     assert MACHINE in str(bench.layer("venv").metadata["python"])
 
 
-@pytest.mark.integration
 def test_an_unchanged_build_uses_the_last_image_and_one_for_this_machine_does_not(bench: Workbench) -> None:
     bench.write({"requirements.txt": "alpha\n"})
     bench.build()
@@ -134,7 +135,6 @@ def test_what_has_nothing_for_the_architecture_is_an_error_with_its_line(
     assert f"linux/{FOREIGN} machine" in run.stderr
 
 
-@pytest.mark.integration
 def test_a_project_of_pure_python_is_built(bench: Workbench) -> None:
     # Only the build says what it is called.
     bench.write(project("py3-none-any", **{"requirements.txt": "./lib ; python_version > '3'\n"}))
@@ -143,7 +143,6 @@ def test_a_project_of_pure_python_is_built(bench: Workbench) -> None:
     assert (site_packages(bench) / "local" / "__init__.py").is_file()
 
 
-@pytest.mark.integration
 def test_a_project_that_is_built_for_this_machine_is_an_error_with_its_line(bench: Workbench) -> None:
     bench.write(project(f"py3-none-linux_{platform.machine()}", **{"requirements.txt": "alpha\n-e ./lib\n"}))
     run = bench.build()
@@ -153,7 +152,6 @@ def test_a_project_that_is_built_for_this_machine_is_an_error_with_its_line(benc
     ), run.stderr
 
 
-@pytest.mark.integration
 def test_a_library_beside_an_editable_project_is_an_error(bench: Workbench) -> None:
     bench.write(project("py3-none-any", **{"requirements.txt": "-e ./lib\n", "lib/COMPILES": ""}))
     run = bench.build()

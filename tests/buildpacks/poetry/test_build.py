@@ -19,6 +19,8 @@ from tests.buildpacks.conftest import Run, Workbench
 from tests.buildpacks.wheels import make_wheel
 from tests.integration.package_index import PackageIndex
 
+pytestmark = pytest.mark.integration
+
 Make = Callable[[str], Workbench]
 # The packages of Poetry, as the builder has them in a directory of their own.
 POETRY = Path(poetry.console.__path__[0]).parents[1]
@@ -148,7 +150,6 @@ def test_a_repository_without_lock_gets_one_and_keeps_it(bench: Workbench, index
     assert locks(bench)["poetry.lock"] == lock
 
 
-@pytest.mark.integration
 def test_what_was_locked_stays_where_it_fits_until_the_lock_is_committed(bench: Workbench, index: PackageIndex) -> None:
     bench.write({"pyproject.toml": PROJECT})
     built(bench)
@@ -165,7 +166,6 @@ def test_what_was_locked_stays_where_it_fits_until_the_lock_is_committed(bench: 
     assert "`poetry lock" not in run.stdout
 
 
-@pytest.mark.integration
 def test_a_stale_lock_is_an_error_with_the_command_that_mends_it_or_is_made_anew_when_asked(
     bench: Workbench, index: PackageIndex
 ) -> None:
@@ -188,7 +188,6 @@ def test_a_stale_lock_is_an_error_with_the_command_that_mends_it_or_is_made_anew
     assert (bench.app / "poetry.lock").read_bytes() == stale
 
 
-@pytest.mark.integration
 def test_the_project_is_installed_so_that_its_code_runs_from_where_it_is(bench: Workbench) -> None:
     bench.write({"pyproject.toml": PACKAGE, "thesis/__init__.py": "def main():\n    print('first')\n"})
     built(bench)
@@ -212,7 +211,6 @@ def test_the_project_is_installed_so_that_its_code_runs_from_where_it_is(bench: 
     assert subprocess.run([script], capture_output=True, text=True, check=True).stdout == "second\n"
 
 
-@pytest.mark.integration
 def test_poetry_itself_installs_the_same_where_it_is_asked_to(bench: Workbench) -> None:
     bench.write({"pyproject.toml": PACKAGE, "thesis.py": ""})
     bench.env["BP_POETRY_INSTALLER"] = "poetry"
@@ -220,7 +218,6 @@ def test_poetry_itself_installs_the_same_where_it_is_asked_to(bench: Workbench) 
     assert distributions(bench) == {"alpha==1.0", "beta==1.0", "pip==26.3", "thesis==0.1.0"}
 
 
-@pytest.mark.integration
 def test_what_uv_refuses_and_poetry_takes_is_installed_by_poetry(bench: Workbench, index: PackageIndex) -> None:
     # A version that is another one in the file than in its name: old packages of PyPI have that.
     make_wheel(index.directory, "old", "1.0")
@@ -236,7 +233,6 @@ def test_what_uv_refuses_and_poetry_takes_is_installed_by_poetry(bench: Workbenc
     assert distributions(bench) == {"alpha==1.0", "beta==1.0", "old==1.0.post1", "pip==26.3"}
 
 
-@pytest.mark.integration
 def test_an_image_of_another_architecture_gets_its_wheels_and_its_interpreter_by_uv(
     bench: Workbench, index: PackageIndex
 ) -> None:
@@ -269,7 +265,6 @@ def test_an_image_of_another_architecture_gets_its_wheels_and_its_interpreter_by
     )
 
 
-@pytest.mark.integration
 def test_local_projects_are_linked_or_copied_as_the_project_says(bench: Workbench) -> None:
     paths = 'linked = { path = "linked", develop = true }\ncopied = { path = "copied/copied-1.0-py3-none-any.whl" }\n'
     bench.write({"pyproject.toml": PROJECT + paths, "linked/linked.py": "VALUE = 1\n", **IN_TREE_BACKEND})
@@ -289,7 +284,6 @@ def test_a_path_that_leads_out_of_the_repository_is_refused(bench: Workbench) ->
     assert "pyproject.toml:11" in run.stderr
 
 
-@pytest.mark.integration
 def test_a_package_of_a_source_comes_from_there_alone_and_its_credentials_stay_outside(
     bench: Workbench, index: PackageIndex, tmp_path: Path
 ) -> None:
@@ -322,7 +316,6 @@ def test_what_cannot_be_locked_is_named_with_its_line(bench: Workbench) -> None:
     assert not (bench.app / "poetry.lock").exists()
 
 
-@pytest.mark.integration
 def test_a_file_that_is_not_the_one_of_the_lock_is_refused(bench: Workbench, index: PackageIndex) -> None:
     bench.write({"pyproject.toml": PROJECT})
     built(bench)

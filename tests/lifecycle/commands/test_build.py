@@ -19,6 +19,8 @@ from tests.lifecycle.commands.platform import Platform
 from tests.lifecycle.registry.fake_registry import FakeRegistry, client_for
 from tests.lifecycle.world import order
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -17,6 +17,8 @@ from tests.lifecycle.commands.platform import Platform
 from tests.lifecycle.registry.fake_registry import FakeRegistry
 from tests.lifecycle.world import World
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
