@@ -83,10 +83,11 @@ def shorten_defaults(
     returns: str | None,
 ) -> tuple[str | None, str | None]:
     """autodoc's `autodoc-process-signature`: what is no Python, such as the default `<factory>`, would keep it from being read."""
-    if signature is not None:
-        signature = re.sub(r"=\s*<[^>]*>", "=...", signature)
-        signature = re.sub(r"TypeAliasForwardRef\('([\w.]+)'\)", r"\1", signature)
-    return signature, returns
+    return _readable(signature), _readable(returns)
+
+
+def _readable(text: str | None) -> str | None:
+    return text and re.sub(r"TypeAliasForwardRef\('([\w.]+)'\)", r"\1", re.sub(r"=\s*<[^>]*>", "=...", text))
 
 
 def leave_out_private_bases(app: Sphinx, name: str, obj: object, options: object, bases: list[type]) -> None:
