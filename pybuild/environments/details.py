@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lifecycle.cnb.digest import Digest
@@ -83,3 +83,7 @@ class ImageDetails:
 
     def __getitem__(self, key: str) -> object:
         return self.to_json()[key]
+
+    def keys(self) -> Iterable[str]:
+        """The names of the values, so that `dict` makes a dictionary of it, as Azure ML's users do."""
+        return self.to_json().keys()
