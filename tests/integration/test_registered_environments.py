@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from pybuild.builder import default_definition_path, read_definition
+from pybuild.builder.tools import pip_wheel_path
 from pybuild.environments.environment import Environment
 from pybuild.workspaces.workspace import Workspace
 from tests.integration.command import Pybuild, expect_error, expect_success
@@ -127,8 +129,8 @@ def test_the_equivalent_dockerfile_makes_the_same_distributions(
     subprocess.run(command, check=True, env=dict(env_command.env))
     engine.load(archive)
     # pip of the version that the image has
-    (wheel,) = (machine_store / "wheels").glob("*/*.whl") or (machine_store / "wheels").glob("*.whl")
-    shutil.copy(wheel, index.directory)
+    pip_version = read_definition(default_definition_path()).pip_version
+    shutil.copy(pip_wheel_path(pip_version, machine_store), index.directory)
     context = tmp_path / "context"
     context.mkdir()
     (context / "Dockerfile").write_text(dockerfile)
