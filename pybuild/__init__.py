@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lifecycle.oci.image_index import ImageIndex
     from lifecycle.registry.errors import RegistryError
     from pybuild import aio
+    from pybuild.builder_creation import BuilderReport, BuilderRequest
+    from pybuild.check.report import CheckReport
     from pybuild.engines import Engine
     from pybuild.environments.conda_dependencies import CondaDependencies
     from pybuild.environments.details import ImageDetails
@@ -44,10 +46,16 @@ if TYPE_CHECKING:
         event_to_json,
     )
     from pybuild.fix import Fix, write_fixes
+    from pybuild.images import check_image, push_image, rebase_image
     from pybuild.library import build, build_index, detect, export, find_fixes, plan
+    from pybuild.prune import Pruned, PruneRequest
+    from pybuild.push import PushReport, PushRequest
+    from pybuild.rebase import RebaseReport, RebaseRequest
     from pybuild.report import BuildReport, IndexReport
     from pybuild.request import BuildRequest
     from pybuild.run_image import ImageSettings
+    from pybuild.upkeep import create_builder, measure_store, prune_store
+    from pybuild.usage import StoreUsage
     from pybuild.volumes import Volume
     from pybuild.workspaces.errors import WorkspaceError
     from pybuild.workspaces.workspace import Workspace
@@ -74,6 +82,8 @@ _MODULES = {
     "pybuild.environments.errors": ("InvalidEnvironment",),
     "pybuild.environments.registered_build": ("EnvironmentBuild",),
     "pybuild.environments.sections": ("ContainerRegistry",),
+    "pybuild.builder_creation": ("BuilderReport", "BuilderRequest"),
+    "pybuild.check.report": ("CheckReport",),
     "pybuild.errors": (
         "Cancelled",
         "MachineError",
@@ -95,10 +105,16 @@ _MODULES = {
         "event_to_json",
     ),
     "pybuild.fix": ("Fix", "write_fixes"),
+    "pybuild.images": ("check_image", "push_image", "rebase_image"),
     "pybuild.library": ("build", "build_index", "detect", "export", "find_fixes", "plan"),
+    "pybuild.prune": ("PruneRequest", "Pruned"),
+    "pybuild.push": ("PushReport", "PushRequest"),
+    "pybuild.rebase": ("RebaseReport", "RebaseRequest"),
     "pybuild.report": ("BuildReport", "IndexReport"),
     "pybuild.request": ("BuildRequest",),
     "pybuild.run_image": ("ImageSettings",),
+    "pybuild.upkeep": ("create_builder", "measure_store", "prune_store"),
+    "pybuild.usage": ("StoreUsage",),
     "pybuild.volumes": ("Volume",),
     "pybuild.workspaces.errors": ("WorkspaceError",),
     "pybuild.workspaces.workspace": ("Workspace",),
@@ -108,8 +124,11 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = [
     "BuildReport",
     "BuildRequest",
+    "BuilderReport",
+    "BuilderRequest",
     "Cancellation",
     "Cancelled",
+    "CheckReport",
     "CnbError",
     "Compression",
     "CondaDependencies",
@@ -140,11 +159,18 @@ __all__ = [
     "PhaseStarted",
     "Platform",
     "Progress",
+    "PruneRequest",
+    "Pruned",
+    "PushReport",
+    "PushRequest",
+    "RebaseReport",
+    "RebaseRequest",
     "Reference",
     "RegistryError",
     "ResolvedPlan",
     "StepEnded",
     "StepStarted",
+    "StoreUsage",
     "TimeLimitReached",
     "Volume",
     "Workspace",
@@ -154,12 +180,18 @@ __all__ = [
     "aio",
     "build",
     "build_index",
+    "check_image",
+    "create_builder",
     "detect",
     "event_to_json",
     "export",
     "find_fixes",
+    "measure_store",
     "parse_output",
     "plan",
+    "prune_store",
+    "push_image",
+    "rebase_image",
     "write_fixes",
 ]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lifecycle.exporters import Output, Written
@@ -12,11 +12,12 @@ from lifecycle.oci.compression import Compression
 from lifecycle.oci.descriptor import Platform, host_platform
 from lifecycle.oci.image import Image
 from lifecycle.registry.manifest import name_of
-from pybuild.builder import Builder, Definition, ensure_builder
+from pybuild.builder import Builder, default_definition_path, ensure_builder, read_definition
 from pybuild.builder.image import make_builder_image
-from pybuild.delivery import Delivery
+from pybuild.delivery import Delivery, read_outputs
 from pybuild.errors import UsageError
 from pybuild.log import Log
+from pybuild.site import Site
 from pybuild.store import in_use
 
 
@@ -24,10 +25,11 @@ from pybuild.store import in_use
 class BuilderRequest:
     """Which builder to make, and where its images go: `outputs` get the builder, `run_outputs` the run image."""
 
-    definition: Definition
-    platforms: tuple[Platform, ...]
-    outputs: tuple[Output, ...] = ()
-    run_outputs: tuple[Output, ...] = ()
+    builder: Path = field(default_factory=default_definition_path)
+    """A `builder.toml`."""
+    platforms: tuple[Platform, ...] = field(default_factory=lambda: (host_platform(),))
+    outputs: Sequence[Output | str] = ()
+    run_outputs: Sequence[Output | str] = ()
     compression: Compression = Compression.GZIP
     insecure_registries: tuple[str, ...] = ()
     refresh: bool = False
@@ -58,32 +60,41 @@ class BuilderReport:
         }
 
 
-def create_builder(request: BuilderRequest, store: Path, env: Mapping[str, str], log: Log) -> BuilderReport:
-    """What was made. `env` is the machine's environment.
+def create_builder(request: BuilderRequest, site: Site) -> BuilderReport:
+    """What was made.
 
     Raises:
         lifecycle.cnb.errors.CnbError, OSError: it cannot be made, or not be put there; nothing half made is left.
     """
+    definition = read_definition(request.builder)
     deliveries = [
-        Delivery(outputs=outputs, env=env, insecure_registries=request.insecure_registries)
+        Delivery(outputs=read_outputs(outputs), env=site.host_env, insecure_registries=request.insecure_registries)
         for outputs in (request.outputs, request.run_outputs)
     ]
+    log, deadline = site.log, site.deadline
     if request.outputs:
         _check_platforms(request.platforms)
     for delivery in deliveries:
-        delivery.check(log)
-    with in_use(store, log):
+        delivery.check(log, deadline=deadline)
+    with in_use(site.store, log, deadline=deadline):
         made = [
-            ensure_builder(request.definition, store, log, architecture=platform.architecture, refresh=request.refresh)
+            ensure_builder(
+                definition,
+                site.store,
+                log,
+                architecture=platform.architecture,
+                refresh=request.refresh,
+                deadline=deadline,
+            )
             for platform in request.platforms
         ]
         keys = tuple(one.key for one in made)
-        of_run = deliveries[1].deliver(made[0].run_image, log) if request.run_outputs else ()
+        of_run = deliveries[1].deliver(made[0].run_image, log, deadline=deadline) if request.run_outputs else ()
         if not request.outputs:
             return BuilderReport(keys=keys, run_image=made[0].run_image, written=of_run)
         with tempfile.TemporaryDirectory(prefix="pybuild-builder-") as scratch:
             image = _make_image(made[0], Path(scratch), request.compression, log)
-            written = deliveries[0].deliver(image, log, origins=[made[0].build_base.origin])
+            written = deliveries[0].deliver(image, log, origins=[made[0].build_base.origin], deadline=deadline)
     return BuilderReport(keys=keys, image=image, run_image=made[0].run_image, written=(*written, *of_run))
 
 

@@ -12,7 +12,7 @@ from lifecycle.cnb.command import CommandTimeout
 from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
-from lifecycle.exporters import Connections, Output, Written, check_outputs, refuse_index, write_outputs
+from lifecycle.exporters import Connections, Output, Written, check_outputs, parse_output, refuse_index, write_outputs
 from lifecycle.exporters.daemon import DaemonOutput
 from lifecycle.exporters.registry import RegistryOutput
 from lifecycle.exporters.transfer import Progress, Transfer, size_of_blobs
@@ -29,6 +29,18 @@ class Deliver(Protocol):
 
     def __call__(self, image: Image, log: Log, *, origins: Sequence[str], deadline: Deadline) -> tuple[Written, ...]:
         """Return what was written."""
+
+
+def read_outputs(outputs: Sequence[Output | str]) -> tuple[Output, ...]:
+    """The outputs that are meant. Raises `UsageError`."""
+    return tuple(_read_output(one) if isinstance(one, str) else one for one in outputs)
+
+
+def _read_output(text: str) -> Output:
+    try:
+        return parse_output(text)
+    except InvalidValue as err:
+        raise UsageError(f"the output `{text}` {err.message}", err.hint) from err
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

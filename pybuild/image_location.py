@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from lifecycle.oci.layout import read_image
 from lifecycle.oci.location import DAEMON_PREFIX, REGISTRY_PREFIX, Location, Transport
 from pybuild.errors import UsageError
 from pybuild.image_store import ImageStore, open_client, read_any_image
-from pybuild.log import Log
+from pybuild.site import Site
 from pybuild.store import in_use
 
 _PREFIXES = (*(f"{transport.value}:" for transport in Transport), REGISTRY_PREFIX, DAEMON_PREFIX)
@@ -30,7 +29,7 @@ def check_location(location: str) -> None:
 
 
 @contextlib.contextmanager
-def open_image(location: str, store: Path, log: Log, *, insecure: tuple[str, ...] = ()) -> Iterator[Image]:
+def open_image(location: str, site: Site, *, insecure: tuple[str, ...] = ()) -> Iterator[Image]:
     """The image at `location`, one of `LOCATIONS`, whose layers are there for as long as the context lasts.
 
     `insecure` names registries that need no TLS.
@@ -39,35 +38,38 @@ def open_image(location: str, store: Path, log: Log, *, insecure: tuple[str, ...
         lifecycle.cnb.errors.CnbError: there is no such image, or it cannot be had or read.
     """
     check_location(location)
-    with in_use(store, log), tempfile.TemporaryDirectory(prefix="pybuild-image-") as directory:
+    with (
+        in_use(site.store, site.log, deadline=site.deadline),
+        tempfile.TemporaryDirectory(prefix="pybuild-image-") as directory,
+    ):
         scratch = Path(directory)
         if location.startswith(DAEMON_PREFIX):
             archive = scratch / "saved.tar"
-            with log.step("Taking the image out of the Docker engine"), open_engine(os.environ) as engine:
+            with site.log.step("Taking the image out of the Docker engine"), open_engine(site.host_env) as engine:
                 engine.save(location.removeprefix(DAEMON_PREFIX), archive)
             (scratch / "layers").mkdir()
             yield read_image(Location(transport=Transport.DOCKER_ARCHIVE, path=archive), scratch=scratch / "layers")
         else:
-            client = open_client(os.environ, Path.home(), insecure=insecure)
-            images = ImageStore(store, client, log)
+            client = open_client(site.host_env, Path.home(), insecure=insecure)
+            images = ImageStore(site.store, client, site.log)
             yield read_any_image(location, images=images, scratch=scratch)
 
 
 @contextlib.contextmanager
-def open_image_config(location: str, store: Path, log: Log, *, insecure: tuple[str, ...] = ()) -> Iterator[Image]:
+def open_image_config(location: str, site: Site, *, insecure: tuple[str, ...] = ()) -> Iterator[Image]:
     """The image as `open_image` gives it, of which no more is fetched from a registry than what it says of itself.
 
     Raises:
         lifecycle.cnb.errors.CnbError: there is no such image, or it cannot be had or read.
     """
     if not location.startswith(REGISTRY_PREFIX):
-        with open_image(location, store, log, insecure=insecure) as image:
+        with open_image(location, site, insecure=insecure) as image:
             yield image
         return
     reference = Reference.parse(location.removeprefix(REGISTRY_PREFIX)).with_default_tag()
-    with in_use(store, log):
-        client = open_client(os.environ, Path.home(), insecure=insecure)
+    with in_use(site.store, site.log, deadline=site.deadline):
+        client = open_client(site.host_env, Path.home(), insecure=insecure)
         try:
-            yield ImageStore(store, client, log).look_up(reference, host_platform()).image
+            yield ImageStore(site.store, client, site.log).look_up(reference, host_platform()).image
         finally:
             client.close()

@@ -15,26 +15,23 @@ Each takes, beside what it is to do:
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lifecycle.cnb.deadline import Cancellation, Deadline
-from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.plan import ResolvedPlan
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output, Written
 from lifecycle.oci.image_index import Content
 from pybuild import way
-from pybuild.delivery import Delivery
-from pybuild.errors import Cancelled, UsageError, machine_error_of
-from pybuild.events import EventLog, OnEvent, ignore_event
+from pybuild.delivery import Delivery, read_outputs
+from pybuild.errors import UsageError
+from pybuild.events import OnEvent, ignore_event
 from pybuild.fix import Fix
-from pybuild.place import Site
 from pybuild.report import BuildReport, IndexReport
-from pybuild.request import BuildRequest, read_outputs
-from pybuild.store import in_use, store_directory
+from pybuild.request import BuildRequest
+from pybuild.site import open_site
+from pybuild.store import in_use
 
 
 def build(
@@ -53,7 +50,7 @@ def build(
     """
     if len(request.platforms) != 1:
         raise UsageError("what is built for several platforms is an index", "call `pybuild.build_index`")
-    with _opened(on_event, cancellation, store, host_env) as site:
+    with open_site(on_event, cancellation, store, host_env) as site:
         return way.build_image(request, site)
 
 
@@ -70,7 +67,7 @@ def build_index(
     Raises:
         CnbError: the build failed; no output was touched.
     """
-    with _opened(on_event, cancellation, store, host_env) as site:
+    with open_site(on_event, cancellation, store, host_env) as site:
         return way.build_index(request, site)
 
 
@@ -87,7 +84,7 @@ def detect(
     Raises:
         CnbError: it could not be found out.
     """
-    with _opened(on_event, cancellation, store, host_env) as site:
+    with open_site(on_event, cancellation, store, host_env) as site:
         return way.detect_repository(request, site)
 
 
@@ -125,7 +122,7 @@ def export(
     Raises:
         CnbError: an output cannot be written; none was touched.
     """
-    with _opened(on_event, cancellation, store, host_env) as site:
+    with open_site(on_event, cancellation, store, host_env) as site:
         delivery = Delivery(outputs=read_outputs(outputs), env=site.host_env, insecure_registries=insecure_registries)
         deadline = Deadline(cancellation=cancellation)
         with in_use(site.store, site.log, deadline=deadline):
@@ -146,31 +143,5 @@ def find_fixes(
     Raises:
         CnbError: there is no such directory, nothing would build it, or a buildpack could not.
     """
-    with _opened(on_event, cancellation, store, host_env) as site:
+    with open_site(on_event, cancellation, store, host_env) as site:
         return way.find_fixes(request, site)
-
-
-@contextlib.contextmanager
-def _opened(
-    on_event: OnEvent, cancellation: Cancellation | None, store: Path | None, host_env: Mapping[str, str] | None
-) -> Iterator[Site]:
-    """Where the work takes place. What ends it because it was cancelled is `Cancelled`."""
-    env = dict(os.environ if host_env is None else host_env)
-    site = Site(
-        store=store or store_directory(env, Path.home()),
-        host_env=env,
-        log=EventLog(on_event),
-        cancellation=cancellation,
-    )
-    try:
-        yield site
-    except Cancelled:
-        raise
-    except (CnbError, OSError) as err:
-        # Whatever fails from there on may fail because of it.
-        if cancellation is not None and cancellation.is_cancelled:
-            raise Cancelled from err
-        known = machine_error_of(err) if isinstance(err, OSError) else None
-        if known is None:
-            raise
-        raise known from err

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lifecycle.cnb.deadline import Cancellation
 from lifecycle.cnb.order import Order
 from lifecycle.oci.descriptor import Platform, host_platform
 from lifecycle.registry.manifest import name_of
@@ -19,24 +18,9 @@ from pybuild.host import read_host_settings
 from pybuild.image_store import open_client
 from pybuild.log import Log
 from pybuild.request import BuildRequest
+from pybuild.site import Site
 from pybuild.source import source_identity
 from pybuild.store import Application, in_use, open_application
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """Where builds take place: what this machine keeps and says, and who listens."""
-
-    store: Path
-    host_env: Mapping[str, str]
-    """The machine's environment."""
-    log: Log
-    cancellation: Cancellation | None = None
-    """Ends the work."""
-
-    def open_clock(self, limit_s: float) -> Clock:
-        """The time of a build."""
-        return Clock(log=self.log, limit_s=limit_s, cancellation=self.cancellation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

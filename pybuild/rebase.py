@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from lifecycle.oci.location import REGISTRY_PREFIX
 from lifecycle.rebase import RebasedImage, is_known_as, read_app_metadata, rebase
 from lifecycle.rebase import RebaseRequest as Request
 from lifecycle.registry.errors import RegistryError
-from pybuild.builder import ensure_builder, read_definition
-from pybuild.delivery import Delivery
+from pybuild.builder import default_definition_path, ensure_builder, read_definition
+from pybuild.delivery import Delivery, read_outputs
 from pybuild.image_location import check_location, open_image
 from pybuild.image_store import ImageStore, KeptImage, open_client
 from pybuild.in_place import Place, find_place
-from pybuild.log import Log
+from pybuild.site import Site
 from pybuild.store import in_use
 
 
@@ -32,12 +32,12 @@ class RebaseRequest:
 
     location: str
     """One of `pybuild.image_location.LOCATIONS`."""
-    builder: Path
+    builder: Path = field(default_factory=default_definition_path)
     """A `builder.toml`."""
     run_image: str | None = None
     """One of `LOCATIONS`; `None`: the one that the image names, as it is now."""
-    outputs: tuple[Output, ...] = ()
-    """Empty: the image is replaced where it is."""
+    outputs: Sequence[Output | str] = ()
+    """As `--output` has them. Empty: the image is replaced where it is."""
     force: bool = False
     insecure_registries: tuple[str, ...] = ()
 
@@ -85,7 +85,7 @@ class _RunImage:
     origin: str
 
 
-def rebase_image(request: RebaseRequest, store: Path, env: Mapping[str, str], log: Log) -> RebaseReport:
+def rebase_image(request: RebaseRequest, site: Site) -> RebaseReport:
     """What came of it, after every output is whole.
 
     Raises:
@@ -93,17 +93,18 @@ def rebase_image(request: RebaseRequest, store: Path, env: Mapping[str, str], lo
     """
     for location in (request.location, *([request.run_image] if request.run_image else [])):
         check_location(location)
+    env, log, deadline = site.host_env, site.log, site.deadline
     client = open_client(env, Path.home(), insecure=request.insecure_registries)
-    images = ImageStore(store, client, log)
+    images = ImageStore(site.store, client, log)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(in_use(store, log))
+        stack.enter_context(in_use(site.store, log, deadline=deadline))
         with log.phase("analyze"):
             place = None if request.outputs else find_place(request.location, images, env)
-            outputs = request.outputs if place is None else (place.output,)
+            outputs = read_outputs(request.outputs) if place is None else (place.output,)
             delivery = Delivery(outputs=outputs, env=env, insecure_registries=request.insecure_registries)
             delivery.refuse_names(read_definition(request.builder).image_names)
-            delivery.check(log)
-            way = _Way(request=request, store=store, images=images, delivery=delivery, log=log, stack=stack)
+            delivery.check(log, deadline=deadline)
+            way = _Way(request=request, site=site, images=images, delivery=delivery, stack=stack)
             image = way.read_image()
             previous = read_app_metadata(image.config).run_image
             run_image = way.find_run_image(previous, image.config.architecture)
@@ -134,10 +135,9 @@ class _Way:
     """How one rebase has its images."""
 
     request: RebaseRequest
-    store: Path
+    site: Site
     images: ImageStore
     delivery: Delivery
-    log: Log
     stack: contextlib.ExitStack
     """What images are read from stays as long."""
     _remote: list[Reference] = field(init=False, default_factory=list)
@@ -160,7 +160,9 @@ class _Way:
         definition = read_definition(self.request.builder)
         if record.image is not None and not is_known_as(definition.run_images[0].image, record):
             return self._fetch_first((record.image, *record.mirrors))
-        builder = ensure_builder(definition, self.store, self.log, architecture=architecture)
+        builder = ensure_builder(
+            definition, self.site.store, self.site.log, architecture=architecture, deadline=self.site.deadline
+        )
         return _RunImage(
             image=builder.run_image,
             name=builder.run_image_name,
@@ -177,7 +179,9 @@ class _Way:
 
         try:
             origins = [f"{REGISTRY_PREFIX}{reference}" for reference in self._remote]
-            return self.delivery.deliver(image, self.log, origins=origins, before_commit=check)
+            return self.delivery.deliver(
+                image, self.site.log, origins=origins, deadline=self.site.deadline, before_commit=check
+            )
         except FileNotFoundError:
             # The registry wants layers that it could have taken from where they are.
             if not self._remote:
@@ -188,7 +192,7 @@ class _Way:
             return self.write(image, place)
 
     def _open(self, location: str) -> Image:
-        opened = open_image(location, self.store, self.log, insecure=self.request.insecure_registries)
+        opened = open_image(location, self.site, insecure=self.request.insecure_registries)
         return self.stack.enter_context(opened)
 
     def _fetch(self, reference: Reference) -> KeptImage:

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV
-from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
-from lifecycle.exporters import Output, parse_output
+from lifecycle.exporters import Output
 from lifecycle.oci.compression import Compression
 from lifecycle.oci.descriptor import Platform, host_platform
 from pybuild.builder import default_definition_path
-from pybuild.errors import UsageError
 from pybuild.run_image import ImageSettings
 from pybuild.volumes import Volume
 
@@ -55,15 +53,3 @@ class BuildRequest:
     def location(self) -> str:
         """The repository as text."""
         return str(self.repository)
-
-
-def read_outputs(outputs: Sequence[Output | str]) -> tuple[Output, ...]:
-    """The outputs that are meant. Raises `UsageError`."""
-    return tuple(_read_output(one) if isinstance(one, str) else one for one in outputs)
-
-
-def _read_output(text: str) -> Output:
-    try:
-        return parse_output(text)
-    except InvalidValue as err:
-        raise UsageError(f"the output `{text}` {err.message}", err.hint) from err

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from lifecycle.oci.descriptor import host_platform
 from lifecycle.oci.image import Image
@@ -18,7 +18,7 @@ from pybuild.engines.image_root import open_copy, open_image_root, outer_environ
 from pybuild.engines.sandbox import Mount
 from pybuild.errors import SettingsError, UsageError
 from pybuild.image_location import open_image
-from pybuild.log import Log
+from pybuild.site import Site
 from pybuild.store import in_use
 
 
@@ -38,20 +38,20 @@ class RunRequest:
     insecure_registries: tuple[str, ...] = ()
 
 
-def run_image(request: RunRequest, store: Path, log: Log) -> int:
+def run_image(request: RunRequest, site: Site) -> int:
     """Exit status of the command, which has the terminal of this process; what it writes to the image is thrown away.
 
     Raises:
         lifecycle.cnb.errors.CnbError: the image cannot be read or run.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(in_use(store, log))
+        stack.enter_context(in_use(site.store, site.log))
         # Layers are needed no more when the image's files are unpacked.
-        with open_image(request.location, store, log, insecure=request.insecure_registries) as image:
+        with open_image(request.location, site, insecure=request.insecure_registries) as image:
             _check_platform(image, request.location)
-            root = stack.enter_context(open_image_root(image, store, log, keep=True))
+            root = stack.enter_context(open_image_root(image, site.store, site.log, keep=True))
         argv = _argv(image, request)
-        copy = stack.enter_context(open_copy(root, store, log))
+        copy = stack.enter_context(open_copy(root, site.store, site.log))
         sandbox = copy.sandbox(network=request.network)
         sandbox = replace(
             sandbox,

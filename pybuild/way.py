@@ -23,17 +23,18 @@ from pybuild.builder import Builder, read_definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
 from pybuild.check import CheckRequest, Profile, require_profile
 from pybuild.clock import Clock
-from pybuild.delivery import Deliver, Delivery
+from pybuild.delivery import Deliver, Delivery, read_outputs
 from pybuild.environment import BuildEnvironment
 from pybuild.errors import SettingsError
 from pybuild.extensions import choose_run_image, extend_build_image, refuse_extensions
 from pybuild.fetch import fetch_application
 from pybuild.fix import Fix, check_directory, describe_files, read_fixes
 from pybuild.last_image import last_image_location, read_last_image
-from pybuild.place import Place, Site, open_places
+from pybuild.place import Place, open_places
 from pybuild.report import BuildReport, IndexReport, choosing, describe_plan
-from pybuild.request import BuildRequest, read_outputs
+from pybuild.request import BuildRequest
 from pybuild.run_image import Kitchen, MadeImage, builder_run_image
+from pybuild.site import Site
 
 # Where a Dockerfile brings its own interpreter, nobody has made sure yet that it is there.
 _OWN_PYTHON = Profile(name="user-managed dependencies", python=SpecifierSet())

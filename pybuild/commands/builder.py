@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -18,7 +17,7 @@ from pybuild.builder import (
     render_description,
 )
 from pybuild.builder.image_description import describe_image, render_image_description
-from pybuild.builder_creation import BuilderRequest, create_builder
+from pybuild.builder_creation import BuilderRequest
 from pybuild.commands.options import (
     Session,
     builder_option,
@@ -38,6 +37,7 @@ from pybuild.commands.printing import print_result
 from pybuild.errors import UsageError
 from pybuild.image_location import open_image_config
 from pybuild.store import in_use
+from pybuild.upkeep import create_builder
 
 
 @click.group("builder")
@@ -78,9 +78,8 @@ def builder_create(
     With outputs it is an image as well, for `pack`, kpack, Tekton and whatever else starts the programs of a builder image. The result, one
     line for each output with the digest or the name of the builder in the store, goes to standard output.
     """
-    definition = read_definition(builder or default_definition_path())
     request = BuilderRequest(
-        definition=definition,
+        builder=builder or default_definition_path(),
         platforms=platforms,
         outputs=outputs,
         run_outputs=read_outputs(run_outputs, (), publish=False),
@@ -88,7 +87,7 @@ def builder_create(
         insecure_registries=insecure_registries,
         refresh=refresh,
     )
-    result = create_builder(request, session.store, os.environ, session.log)
+    result = create_builder(request, on_event=session.show, store=session.store)
     write_report(report, result.to_json())
     for line in result.locations or result.keys:
         print_result(line)
@@ -120,7 +119,7 @@ def builder_inspect(
     if image is not None:
         if builder is not None:
             raise UsageError("`--builder` and an image name two builders", "name one of them")
-        with open_image_config(image, session.store, session.log, insecure=insecure_registries) as found:
+        with open_image_config(image, session.site(), insecure=insecure_registries) as found:
             shown = describe_image(found)
         print_result(json.dumps(shown, indent=2) if as_json else render_image_description(shown))
         return

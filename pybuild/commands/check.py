@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
-from pybuild.builder import Definition, default_definition_path, read_definition
-from pybuild.check import CheckRequest, Profile, ProfileNotMet, UnknownProfile, check_image, describe_report
+from pybuild.check import ProfileNotMet, describe_report
 from pybuild.commands.options import Duration, Session, builder_option, insecure_registry_option, session_options
 from pybuild.commands.printing import print_result
-from pybuild.errors import UsageError
-from pybuild.image_location import LOCATIONS, open_image
+from pybuild.image_location import LOCATIONS
+from pybuild.images import check_image
 
 
 @click.command(
@@ -44,10 +43,15 @@ def check(
     as_json: bool,
 ) -> None:
     """Try whether IMAGE has what a profile asks for."""
-    profile = _find_profile(read_definition(builder or default_definition_path()), name)
-    with open_image(image, session.store, session.log, insecure=insecure_registries) as opened:
-        request = CheckRequest(image=opened, profile=profile, timeout_s=timeout)
-        report = check_image(request, session.store, session.log)
+    report = check_image(
+        image,
+        name,
+        builder=builder,
+        timeout_s=timeout,
+        insecure_registries=insecure_registries,
+        on_event=session.show,
+        store=session.store,
+    )
     if as_json:
         print_result(json.dumps(report.to_json(), indent=2))
     else:
@@ -55,15 +59,3 @@ def check(
             print_result(line)
     if not report.holds:
         raise ProfileNotMet(location=image, report=report)
-
-
-def _find_profile(definition: Definition, name: str | None) -> Profile:
-    if name is not None and name not in definition.profiles:
-        raise UnknownProfile(name, sorted(definition.profiles))
-    found = definition.required_profile if name is None else definition.profiles[name]
-    if found is None:
-        known = ", ".join(f"`{one}`" for one in sorted(definition.profiles))
-        raise UsageError(
-            "no profile is named, and the builder requires none", f"give `--profile NAME`; known are {known}"
-        )
-    return found

@@ -25,6 +25,7 @@ from pybuild.events import EventLog, OnEvent
 from pybuild.log import Log
 from pybuild.request import BuildRequest
 from pybuild.run_image import ImageSettings
+from pybuild.site import Site
 from pybuild.store import store_directory
 from pybuild.terminal import Verbosity, open_terminal
 from pybuild.volumes import Volume, parse_volumes
@@ -47,6 +48,10 @@ class Session:
     show: OnEvent
     """Shows what the log says as well."""
     store: Path
+
+    def site(self) -> Site:
+        """Where work takes place for which the library has no function."""
+        return Site(store=self.store, host_env=os.environ, log=self.log)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import click
 
-from lifecycle.cnb.errors import InvalidValue
-from lifecycle.exporters.registry import RegistryOutput
-from lifecycle.oci.location import REGISTRY_PREFIX
 from pybuild.commands.options import Session, insecure_registry_option, session_options
 from pybuild.commands.outputs import report_option, write_report
 from pybuild.commands.printing import print_result
-from pybuild.errors import UsageError
 from pybuild.image_location import LOCATIONS
-from pybuild.push import PushRequest, push_image
+from pybuild.images import push_image
+from pybuild.push import PushRequest
 
 
 @click.command(
@@ -34,18 +31,8 @@ def push(
     session: Session, image: str, names: tuple[str, ...], report: Path | None, insecure_registries: tuple[str, ...]
 ) -> None:
     """Push IMAGE under each NAME to its registry."""
-    outputs = tuple(_output(name) for name in names)
-    request = PushRequest(location=image, outputs=outputs, insecure_registries=insecure_registries)
-    result = push_image(request, session.store, session.log)
+    request = PushRequest(location=image, names=names, insecure_registries=insecure_registries)
+    result = push_image(request, on_event=session.show, store=session.store)
     write_report(report, result.to_json())
     for one in result.written:
         print_result(one.location)
-
-
-def _output(name: str) -> RegistryOutput:
-    try:
-        return RegistryOutput.make(name.removeprefix(REGISTRY_PREFIX))
-    except InvalidValue as err:
-        raise UsageError(
-            err.summary, err.hint or "write a name, for example `registry.example.org/team/app:1`"
-        ) from err

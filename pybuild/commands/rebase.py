@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -13,7 +12,8 @@ from pybuild.commands.options import Session, builder_option, insecure_registry_
 from pybuild.commands.outputs import output_options, report_option, write_report
 from pybuild.commands.printing import print_result
 from pybuild.image_location import LOCATIONS
-from pybuild.rebase import RebaseRequest, rebase_image
+from pybuild.images import rebase_image
+from pybuild.rebase import RebaseRequest
 
 
 @click.command(
@@ -53,7 +53,7 @@ def rebase(
         force=force,
         insecure_registries=insecure_registries,
     )
-    result = rebase_image(request, session.store, os.environ, session.log)
+    result = rebase_image(request, on_event=session.show, store=session.store)
     write_report(report, result.to_json())
     for output in result.outputs:
         print_result(output)

@@ -50,7 +50,7 @@ def run(
         network=network != "none",
         insecure_registries=insecure_registries,
     )
-    sys.exit(run_image(request, session.store, session.log))
+    sys.exit(run_image(request, session.site()))
 
 
 def _volume(text: str) -> Mount:

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
+import pybuild
 from lifecycle.cnb.target import host_architecture
-from lifecycle.exporters.registry import RegistryOutput
 from lifecycle.exporters.transfer import Transfer, size_of_blobs
 from lifecycle.oci.config import ImageConfig
 from lifecycle.oci.image import Image, make_image
 from lifecycle.oci.image_index import make_index
 from lifecycle.oci.layout_writer import open_layout
-from pybuild.push import PushReport, PushRequest, push_image
 from tests.lifecycle.oci.images import file_layer
 from tests.lifecycle.registry.fake_registry import FakeRegistry
-from tests.pybuild.recording_log import RecordingLog
 
 
 @pytest.fixture
@@ -32,10 +30,10 @@ def image(tmp_path: Path) -> Image:
     return make_image(ImageConfig(architecture=host_architecture(), os="linux"), layers)
 
 
-def push(registry: FakeRegistry, tmp_path: Path, *names: str) -> PushReport:
-    outputs = tuple(RegistryOutput.make(f"{registry.host}/{name}") for name in names)
-    request = PushRequest(location=f"docker://{registry.host}/team/app:1", outputs=outputs)
-    return push_image(request, tmp_path / "store", RecordingLog())
+def push(registry: FakeRegistry, tmp_path: Path, *names: str) -> pybuild.PushReport:
+    location = f"docker://{registry.host}/team/app:1"
+    request = pybuild.PushRequest(location=location, names=[f"{registry.host}/{name}" for name in names])
+    return pybuild.push_image(request, store=tmp_path / "store")
 
 
 def layers_that_came(registry: FakeRegistry, image: Image) -> set[str]:
@@ -79,9 +77,8 @@ def test_images_for_several_platforms_go_all_from_a_layout(
     with open_layout(tmp_path / "layout") as layout:
         layout.add(index)
         layout.tag(index, ["both"])
-    outputs = (RegistryOutput.make(f"{registry.host}/team/app:1"),)
-    request = PushRequest(location=f"oci:{tmp_path}/layout:both", outputs=outputs)
-    report = push_image(request, tmp_path / "store", RecordingLog())
+    request = pybuild.PushRequest(location=f"oci:{tmp_path}/layout:both", names=[f"{registry.host}/team/app:1"])
+    report = pybuild.push_image(request, store=tmp_path / "store")
     assert registry.manifests["team/app:1"][0] == index.content
     put = [path.rpartition("/")[2] for path in registry.paths("PUT") if "/manifests/" in path]
     assert put == [str(image.digest), str(other.digest), "1"]
@@ -90,3 +87,21 @@ def test_images_for_several_platforms_go_all_from_a_layout(
         "id": None,
         "outputs": [f"docker://{registry.host}/team/app:1@{index.digest}"],
     }
+
+
+def test_a_push_that_is_cancelled_puts_no_name(registry: FakeRegistry, image: Image, tmp_path: Path) -> None:
+    registry.add(image, "team/app:1")
+    cancellation = pybuild.Cancellation()
+    cancellation.cancel()
+    request = pybuild.PushRequest(
+        location=f"docker://{registry.host}/team/app:1", names=[f"{registry.host}/copy/app:1"]
+    )
+    with pytest.raises(pybuild.Cancelled):
+        pybuild.push_image(request, cancellation=cancellation, store=tmp_path / "store")
+    assert "copy/app:1" not in registry.manifests
+
+
+def test_a_name_that_is_none_is_said_before_anything_is_looked_at(tmp_path: Path) -> None:
+    request = pybuild.PushRequest(location="oci:nowhere", names=["Team/App"])
+    with pytest.raises(pybuild.InputError, match="Team/App"):
+        pybuild.push_image(request, store=tmp_path / "store")

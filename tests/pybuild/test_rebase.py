@@ -22,6 +22,7 @@ from lifecycle.registry.errors import NoSuchImage
 from pybuild.builder import default_definition_path
 from pybuild.errors import ImageMoved, UsageError
 from pybuild.rebase import RebaseReport, RebaseRequest, rebase_image
+from pybuild.site import Site
 from tests.lifecycle.exporting import LAYER, Exporter, make_exporter
 from tests.lifecycle.oci.images import file_layer, image_of, validate_image
 from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry
@@ -66,7 +67,7 @@ class Scene:
 
     def rebase(self, location: str, **options: Any) -> RebaseReport:
         request = RebaseRequest(location=location, **{"builder": default_definition_path(), **options})
-        return rebase_image(request, self.root / "store", {}, self.log)
+        return rebase_image(request, Site(store=self.root / "store", host_env={}, log=self.log))
 
 
 @pytest.fixture

@@ -104,6 +104,26 @@ def handle() -> str:
         return f"{error.exit_code} {dict(error.facts)} {pybuild.__version__}"
 
 
+def use_images() -> str:
+    pushed = pybuild.push_image(pybuild.PushRequest(location="oci:image", names=["registry.example.org/app:1"]))
+    assert_type(pushed, pybuild.PushReport)
+    rebased = pybuild.rebase_image(pybuild.RebaseRequest(location="oci:image", outputs=["oci:other"]), store=STORE)
+    assert_type(rebased, pybuild.RebaseReport)
+    report = pybuild.check_image("oci:image", "deepnote", timeout_s=30)
+    assert_type(report, pybuild.CheckReport)
+    return f"{report.holds} {rebased.outputs} {[one.location for one in pushed.written]}"
+
+
+def keep_house() -> int:
+    made = pybuild.create_builder(pybuild.BuilderRequest(outputs=["oci:builder"], refresh=True), store=STORE)
+    assert_type(made, pybuild.BuilderReport)
+    removed = pybuild.prune_store(pybuild.PruneRequest(older_than_s=86_400), store=STORE)
+    assert_type(removed, pybuild.Pruned)
+    usage = pybuild.measure_store(store=STORE)
+    assert_type(usage, pybuild.StoreUsage)
+    return usage.size + removed.freed
+
+
 async def build_in_a_loop() -> pybuild.BuildReport:
     assert_type(await pybuild.aio.detect(make_request()), pybuild.Detection)
     assert_type(await pybuild.aio.build_index(make_request()), pybuild.IndexReport)
