@@ -15,9 +15,10 @@ from pybuild.commands.printing import print_result
 from pybuild.environments.curated import register_curated
 from pybuild.environments.definition import Definition
 from pybuild.environments.difference import describe_difference, describe_lock_difference
+from pybuild.environments.environment import Environment
 from pybuild.environments.lint import find_problems
 from pybuild.environments.reading import SOURCES, read_environment
-from pybuild.environments.registered import register_environment, restore_environment
+from pybuild.environments.registered import register_environment
 from pybuild.environments.registered_build import EnvironmentBuild, build_registered, find_image_details
 from pybuild.errors import UsageError
 from pybuild.run_image import ImageSettings
@@ -209,7 +210,7 @@ def env_build(
     )
     registered = wanted.get(workspace)
     details = build_registered(
-        restore_environment(registered), registered, workspace, how, on_event=session.show, store=session.store
+        Environment.from_registered(registered), registered, workspace, how, on_event=session.show, store=session.store
     )
     for line in details.changes:
         session.log.info(line)
@@ -250,7 +251,7 @@ def env_diff(session: Session, workspace: Workspace, before: Wanted, after: Want
 def env_export(session: Session, workspace: Workspace, wanted: Wanted, directory: Path, *, overwrite: bool) -> None:
     """Write ENVIRONMENT into DIRECTORY, as files that people can edit and `pybuild env register` takes."""
     found = wanted.get(workspace)
-    restore_environment(found).save_to_directory(directory, overwrite=overwrite)
+    Environment.from_registered(found).save_to_directory(directory, overwrite=overwrite)
     session.log.info(f"Version {found.version}")
     print_result(str(directory))
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from lifecycle.cnb.deadline import Cancellation
 from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.reference import Reference
+from lifecycle.exporters import Output
 from lifecycle.registry.credentials import Login
 from pybuild.builder.kept import forget_unused, make_directory, mark_used
+from pybuild.environments.contents import EnvironmentContents
 from pybuild.environments.context import needs_trust, write_context
 from pybuild.environments.describing import describe
-from pybuild.environments.lint import find_problems
-from pybuild.events import Level, LogLine, OnEvent
+from pybuild.environments.lint import define, find_problems
+from pybuild.events import Level, LogLine, OnEvent, ignore_event
+from pybuild.library import build
+from pybuild.report import BuildReport
 from pybuild.request import BuildRequest
+from pybuild.run_image import ImageSettings
 from pybuild.store import store_directory
-
-if TYPE_CHECKING:
-    from pybuild.environments.environment import Environment
 
 CONTEXTS = "environments"
 """Where contexts are in the store, named after their definitions: so equal environments have one cache, and one last image."""
@@ -30,14 +33,14 @@ _AUTH_VARIABLE = "CNB_REGISTRY_AUTH"
 
 
 def make_request(
-    env: Environment, *, store: Path | None = None, host_env: Mapping[str, str] | None = None
+    env: EnvironmentContents, *, store: Path | None = None, host_env: Mapping[str, str] | None = None
 ) -> BuildRequest:
     """Return the request that builds an environment, after its context is in the store.
 
     Raises:
         InvalidEnvironment, ConfigurationError: it cannot be built.
     """
-    definition = env.definition()
+    definition = define(env)
     if definition.repository is not None:
         return BuildRequest(repository=definition.repository)
     variables = os.environ if host_env is None else host_env
@@ -53,7 +56,7 @@ def make_request(
     return BuildRequest(repository=directory, trusts_project=needs_trust(definition))
 
 
-def add_login(env: Environment, host_env: Mapping[str, str] | None) -> Mapping[str, str]:
+def add_login(env: EnvironmentContents, host_env: Mapping[str, str] | None) -> Mapping[str, str]:
     """Return what the machine says, with the credentials of the environment's registry; only this process has them.
 
     Raises:
@@ -69,9 +72,39 @@ def add_login(env: Environment, host_env: Mapping[str, str] | None) -> Mapping[s
     return {**variables, _AUTH_VARIABLE: render_json({**known, host: basic})}
 
 
-def say_warnings(env: Environment, on_event: OnEvent) -> None:
+def say_warnings(env: EnvironmentContents, on_event: OnEvent) -> None:
     """Say what is risky about an environment."""
     for problem in find_problems(env):
         if not problem.is_error:
             text = f"environment `{env.name}`: {problem.message}: {problem.change} ({problem.code})"
             on_event(LogLine(level=Level.WARNING, text=text))
+
+
+def build_contents(
+    env: EnvironmentContents,
+    *,
+    outputs: Sequence[Output | str] = (),
+    builder: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    images: ImageSettings | None = None,
+    on_event: OnEvent = ignore_event,
+    cancellation: Cancellation | None = None,
+    store: Path | None = None,
+    host_env: Mapping[str, str] | None = None,
+) -> BuildReport:
+    """Return the report of the image that was built on this machine. The parameters are those of `Environment.build_local`.
+
+    Raises:
+        InvalidEnvironment, ConfigurationError: it cannot be built.
+        CnbError: the build failed.
+    """
+    request = make_request(env, store=store, host_env=host_env)
+    changed = replace(
+        request,
+        outputs=outputs,
+        builder=builder or request.builder,
+        env={**request.env, **(settings or {})},
+        images=images or request.images,
+    )
+    say_warnings(env, on_event)
+    return build(changed, on_event=on_event, cancellation=cancellation, store=store, host_env=add_login(env, host_env))

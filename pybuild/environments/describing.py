@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from lifecycle.cnb.reference import Reference
+from pybuild.environments.contents import EnvironmentContents
 from pybuild.environments.definition import CondaPackages, Definition, Packages
 from pybuild.environments.sections import DockerSection
 from pybuild.environments.texts import normalise_text, read_dockerfile
 
-if TYPE_CHECKING:
-    from pybuild.environments.environment import Environment
 
-
-def describe(env: Environment) -> Definition:
+def describe(env: EnvironmentContents) -> Definition:
     """Return the definition of an environment. Raises `ConfigurationError` for its files, `InvalidValue` for its image."""
     python, dockerfile = env.python, env.docker.base_dockerfile
     return Definition(
@@ -40,7 +37,7 @@ def spell_out_image(docker: DockerSection) -> str | None:
     return str(Reference.parse(image if has_registry or not host else f"{host}/{image}"))
 
 
-def _find_packages(env: Environment) -> Packages | None:
+def _find_packages(env: EnvironmentContents) -> Packages | None:
     if env.python.poetry is not None or env.repository is not None or env.repository_files:
         return env.python.poetry
     packages = env.python.conda_dependencies.packages()

@@ -11,28 +11,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
 from pybuild.environments.conda_dependencies import CondaDependencies
+from pybuild.environments.contents import EnvironmentContents
 from pybuild.environments.context import CONSTRAINTS, write_files
 from pybuild.environments.definition import PoetryPackages
 from pybuild.environments.sections import ContainerRegistry
 from pybuild.environments.texts import read_dockerfile, read_tree
 from pybuild.errors import UsageError
 
-if TYPE_CHECKING:
-    from pybuild.environments.environment import Environment
-
 _DESCRIPTION, _AZURE_DESCRIPTION = "environment.json", "azureml_environment.json"
 _PACKAGES, _DOCKERFILE = "conda_dependencies.yml", "BaseDockerfile"
 _POETRY, _REPOSITORY = "poetry", "repository"
 
 
-def save_environment(env: Environment, directory: Path, *, overwrite: bool) -> None:
+def save_environment(env: EnvironmentContents, directory: Path, *, overwrite: bool) -> None:
     """Write the files of an environment; passwords are not among them.
 
     Raises:
@@ -69,7 +66,7 @@ def save_environment(env: Environment, directory: Path, *, overwrite: bool) -> N
     write_atomically(directory / _DESCRIPTION, f"{json.dumps(values, indent=4, ensure_ascii=False)}\n".encode())
 
 
-def load_environment(env: Environment, directory: Path) -> None:
+def load_environment(env: EnvironmentContents, directory: Path) -> None:
     """Make `env`, which is new, what the files of a directory say. Raises `ConfigurationError`."""
     table = _read_description(directory)
     env.name = table.string("name")

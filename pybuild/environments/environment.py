@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pybuild.environments.conda_dependencies import CondaDependencies
+from pybuild.environments.contents import EnvironmentContents
 from pybuild.environments.definition import Definition, PipPackages, PoetryPackages
 from pybuild.environments.errors import refuse
 from pybuild.environments.requirements import read_requirements
-from pybuild.environments.sections import ContainerRegistry, DockerSection, PythonSection
+from pybuild.environments.sections import ContainerRegistry
 from pybuild.environments.texts import is_remote, read_dockerfile, read_tree
 from pybuild.errors import UsageError
 from pybuild.events import OnEvent, ignore_event
@@ -24,24 +25,12 @@ if TYPE_CHECKING:
     from pybuild.report import BuildReport
     from pybuild.request import BuildRequest
     from pybuild.run_image import ImageSettings
+    from pybuild.workspaces.version import RegisteredVersion
     from pybuild.workspaces.workspace import Workspace
 
 
-class Environment:
+class Environment(EnvironmentContents):
     """What an image is to have. Change its parts, then build it; `definition()` says it in one canonical form."""
-
-    def __init__(self, name: str) -> None:
-        """Start with no packages, on the builder's run image."""
-        self.name = name
-        self.version: str | None = None
-        """That under which it is registered; `None`: it is not."""
-        self.python = PythonSection()
-        self.docker = DockerSection()
-        self.environment_variables: dict[str, str] = {}
-        self.repository: str | None = None
-        """Address of a repository that says everything itself."""
-        self.repository_files: Mapping[str, str] = {}
-        """The same as texts by path."""
 
     @classmethod
     def from_pip_requirements(
@@ -201,25 +190,23 @@ class Environment:
             InvalidEnvironment, ConfigurationError: it cannot be built.
             CnbError: the build failed.
         """
-        from pybuild.environments.building import say_warnings
-        from pybuild.library import build
+        from pybuild.environments.building import build_contents
 
         if platform not in (None, "Linux"):
             raise UsageError(f"images are for Linux, not for `{platform}`", "leave `platform` out")
         if pushImageToWorkspaceAcr:
             hint = 'write `env.build(workspace)`, or name where the image goes: `outputs=["docker://…"]`'
             raise UsageError("`build_local` puts no image into a workspace", hint)
-        request = self.build_request(store=store, host_env=host_env)
-        changed = replace(
-            request,
+        return build_contents(
+            self,
             outputs=outputs,
-            builder=builder or request.builder,
-            env={**request.env, **(settings or {})},
-            images=images or request.images,
-        )
-        say_warnings(self, on_event)
-        return build(
-            changed, on_event=on_event, cancellation=cancellation, store=store, host_env=self.host_env(host_env)
+            builder=builder,
+            settings=settings,
+            images=images,
+            on_event=on_event,
+            cancellation=cancellation,
+            store=store,
+            host_env=host_env,
         )
 
     @classmethod
@@ -284,11 +271,9 @@ class Environment:
             InvalidEnvironment: it cannot be built as it is.
             ConfigurationError: a file that it names cannot be read.
         """
-        from pybuild.environments.describing import describe
-        from pybuild.environments.lint import require_buildable
+        from pybuild.environments.lint import define
 
-        require_buildable(self)
-        return describe(self)
+        return define(self)
 
     def register(self, workspace: Workspace) -> Environment:
         """Return this environment with the version that it has in `workspace`: the next one, or that of an equal definition.
@@ -312,16 +297,24 @@ class Environment:
             NoSuchEnvironment: the workspace does not have it.
             CnbError: it cannot be read.
         """
-        from pybuild.environments.registered import find_environment
+        from pybuild.environments.registered import parse_version
 
-        return find_environment(workspace, name, version=version, label=label)
+        number = None if version is None else parse_version(str(version))
+        return cls.from_registered(workspace.get(name, version=number, label=label))
+
+    @classmethod
+    def from_registered(cls, registered: RegisteredVersion) -> Environment:
+        """Return the environment of a version. Raises `ConfigurationError` where a newer pybuild wrote it."""
+        env = cls.from_definition(registered.name, Definition.parse(registered.definition))
+        env.version = str(registered.version)
+        return env
 
     @classmethod
     def list(cls, workspace: Workspace) -> dict[str, Environment]:
         """Return the latest version of each environment that is not archived, by its name. Raises `CnbError`."""
-        from pybuild.environments.registered import list_environments
+        from pybuild.environments.registered import find_latest
 
-        return list_environments(workspace)
+        return {found.name: cls.from_registered(found) for found in find_latest(workspace)}
 
     def build(self, workspace: Workspace, how: EnvironmentBuild | None = None) -> ImageDetails:
         """Return the image of this environment, which is in the workspace then: built now, or before by the same builder.

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.mask import mask_credentials
 from lifecycle.cnb.reference import Reference
 from pybuild.environments.conda_dependencies import CondaDependencies, conda_name
+from pybuild.environments.contents import EnvironmentContents
 from pybuild.environments.definition import NODEFAULTS, VARIABLE, Definition
 from pybuild.environments.describing import describe
 from pybuild.environments.errors import InvalidEnvironment, Problem
 from pybuild.environments.texts import is_one_line
-
-if TYPE_CHECKING:
-    from pybuild.environments.environment import Environment
 
 _NAME_LIMIT = 255
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -33,14 +30,20 @@ _ANACONDA_HOST = re.compile(r"https?://(?:repo\.(?:anaconda\.com|anaconda\.cloud
 _VARIABLE_USER = re.compile(r"\$\{?\w+\}?(?::\$\{?\w+\}?)?@")
 
 
-def require_buildable(env: Environment) -> None:
+def require_buildable(env: EnvironmentContents) -> None:
     """Raise `InvalidEnvironment` with everything that keeps an environment from being built, `ConfigurationError` for its files."""
     problems = tuple(problem for problem in find_problems(env) if problem.is_error)
     if problems:
         raise InvalidEnvironment(name=env.name, problems=problems)
 
 
-def find_problems(env: Environment) -> tuple[Problem, ...]:
+def define(env: EnvironmentContents) -> Definition:
+    """Return the definition of an environment that can be built. Raises as `require_buildable`."""
+    require_buildable(env)
+    return describe(env)
+
+
+def find_problems(env: EnvironmentContents) -> tuple[Problem, ...]:
     """Return errors and warnings. Raises `ConfigurationError` for a file that cannot be read."""
     found = [*_judge_name(env.name), *_judge_docker(env), *_judge_python(env)]
     if not any(problem.code == "base-image-invalid" for problem in found):
@@ -64,7 +67,7 @@ def _judge_name(name: str) -> Iterator[Problem]:
         yield _error("name-invalid", f"`{name}` cannot be the name of an environment", change)
 
 
-def _judge_docker(env: Environment) -> Iterator[Problem]:
+def _judge_docker(env: EnvironmentContents) -> Iterator[Problem]:
     docker, registry = env.docker, env.docker.registry
     if docker.base_image is not None and docker.base_dockerfile is not None:
         change = "keep one: `env.docker.base_image = None` or `env.docker.base_dockerfile = None`"
@@ -88,7 +91,7 @@ def _judge_docker(env: Environment) -> Iterator[Problem]:
         yield _warning("base-image-unpinned", message, "name a tag, or better a digest: NAME@sha256:…")
 
 
-def _judge_python(env: Environment) -> Iterator[Problem]:
+def _judge_python(env: EnvironmentContents) -> Iterator[Problem]:
     python, dependencies = env.python, env.python.conda_dependencies
     has_base = env.docker.base_image is not None or env.docker.base_dockerfile is not None
     if python.user_managed_dependencies and not has_base:

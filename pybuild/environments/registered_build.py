@@ -15,9 +15,10 @@ from lifecycle.oci.descriptor import host_platform
 from lifecycle.oci.image import Image
 from lifecycle.registry.manifest import name_of
 from pybuild.builder import default_definition_path, ensure_builder, read_definition
+from pybuild.environments.building import build_contents
+from pybuild.environments.contents import EnvironmentContents
 from pybuild.environments.definition import Definition
 from pybuild.environments.details import ImageDetails
-from pybuild.environments.environment import Environment
 from pybuild.environments.equivalent import Resolved, render_equivalent
 from pybuild.events import EventLog, OnEvent, ignore_event
 from pybuild.library import export
@@ -45,7 +46,7 @@ class EnvironmentBuild:
 
 
 def build_registered(
-    env: Environment,
+    env: EnvironmentContents,
     registered: RegisteredVersion,
     workspace: Workspace,
     how: EnvironmentBuild | None = None,
@@ -74,7 +75,8 @@ def build_registered(
         if before is not None and not how.refresh:
             log.info(f"{registered.name}:{registered.version} was built by this builder at {before.created}")
             return ImageDetails.of(registered, before, repository.location)
-        report = env.build_local(
+        report = build_contents(
+            env,
             builder=how.builder,
             settings={**how.settings, **({"BP_REFRESH": "1"} if how.refresh else {})},
             images=how.images,
