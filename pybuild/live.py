@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from pybuild.terminal import Running, leave_without_reader
+from pybuild.display import Running, leave_without_reader
 
 
 class LiveDisplay:

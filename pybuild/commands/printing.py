@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from pybuild.terminal import leave_without_reader
+from pybuild.display import leave_without_reader
 
 
 def print_result(text: str) -> None:

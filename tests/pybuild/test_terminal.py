@@ -5,9 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from pybuild.display import PlainDisplay
 from pybuild.events import EventLog, last_state
 from pybuild.live import LiveDisplay
-from pybuild.terminal import PlainDisplay, Terminal, Verbosity
+from pybuild.terminal import Terminal, Verbosity
 
 
 def log_into(stream: io.StringIO, verbosity: Verbosity) -> EventLog:
