@@ -14,6 +14,29 @@ from urllib.parse import unquote, urlsplit
 
 from tests.loopback import LoopbackServer, QuietHandler
 
+_SLEEPING_BACKEND = """
+    import os, sys, time
+    def get_requires_for_build_wheel(config_settings=None):
+        return []
+    def build_wheel(directory, config_settings=None, metadata_directory=None):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                time.sleep(600)
+            os._exit(0)
+        print("asleep", file=sys.stderr, flush=True)
+        time.sleep(600)
+"""
+_SLEEPER = """
+    [build-system]
+    requires = []
+    build-backend = "backend"
+    backend-path = ["."]
+    [project]
+    name = "sleeper"
+    version = "1.0"
+"""
+
 
 def write_wheel(
     directory: Path,
@@ -52,6 +75,11 @@ def write_sdist(directory: Path, name: str, version: str, files: Mapping[str, st
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
     return path
+
+
+def write_sleeper(directory: Path) -> None:
+    """A source distribution whose build says that it is asleep and never ends; nor does a child of it, in a session of its own."""
+    write_sdist(directory, "sleeper", "1.0", {"pyproject.toml": _SLEEPER, "backend.py": _SLEEPING_BACKEND})
 
 
 def sha256_of(path: Path) -> str:

@@ -26,28 +26,12 @@ from pybuild.errors import DockerUnusable
 from tests.integration.command import Pybuild, expect_error, expect_success
 from tests.integration.engine import DockerEngine
 from tests.integration.machine import expect_no_processes
-from tests.integration.package_index import PackageIndex, write_sdist
+from tests.integration.package_index import PackageIndex, write_sleeper
 from tests.pybuild.recording_log import RecordingLog
 
 pytestmark = pytest.mark.engine
 
 _LACKING = 4
-_BACKEND = """
-    import time
-    def get_requires_for_build_wheel(config_settings=None):
-        return []
-    def build_wheel(directory, config_settings=None, metadata_directory=None):
-        time.sleep(600)
-"""
-_PYPROJECT = """
-    [build-system]
-    requires = []
-    build-backend = "backend"
-    backend-path = ["."]
-    [project]
-    name = "sleeper"
-    version = "1.0"
-"""
 _FACTS = """
 id -u; id -g; id -un; umask; ulimit -c; hostname; pwd; grep -E 'CapEff|NoNewPrivs' /proc/self/status; grep -c : /proc/net/dev
 touch /shown/new /usr/new /tmp/new 2>&1; sort -z /proc/self/environ | tr '\\0' '\\n'
@@ -193,7 +177,7 @@ def test_a_container_ends_when_its_time_is_up(place: Place) -> None:
 def test_no_container_outlives_a_build_that_is_killed(
     pybuild: Pybuild, engine: DockerEngine, index: PackageIndex, repository: Path
 ) -> None:
-    write_sdist(index.directory, "sleeper", "1.0", {"pyproject.toml": _PYPROJECT, "backend.py": _BACKEND})
+    write_sleeper(index.directory)
     (repository / "requirements.txt").write_text("sleeper\n")
     running = pybuild.start("build", repository, "--engine", "docker")
     running.wait_for("---> pybuild/pip")

@@ -11,40 +11,18 @@ import pytest
 from tests.integration.command import Finished, Pybuild, expect_error, expect_success, ordinary_environment
 from tests.integration.image_check import validate_image
 from tests.integration.machine import expect_no_processes, processes_that_see
-from tests.integration.package_index import PackageIndex, write_sdist
+from tests.integration.package_index import PackageIndex, write_sleeper
 
 pytestmark = pytest.mark.integration
 
 _INTERRUPTED, _TERMINATED, _OUT_OF_TIME = 130, 143, 53
 # Sleeps while its wheel is built, with a child that has left its process group and session behind.
-_SLEEPING_BACKEND = """
-    import os, sys, time
-    def get_requires_for_build_wheel(config_settings=None):
-        return []
-    def build_wheel(directory, config_settings=None, metadata_directory=None):
-        if os.fork() == 0:
-            os.setsid()
-            if os.fork() == 0:
-                time.sleep(600)
-            os._exit(0)
-        print("asleep", file=sys.stderr, flush=True)
-        time.sleep(600)
-"""
-_PYPROJECT = """
-    [build-system]
-    requires = []
-    build-backend = "backend"
-    backend-path = ["."]
-    [project]
-    name = "sleeper"
-    version = "1.0"
-"""
 
 
 @pytest.fixture
 def sleeping(index: PackageIndex, repository: Path) -> Path:
     """A repository whose build never ends."""
-    write_sdist(index.directory, "sleeper", "1.0", {"pyproject.toml": _PYPROJECT, "backend.py": _SLEEPING_BACKEND})
+    write_sleeper(index.directory)
     (repository / "requirements.txt").write_text("sleeper\n")
     return repository
 

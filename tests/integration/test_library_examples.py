@@ -20,34 +20,17 @@ from tests.integration.command import CHECKOUT, Pybuild
 from tests.integration.git_server import GitServer
 from tests.integration.image_check import check_with_tools
 from tests.integration.machine import expect_no_processes
-from tests.integration.package_index import PackageIndex, write_sdist
+from tests.integration.package_index import PackageIndex, write_sleeper
 from tests.integration.registry import free_port
 
 pytestmark = pytest.mark.integration
 
 DOCUMENT = CHECKOUT / "docs" / "library.md"
 SERVICE = CHECKOUT / "docs" / "examples"
-# Never ends, as soon as its wheel is built.
-SLEEPER = {
-    "pyproject.toml": """
-        [build-system]
-        requires = []
-        build-backend = "backend"
-        backend-path = ["."]
-        [project]
-        name = "sleeper"
-        version = "1.0"
-    """,
-    "backend.py": """
-        import time
-        def build_wheel(directory, config_settings=None, metadata_directory=None):
-            time.sleep(600)
-    """,
-}
 
 
 def test_who_follows_the_document_builds(offline_pybuild: Pybuild, repository: Path, tmp_path: Path) -> None:
-    assert len(blocks_of(DOCUMENT, "python")) == 7
+    assert len(blocks_of(DOCUMENT, "python")) == 8
     directory = tmp_path / "reader"
     directory.mkdir()
     repository.rename(directory / "project")
@@ -93,7 +76,7 @@ class Asked:
 def test_a_service_builds_for_ten_clients_at_once(
     offline_pybuild: Pybuild, index: PackageIndex, tmp_path: Path
 ) -> None:
-    write_sdist(index.directory, "sleeper", "1.0", SLEEPER)
+    write_sleeper(index.directory)
     good = {"alpha": "alpha==1.0\n", "beta": "beta\n", "gamma": "gamma\n"}
     with GitServer(tmp_path / "git") as git, service(offline_pybuild, tmp_path) as address:
         for name, text in {**good, "endless": "sleeper\n", "missing": "delta\n"}.items():
