@@ -15,6 +15,8 @@ from lifecycle.cnb.target import host_architecture
 from lifecycle.cnb.toml import read_toml
 from tests.interpreter import ISOLATED, ROOT
 
+pytestmark = pytest.mark.integration
+
 BUILDPACK = ROOT / "buildpacks" / "dockerfile"
 
 
