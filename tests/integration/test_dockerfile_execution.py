@@ -251,6 +251,7 @@ def test_storage_that_is_damaged_is_made_anew(sandbox_runs: DockerfileRuns) -> N
     assert sandbox_runs.image.digest != digest
 
 
+@pytest.mark.thorough
 def test_storage_does_not_grow_with_every_build(sandbox_runs: DockerfileRuns) -> None:
     counts = []
     for number in range(9):

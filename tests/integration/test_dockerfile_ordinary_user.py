@@ -125,6 +125,7 @@ def repository(tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.mark.thorough
 def test_the_dockerfile_of_deepnote_gives_the_same_files_with_and_without_docker(
     user: OrdinaryUser,
     theirs: Pybuild,

@@ -120,7 +120,7 @@ def test_a_missing_package_is_an_error_that_names_package_mode(poetry_builds: Bu
     ("settings", "expected"),
     [
         ({}, {"six"}),
-        ({"BP_POETRY_WITH": "docs"}, {"six", "idna"}),
+        pytest.param({"BP_POETRY_WITH": "docs"}, {"six", "idna"}, marks=pytest.mark.thorough),
         ({"BP_POETRY_WITH": "dev,docs"}, {"six", "iniconfig", "idna"}),
         # Once something is left out, the rest is what Poetry installs by itself.
         ({"BP_POETRY_WITHOUT": "dev"}, {"six", "tabulate"}),
@@ -159,7 +159,7 @@ def test_the_newest_interpreter_of_the_range_is_taken(poetry_builds: Builds, mac
     assert (major, minor) >= (3, 12)
 
 
-@pytest.mark.parametrize("how", ["file", "setting"])
+@pytest.mark.parametrize("how", ["file", pytest.param("setting", marks=pytest.mark.thorough)])
 def test_the_interpreter_can_be_chosen_within_the_range(how: str, poetry_builds: Builds, machine_store: Path) -> None:
     skip_without_python(machine_store, "3.11")
     repository = copy_of("poetry_unlocked", poetry_builds.directory)

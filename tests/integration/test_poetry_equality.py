@@ -31,17 +31,22 @@ PROJECTS = {
     ("fixture", "settings", "options"),
     [
         ("poetry_package", {}, _ONLY_MAIN),
-        ("poetry_no_package", {}, _ONLY_MAIN),
-        ("poetry_groups", {}, _ONLY_MAIN),
+        pytest.param("poetry_no_package", {}, _ONLY_MAIN, marks=pytest.mark.thorough),
+        pytest.param("poetry_groups", {}, _ONLY_MAIN, marks=pytest.mark.thorough),
         ("poetry_groups", {"BP_POETRY_WITH": "plots,docs"}, ("--only", "main,plots,docs")),
-        ("poetry_groups", {"BP_POETRY_WITHOUT": "dev"}, ("--without", "dev")),
-        ("poetry_extras", {}, _ONLY_MAIN),
-        ("poetry_extras", {"BP_POETRY_EXTRAS": "tables"}, (*_ONLY_MAIN, "--extras", "tables")),
+        pytest.param("poetry_groups", {"BP_POETRY_WITHOUT": "dev"}, ("--without", "dev"), marks=pytest.mark.thorough),
+        pytest.param("poetry_extras", {}, _ONLY_MAIN, marks=pytest.mark.thorough),
+        pytest.param(
+            "poetry_extras",
+            {"BP_POETRY_EXTRAS": "tables"},
+            (*_ONLY_MAIN, "--extras", "tables"),
+            marks=pytest.mark.thorough,
+        ),
         ("poetry_extras", {"BP_POETRY_EXTRAS": "all"}, (*_ONLY_MAIN, "--extras", "all")),
         ("poetry_paths", {}, _ONLY_MAIN),
-        ("poetry_url", {}, _ONLY_MAIN),
-        ("poetry_python_range", {}, _ONLY_MAIN),
-        ("poetry_package", {"BP_POETRY_INSTALLER": "poetry"}, _ONLY_MAIN),
+        pytest.param("poetry_url", {}, _ONLY_MAIN, marks=pytest.mark.thorough),
+        pytest.param("poetry_python_range", {}, _ONLY_MAIN, marks=pytest.mark.thorough),
+        pytest.param("poetry_package", {"BP_POETRY_INSTALLER": "poetry"}, _ONLY_MAIN, marks=pytest.mark.thorough),
         ("poetry_paths", {"BP_POETRY_INSTALLER": "poetry"}, _ONLY_MAIN),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value) if value else "defaults",
@@ -103,7 +108,9 @@ def test_what_the_build_locked_is_what_poetry_installs(
 
 
 @pytest.mark.skipif(not (CORPUS / "pyproject").is_dir(), reason=f"no corpus in {CORPUS}; name it with PYBUILD_CORPUS")
-@pytest.mark.parametrize("name", PROJECTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] * (number > 0)) for number, name in enumerate(PROJECTS)]
+)
 def test_a_real_project_is_installed_as_poetry_installs_it(
     name: str, poetry_builds: Builds, poetry: RealPoetry, machine_store: Path, tmp_path: Path
 ) -> None:
