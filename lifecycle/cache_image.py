@@ -17,6 +17,7 @@ from zlib import crc32
 from lifecycle.cache import Cache, FoundLayer, cache_sbom_path, describe_tree, has_cache_sbom, read_cache_layers
 from lifecycle.cache_contents import TreeFacts
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.group import Group
@@ -143,7 +144,7 @@ def read_cache_label(config: ImageConfig, cache: Cache, *, source: str) -> Table
     return label
 
 
-def take_cache_image(image: Image, cache: Cache, scratch: Path, log: PhaseLog) -> None:
+def take_cache_image(image: Image, cache: Cache, scratch: Path, log: PhaseLog, *, deadline: Deadline = NEVER) -> None:
     """Let what `image` holds take the place of everything in `cache`.
 
     It is unpacked to `scratch`, which must be on the file system of the cache and not exist or be empty. What the image says to
@@ -153,6 +154,7 @@ def take_cache_image(image: Image, cache: Cache, scratch: Path, log: PhaseLog) -
         OciError: a layer is damaged, or cannot be unpacked.
         ConfigurationError: it is not a cache that can be used here.
         OSError: the disk is full.
+        CommandTimeout: `deadline` has passed; the cache is as it was.
     """
     label = read_cache_label(image.config, cache, source=f"cache image {image.digest}")
     records = parse_buildpack_records(label, data_key="data")
@@ -160,7 +162,7 @@ def take_cache_image(image: Image, cache: Cache, scratch: Path, log: PhaseLog) -
     diff_ids = {str(layer.diff_id) for layer in image.layers}
     sbom = label.table("sbom").optional_string("sha")
     scratch.mkdir(parents=True, exist_ok=True)
-    unpack_below(image.layers, _LAYERS_PATH, scratch)
+    unpack_below(image.layers, _LAYERS_PATH, scratch, deadline=deadline)
     has_sbom = sbom in diff_ids and is_real_subdirectory(scratch, "sbom", "cache")
     cache.take(
         _find_layers(records, parts, diff_ids, scratch, log),

@@ -18,6 +18,8 @@ from lifecycle.cache import Cache
 from lifecycle.cache_contents import TreeFacts
 from lifecycle.cache_image import CacheImage, CacheImageRequest, make_cache_image, read_cache_label, take_cache_image
 from lifecycle.cnb.api import DEFAULT_EXEC_ENV
+from lifecycle.cnb.command import CommandTimeout, require_time
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.group import Group
 from lifecycle.cnb.layer import remove_tree
@@ -58,21 +60,28 @@ class RemoteCache:
         work: Path,
         log: StepLog,
         platform: Platform | None = None,
+        deadline: Deadline = NEVER,
     ) -> None:
         self._platform = platform or host_platform()
         self._reference = reference.with_default_tag()
         self._client = client
         self._work = work
         self._log = log
+        self._deadline = deadline
         self._found: Resolved | None = None
         self._is_trusted = True
         self._is_reachable = True
         client.on_wait = log.warning
 
     def restore(self, cache: Cache) -> bool:
-        """Let the image take the place of `cache` where that is missing, not whole or older; return whether it did."""
+        """Let the image take the place of `cache` where that is missing, not whole or older; return whether it did.
+
+        Raises `CommandTimeout`: the deadline has passed. Whatever else is wrong is a warning.
+        """
         try:
             return self._restore(cache)
+        except CommandTimeout:
+            raise
         except NoSuchImage:
             self._log.info(f"There is no cache image {self._reference} yet")
         except (CnbError, OSError) as err:
@@ -103,7 +112,7 @@ class RemoteCache:
         read_cache_label(found.config, cache, source="the image")
         with self._log.step(f"Taking the cache from {self._reference} ({found.size / 1e6:.1f} MB)"):
             image = pull(self._client, found, blobs)
-            take_cache_image(image, cache, self._work / "taken" / "trees", self._log)
+            take_cache_image(image, cache, self._work / "taken" / "trees", self._log, deadline=self._deadline)
         return True
 
     @contextlib.contextmanager
@@ -120,6 +129,7 @@ class RemoteCache:
         def check() -> None:
             if stopped.is_set():
                 raise _StoppedError
+            require_time(self._deadline, "cache image")
 
         found = self._found
         request = CacheImageRequest(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.toml import write_atomically
 from lifecycle.oci.image import Image, make_image
@@ -46,11 +47,11 @@ def open_blobs(directory: Path) -> Path:
     return blobs
 
 
-def keep_build_image(image: Image, directory: Path, log: Log) -> BuildImage:
+def keep_build_image(image: Image, directory: Path, log: Log, *, deadline: Deadline = NEVER) -> BuildImage:
     """Return the image with its root file system in `directory`, which holds no other then.
 
     Raises:
-        lifecycle.cnb.errors.CnbError: it cannot be unpacked.
+        lifecycle.cnb.errors.CnbError: it cannot be unpacked, or not by `deadline`.
         OSError: the disk is full.
     """
     marker, rootfs = directory / _ID_NAME, directory / _ROOTFS_NAME
@@ -58,7 +59,7 @@ def keep_build_image(image: Image, directory: Path, log: Log) -> BuildImage:
         marker.unlink(missing_ok=True)
         remove_tree(rootfs)
         with log.step("Unpacking the build image"):
-            unpack_image(image, rootfs)
+            unpack_image(image, rootfs, deadline=deadline)
             add_mount_points(rootfs)
         write_atomically(marker, str(image.id).encode())
     needed = {layer.path for layer in image.layers}

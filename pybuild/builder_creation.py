@@ -84,6 +84,7 @@ def create_builder(request: BuilderRequest, site: Site) -> BuilderReport:
                 log,
                 architecture=platform.architecture,
                 refresh=request.refresh,
+                env=site.host_env,
                 deadline=deadline,
             )
             for platform in request.platforms

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.command import CommandTimeout, require_time
 from lifecycle.cnb.deadline import Cancellation, Deadline
 from lifecycle.cnb.errors import CnbError
 from pybuild.errors import Cancelled, DetectTimeLimitReached, TimeLimitReached
@@ -44,8 +44,7 @@ class Clock:
 
     def check(self) -> None:
         """Raise `CommandTimeout`, which `phase` makes its own error of, where the work has to end."""
-        if self.deadline.has_passed():
-            raise CommandTimeout(argv=("pybuild",), elapsed_s=0, output="")
+        require_time(self.deadline, "pybuild")
 
     def _error(self, phase: str) -> CnbError:
         if self.deadline.is_cancelled:

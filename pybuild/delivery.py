@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.command import require_time
 from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
@@ -103,8 +102,7 @@ class Delivery:
         """
 
         def check() -> None:
-            if deadline.has_passed():
-                raise CommandTimeout(argv=("export",), elapsed_s=0, output="")
+            require_time(deadline, "export")
 
         def commit() -> None:
             check()
@@ -123,7 +121,7 @@ class Delivery:
     def _connections(
         self, log: Log, *, origins: Sequence[str] = (), deadline: Deadline = NEVER
     ) -> Iterator[Connections]:
-        client = open_client(self.env, Path.home(), insecure=self.insecure_registries, deadline=deadline)
+        client = open_client(self.env, insecure=self.insecure_registries, deadline=deadline)
         client.on_wait = log.warning
         named = [name.removeprefix(REGISTRY_PREFIX) for name in origins if name.startswith(REGISTRY_PREFIX)]
         try:

@@ -84,7 +84,7 @@ def extend_build_image(kitchen: Kitchen, group: Group, clock: Clock) -> BuildIma
         return None
     with clock.phase("extend"):
         *_, image = _extend(kitchen, builder_image(kitchen.environment.builder), changing, clock)
-        return keep_build_image(image, _build_image_dir(kitchen), clock.log)
+        return keep_build_image(image, _build_image_dir(kitchen), clock.log, deadline=clock.deadline)
 
 
 def refuse_extensions(environment: BuildEnvironment, group: Group) -> None:

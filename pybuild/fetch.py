@@ -27,6 +27,7 @@ def fetch_application(place: Place) -> tuple[Source, Place]:
         environment.app_dir,
         environment.scratch_dir,
         log,
+        env=place.site.host_env,
         deadline=environment.deadline,
         project=None if request.descriptor is None else read_project(request.descriptor),
     )

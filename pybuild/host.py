@@ -20,6 +20,7 @@ from lifecycle.cnb.toml import read_toml
 from lifecycle.registry.machine import find_ca_bundle, read_proxies
 from pybuild.conda_config import CondaConfig, read_conda_config
 from pybuild.engines.sandbox import Mount
+from pybuild.machine import expand_home
 
 CA_BUNDLE_IN_BUILD = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
 INDEXES_IN_BUILD = PurePosixPath("/platform/indexes")
@@ -138,7 +139,7 @@ class _LocalPaths:
         if parts.scheme == "file":
             path = Path(unquote(parts.path))
         elif word.startswith(("/", "~/")):
-            path = Path(word).expanduser()
+            path = expand_home(word, self._home)
         else:
             return word
         if not path.exists():
@@ -169,7 +170,7 @@ def _ca_bundle(env: Mapping[str, str], conda: CondaConfig) -> Path | None:
 def _constraints(env: Mapping[str, str], home: Path) -> tuple[str, ...]:
     """Constraints files, absolute: pip's, or uv's where only uv is told of some."""
     words = _pip_settings(env, home, options=("constraint",)).get("PIP_CONSTRAINT") or env.get("UV_CONSTRAINT", "")
-    return tuple(word if "://" in word else str(Path(word).expanduser().absolute()) for word in words.split())
+    return tuple(word if "://" in word else str(expand_home(word, home).absolute()) for word in words.split())
 
 
 def _pip_settings(env: Mapping[str, str], home: Path, *, options: Sequence[str] = _PIP_OPTIONS) -> dict[str, str]:

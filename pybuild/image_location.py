@@ -45,12 +45,15 @@ def open_image(location: str, site: Site, *, insecure: tuple[str, ...] = ()) -> 
         scratch = Path(directory)
         if location.startswith(DAEMON_PREFIX):
             archive = scratch / "saved.tar"
-            with site.log.step("Taking the image out of the Docker engine"), open_engine(site.host_env) as engine:
+            with (
+                site.log.step("Taking the image out of the Docker engine"),
+                open_engine(site.host_env, deadline=site.deadline) as engine,
+            ):
                 engine.save(location.removeprefix(DAEMON_PREFIX), archive)
             (scratch / "layers").mkdir()
             yield read_image(Location(transport=Transport.DOCKER_ARCHIVE, path=archive), scratch=scratch / "layers")
         else:
-            client = open_client(site.host_env, Path.home(), insecure=insecure)
+            client = open_client(site.host_env, insecure=insecure, deadline=site.deadline)
             images = ImageStore(site.store, client, site.log)
             yield read_any_image(location, images=images, scratch=scratch)
 
@@ -68,7 +71,7 @@ def open_image_config(location: str, site: Site, *, insecure: tuple[str, ...] = 
         return
     reference = Reference.parse(location.removeprefix(REGISTRY_PREFIX)).with_default_tag()
     with in_use(site.store, site.log, deadline=site.deadline):
-        client = open_client(site.host_env, Path.home(), insecure=insecure)
+        client = open_client(site.host_env, insecure=insecure, deadline=site.deadline)
         try:
             yield ImageStore(site.store, client, site.log).look_up(reference, host_platform()).image
         finally:

@@ -42,6 +42,7 @@ from lifecycle.registry.manifest import name_of
 from lifecycle.registry.pull import Resolved, assemble, pull, resolve
 from lifecycle.registry.question import ATTEMPTS
 from pybuild.host import read_host_settings
+from pybuild.machine import home_directory
 
 _KEPT_S = 60 * 24 * 3600
 # A registry that does not answer is given up sooner where the last build's image will do.
@@ -71,12 +72,13 @@ class KeptImage:
 
 
 def open_client(
-    env: Mapping[str, str], home: Path, *, insecure: tuple[str, ...] = (), deadline: Deadline = NEVER
+    env: Mapping[str, str], *, insecure: tuple[str, ...] = (), deadline: Deadline = NEVER
 ) -> RegistryClient:
     """A client for registries with the machine's certificates, proxies and credentials.
 
     `insecure`, and `CNB_INSECURE_REGISTRIES`, name registries that need no TLS.
     """
+    home = home_directory(env)
     host = read_host_settings(env, home)
     return open_registries(
         env, home, proxies=host.proxies, ca_bundle=host.ca_bundle, insecure=insecure, deadline=deadline

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.reference import Reference
 from lifecycle.daemon.engine import open_engine
@@ -25,15 +26,18 @@ class Place:
     output: Output
     digest: Digest
 
-    def check(self, replacement: Image, images: ImageStore, env: Mapping[str, str]) -> None:
+    def check(
+        self, replacement: Image, images: ImageStore, env: Mapping[str, str], *, deadline: Deadline = NEVER
+    ) -> None:
         """Raise `ImageMoved` where somebody has put another image there than `replacement`, which is to be put there."""
-        now = find_place(self.location, images, env)
+        now = find_place(self.location, images, env, deadline=deadline)
         if now.digest not in (self.digest, replacement.digest, replacement.id):
             raise ImageMoved(location=self.location, before=self.digest, now=now.digest)
 
 
-def find_place(location: str, images: ImageStore, env: Mapping[str, str]) -> Place:
-    """Where the image at `location` is, one of `pybuild.image_location.LOCATIONS`. `env` is the machine's environment.
+def find_place(location: str, images: ImageStore, env: Mapping[str, str], *, deadline: Deadline = NEVER) -> Place:
+    """Where the image at `location` is, one of `pybuild.image_location.LOCATIONS`. `env` is the machine's environment; a Docker engine
+    is asked until `deadline`.
 
     Raises:
         lifecycle.cnb.errors.CnbError: it is not there, or cannot be replaced there.
@@ -41,7 +45,7 @@ def find_place(location: str, images: ImageStore, env: Mapping[str, str]) -> Pla
     if location.startswith(REGISTRY_PREFIX):
         return _find_in_registry(location, images)
     if location.startswith(DAEMON_PREFIX):
-        return _find_in_daemon(location, env)
+        return _find_in_daemon(location, env, deadline)
     place = parse_location(location)
     if place.transport is not Transport.OCI:
         raise UsageError(f"`{location}` is an archive, and archives are not changed", "say where to: `--output WHERE`")
@@ -60,10 +64,10 @@ def _find_in_registry(location: str, images: ImageStore) -> Place:
     return Place(location=location, output=parse_output(f"{REGISTRY_PREFIX}{reference}"), digest=found.digest)
 
 
-def _find_in_daemon(location: str, env: Mapping[str, str]) -> Place:
+def _find_in_daemon(location: str, env: Mapping[str, str], deadline: Deadline) -> Place:
     # Spelled out, a name is no id.
     reference = Reference.parse(location.removeprefix(DAEMON_PREFIX)).with_default_tag()
-    with open_engine(env) as engine:
+    with open_engine(env, deadline=deadline) as engine:
         identity = engine.identify(reference)
     return Place(location=location, output=parse_output(f"{DAEMON_PREFIX}{reference}"), digest=identity)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from lifecycle.cnb.order import Order
 from lifecycle.oci.descriptor import Platform, host_platform
@@ -17,6 +16,7 @@ from pybuild.environment import BuildEnvironment
 from pybuild.host import read_host_settings
 from pybuild.image_store import open_client
 from pybuild.log import Log
+from pybuild.machine import home_directory
 from pybuild.request import BuildRequest
 from pybuild.site import Site
 from pybuild.source import source_identity
@@ -55,12 +55,14 @@ class Place:
         if self.is_foreign:
             # A tag for each platform: what is cached for one is of no use for another.
             reference = replace(reference, tag=f"{reference.tag}-{self.platform.architecture}")
+        deadline = self.clock.deadline
         return RemoteCache(
             reference,
-            open_client(self.site.host_env, Path.home(), insecure=insecure, deadline=self.clock.deadline),
+            open_client(self.site.host_env, insecure=insecure, deadline=deadline),
             work=self.application.work / "cache-image",
             log=self.log,
             platform=self.platform,
+            deadline=deadline,
         )
 
 
@@ -74,7 +76,12 @@ def open_places(request: BuildRequest, site: Site, clock: Clock) -> Iterator[tup
         with clock.phase("builder"):
             builders = [
                 ensure_builder(
-                    definition, site.store, clock.log, architecture=platform.architecture, deadline=clock.deadline
+                    definition,
+                    site.store,
+                    clock.log,
+                    architecture=platform.architecture,
+                    env=site.host_env,
+                    deadline=clock.deadline,
                 )
                 for platform in platforms
             ]
@@ -111,7 +118,7 @@ def _open_application(
     with opening as application:
         environment = BuildEnvironment(
             builder=builder,
-            host=read_host_settings(site.host_env, Path.home()),
+            host=read_host_settings(site.host_env, home_directory(site.host_env)),
             work=application.work,
             archives=site.store / "archives",
             shared_layers=site.store / "layers",

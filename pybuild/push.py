@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
@@ -100,7 +99,7 @@ def _look_up(request: PushRequest, outputs: Sequence[RegistryOutput], site: Site
         yield None
         return
     with in_use(site.store, site.log, deadline=site.deadline):
-        client = open_client(site.host_env, Path.home(), insecure=request.insecure_registries)
+        client = open_client(site.host_env, insecure=request.insecure_registries, deadline=site.deadline)
         try:
             found = ImageStore(site.store, client, site.log).look_up(reference, host_platform())
             if found.is_of_index:

@@ -94,12 +94,12 @@ def rebase_image(request: RebaseRequest, site: Site) -> RebaseReport:
     for location in (request.location, *([request.run_image] if request.run_image else [])):
         check_location(location)
     env, log, deadline = site.host_env, site.log, site.deadline
-    client = open_client(env, Path.home(), insecure=request.insecure_registries)
+    client = open_client(env, insecure=request.insecure_registries, deadline=deadline)
     images = ImageStore(site.store, client, log)
     with contextlib.ExitStack() as stack:
         stack.enter_context(in_use(site.store, log, deadline=deadline))
         with log.phase("analyze"):
-            place = None if request.outputs else find_place(request.location, images, env)
+            place = None if request.outputs else find_place(request.location, images, env, deadline=deadline)
             outputs = read_outputs(request.outputs) if place is None else (place.output,)
             delivery = Delivery(outputs=outputs, env=env, insecure_registries=request.insecure_registries)
             delivery.refuse_names(read_definition(request.builder).image_names)
@@ -161,7 +161,12 @@ class _Way:
         if record.image is not None and not is_known_as(definition.run_images[0].image, record):
             return self._fetch_first((record.image, *record.mirrors))
         builder = ensure_builder(
-            definition, self.site.store, self.site.log, architecture=architecture, deadline=self.site.deadline
+            definition,
+            self.site.store,
+            self.site.log,
+            architecture=architecture,
+            env=self.site.host_env,
+            deadline=self.site.deadline,
         )
         return _RunImage(
             image=builder.run_image,
@@ -175,7 +180,7 @@ class _Way:
 
         def check() -> None:
             if place is not None:
-                place.check(image, self.images, self.delivery.env)
+                place.check(image, self.images, self.delivery.env, deadline=self.site.deadline)
 
         try:
             origins = [f"{REGISTRY_PREFIX}{reference}" for reference in self._remote]

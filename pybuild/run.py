@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -49,14 +48,14 @@ def run_image(request: RunRequest, site: Site) -> int:
         # Layers are needed no more when the image's files are unpacked.
         with open_image(request.location, site, insecure=request.insecure_registries) as image:
             _check_platform(image, request.location)
-            root = stack.enter_context(open_image_root(image, site.store, site.log, keep=True))
+            root = stack.enter_context(open_image_root(image, site.store, site.log, keep=True, deadline=site.deadline))
         argv = _argv(image, request)
         copy = stack.enter_context(open_copy(root, site.store, site.log))
         sandbox = copy.sandbox(network=request.network)
         sandbox = replace(
             sandbox,
             mounts=request.volumes,
-            env={**_terminal(), **sandbox.env, **request.env},
+            env={**_terminal(site.host_env), **sandbox.env, **request.env},
             cwd=request.working_directory or sandbox.cwd,
             interactive=sys.stdin.isatty(),
         )
@@ -84,8 +83,8 @@ def _exit_status(command: list[str]) -> int:
         return status if status >= 0 else 128 - status
 
 
-def _terminal() -> Mapping[str, str]:
-    return {"TERM": os.environ["TERM"]} if os.environ.get("TERM") else {}
+def _terminal(env: Mapping[str, str]) -> Mapping[str, str]:
+    return {"TERM": env["TERM"]} if env.get("TERM") else {}
 
 
 def _argv(image: Image, request: RunRequest) -> tuple[str, ...]:

@@ -157,9 +157,7 @@ class Kitchen:
     def find_bases(self, log: Log) -> BaseImages:
         """Return what finds the images that Dockerfiles may begin with."""
         builder, settings = self.environment.builder, self.settings
-        client = open_client(
-            self.host_env, Path.home(), insecure=settings.insecure_registries, deadline=self.environment.deadline
-        )
+        client = open_client(self.host_env, insecure=settings.insecure_registries, deadline=self.environment.deadline)
         return BaseImages(
             images=ImageStore(self.store, client, log),
             locations={**builder.dockerfile.bases, **settings.bases},

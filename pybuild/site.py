@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pybuild.clock import Clock
 from pybuild.errors import Cancelled, machine_error_of
 from pybuild.events import EventLog, OnEvent
 from pybuild.log import Log
+from pybuild.machine import home_directory, machine_env
 from pybuild.store import store_directory
 
 
@@ -42,15 +42,15 @@ class Site:
 def open_site(
     on_event: OnEvent, cancellation: Cancellation | None, store: Path | None, host_env: Mapping[str, str] | None
 ) -> Iterator[Site]:
-    """Where the work of a function of the library takes place, of which these are parameters (`pybuild.library`).
+    """Where the work of a function of the library takes place, of which these are parameters.
 
     Raises:
         Cancelled: what ended the work did because it was cancelled.
         CnbError: the machine lacks something, instead of the `OSError` that says so.
     """
-    env = dict(os.environ if host_env is None else host_env)
+    env = machine_env(host_env)
     site = Site(
-        store=store or store_directory(env, Path.home()),
+        store=store or store_directory(env, home_directory(env)),
         host_env=env,
         log=EventLog(on_event),
         cancellation=cancellation,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
+from collections.abc import Mapping
 from enum import IntEnum
 
 from pybuild.display import Display, PlainDisplay, Running
@@ -34,13 +34,13 @@ class Verbosity(IntEnum):
     VERBOSE = 2
 
 
-def open_terminal(verbosity: Verbosity, *, color: bool) -> Terminal:
-    """What shows events on standard error, in a way that fits what standard error is."""
+def open_terminal(verbosity: Verbosity, env: Mapping[str, str]) -> Terminal:
+    """What shows events on standard error, in a way that fits what standard error is, and what `env`, of this process, says of it."""
     display: Display = PlainDisplay(sys.stderr)
-    if sys.stderr.isatty() or any(os.environ.get(name) for name in _AS_TERMINAL):
+    if sys.stderr.isatty() or any(env.get(name) for name in _AS_TERMINAL):
         from pybuild.live import LiveDisplay  # rich takes longer to load than many a command to run
 
-        display = LiveDisplay.on(sys.stderr, color=color, live=verbosity > Verbosity.QUIET)
+        display = LiveDisplay.on(sys.stderr, color=not env.get("NO_COLOR"), live=verbosity > Verbosity.QUIET)
     return Terminal(display=display, verbosity=verbosity)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from lifecycle.cnb.layer import is_real_directory
 from pybuild.engines.sandbox import Mount
 from pybuild.errors import UsageError
+from pybuild.machine import expand_home, home_directory, machine_env
 
 _FORM = "write HOST:CONTAINER, or HOST:CONTAINER:rw where the build may write there"
 # Whose content the build, the lifecycle or the kernel answers for, and what a person would rather do.
@@ -47,8 +48,8 @@ class Volume:
     writable: bool = False
 
     @classmethod
-    def parse(cls, text: str, *, cwd: Path) -> Volume:
-        """Return the volume that a text of `--volume` names. Raises `UsageError`."""
+    def parse(cls, text: str, *, cwd: Path, home: Path | None = None) -> Volume:
+        """Return the volume that a text of `--volume` names; `~` in it is `home`, else that of the process. Raises `UsageError`."""
         parts = text.split(":")
         if len(parts) not in (2, 3) or not all(parts):
             raise UsageError(f"`--volume {text}` does not say what is to be seen where", _FORM)
@@ -62,7 +63,7 @@ class Volume:
                 f"`--volume {text}`: `{parts[0]}` would be the name of a volume of a Docker engine, which builds have none of",
                 f"write the path of a directory, such as `./{parts[0]}`",
             )
-        source = (cwd / Path(parts[0]).expanduser()).resolve()
+        source = (cwd / expand_home(parts[0], home or home_directory(machine_env(None)))).resolve()
         if not source.exists():
             raise UsageError(f"`--volume {text}`: there is no `{source}`", "make it, or correct the path")
         return cls(source=source, target=_target(parts[1], text), writable=options == {"rw"})

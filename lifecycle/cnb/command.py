@@ -69,6 +69,12 @@ class CommandTimeout(CommandError):
         return f"`{self.argv[0]}` was stopped after {self.elapsed_s:.0f} seconds: its time was up"
 
 
+def require_time(deadline: Deadline, work: str) -> None:
+    """Raise `CommandTimeout` where `work`, which this process does itself, has to end."""
+    if deadline.has_passed():
+        raise CommandTimeout(argv=(work,), elapsed_s=0, output="")
+
+
 def run_command(
     argv: Sequence[str],
     *,

@@ -83,5 +83,20 @@ class Deadline:
         """As `Cancellation.telling`; nothing is told of the time."""
         return contextlib.nullcontext() if self.cancellation is None else self.cancellation.telling(listener)
 
+    @contextlib.contextmanager
+    def ending(self, listener: Callable[[], object]) -> Iterator[None]:
+        """`listener` is called when work has to end before the context does, whichever comes first or both: without waiting."""
+        with self.telling(listener):
+            if self.at == float("inf"):
+                yield
+                return
+            timer = threading.Timer(max(0.0, self.at - time.monotonic()), listener)
+            timer.daemon = True
+            timer.start()
+            try:
+                yield
+            finally:
+                timer.cancel()
+
 
 NEVER = Deadline()

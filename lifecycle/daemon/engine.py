@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.command import CommandTimeout, require_time
 from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.reference import Reference
+from lifecycle.daemon.connections import Connections
 from lifecycle.daemon.errors import EngineFailed, EngineUnusable
 from lifecycle.daemon.feed import Feed, Write
 from lifecycle.oci.errors import ImageNotFound
@@ -38,14 +39,17 @@ def open_engine(env: Mapping[str, str], *, deadline: Deadline = NEVER) -> Iterat
         CommandTimeout: the deadline came before its answer.
     """
     # Loading it takes a third of a second, which is for those who need it.
-    from docker import APIClient
     from docker.context import ContextAPI
     from docker.utils import kwargs_from_env
 
+    from lifecycle.daemon.client import EngineClient
+
+    connections = Connections()
     timeout_s = math.ceil(max(1, min(_PATIENCE_S, deadline.left_s())))
     address = env.get("DOCKER_HOST") or _DEFAULT_ADDRESS
     try:
-        options = kwargs_from_env(environment=env)
+        # For no variables at all the library would take those of this process.
+        options = kwargs_from_env(environment={**env, "DOCKER_HOST": env.get("DOCKER_HOST", "")})
         if "base_url" not in options:
             name = env.get("DOCKER_CONTEXT") or None
             if ContextAPI.get_context(name) is None:
@@ -58,14 +62,16 @@ def open_engine(env: Mapping[str, str], *, deadline: Deadline = NEVER) -> Iterat
             raise LookupError(
                 "pybuild does not speak ssh; `ssh -L SOCKET:/var/run/docker.sock HOST` brings the engine here"
             )
-        client = APIClient(**options, timeout=min(_ANSWER_S, timeout_s))
+        with deadline.ending(connections.end):
+            client = EngineClient(connections, **options, timeout=min(_ANSWER_S, timeout_s))
     except Exception as err:  # of a damaged context the library says no more than that
-        _check_time(deadline)
+        require_time(deadline, "docker")
         cause = _cause(err)
         raise EngineUnusable(address=address, reason=_say(cause), is_denied=isinstance(cause, PermissionError)) from err
     client.timeout = timeout_s
     try:
-        yield DockerEngine(client, address, deadline)
+        with deadline.ending(connections.end):
+            yield DockerEngine(client, address, deadline)
     finally:
         client.close()
 
@@ -178,8 +184,10 @@ class DockerEngine:
         with archive.open("wb") as output:
             pieces = iter(self._client.get_image(name, chunk_size=_PIECE_SIZE))
             while piece := self._next(pieces):
-                _check_time(self._deadline)
                 output.write(piece)
+                require_time(self._deadline, "docker")
+        # A connection that was ended here can look like one that came to its end.
+        require_time(self._deadline, "docker")
 
     def _next(self, pieces: Iterator[bytes]) -> bytes:
         with self._asking("saving the image"):
@@ -215,7 +223,7 @@ class DockerEngine:
 
     def _before_deadline(self, pieces: Feed) -> Iterator[bytes]:
         for piece in pieces:
-            _check_time(self._deadline)
+            require_time(self._deadline, "docker")
             yield piece
 
     @contextlib.contextmanager
@@ -231,13 +239,8 @@ class DockerEngine:
             reason = str(err.explanation or err)
             raise EngineFailed(address=self.address, doing=doing, reason=reason) from err
         except (DockerException, StreamParseError, RequestException, HTTPError) as err:
-            _check_time(self._deadline)
+            require_time(self._deadline, "docker")
             raise EngineFailed(address=self.address, doing=doing, reason=_say(_cause(err))) from err
-
-
-def _check_time(deadline: Deadline) -> None:
-    if deadline.has_passed():
-        raise CommandTimeout(argv=("docker",), elapsed_s=0, output="")
 
 
 def _common(wanted: Sequence[str], there: Sequence[str]) -> int:

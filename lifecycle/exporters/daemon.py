@@ -69,7 +69,7 @@ class DaemonExporter:
     def check(self) -> None:
         """Find out before any work whether there is an engine that answers. Raises `EngineUnusable`."""
         try:
-            with open_engine(self.env):
+            with open_engine(self.env, deadline=self.deadline):
                 pass
         except EngineUnusable as err:
             raise replace(err, instead=_INSTEAD) from err

@@ -14,30 +14,35 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from lifecycle.cnb.command import require_time
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.oci.compression import DamagedLayer, open_layer
 from lifecycle.oci.errors import BrokenImage
 from lifecycle.oci.extract import Hashed
 from lifecycle.oci.image import Layer
-from lifecycle.oci.tar import Member, MemberKind, TarReader
+from lifecycle.oci.tar import Member, MemberKind, Readable, TarReader
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE_BITS = 0o7777
 
 
-def unpack_below(layers: Sequence[Layer], prefix: PurePosixPath, directory: Path) -> None:
+def unpack_below(
+    layers: Sequence[Layer], prefix: PurePosixPath, directory: Path, *, deadline: Deadline = NEVER
+) -> None:
     """Put what `layers` have below `prefix` into `directory`, which exists; modes and times as they say, owned by the caller.
 
     Raises:
         BrokenImage: a layer is damaged, or has a member that would lie elsewhere.
         OSError: the disk is full, or something is in the way.
+        CommandTimeout: `deadline` has passed.
     """
     root = os.open(directory, _DIRECTORY)
     # The owner must be able to fill a directory: its own mode comes when all is in it.
     directories: dict[bytes, Member] = {}
     try:
         for layer in layers:
-            directories |= _unpack(layer, prefix, root)
+            directories |= _unpack(layer, prefix, root, deadline)
         for path, member in sorted(directories.items(), reverse=True):
             with _open_parent(root, path.split(b"/"), os.fsdecode(path)) as (parent, name):
                 descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
@@ -50,13 +55,27 @@ def unpack_below(layers: Sequence[Layer], prefix: PurePosixPath, directory: Path
         os.close(root)
 
 
-def _unpack(layer: Layer, prefix: PurePosixPath, root: int) -> dict[bytes, Member]:
+class _Timed:
+    """A stream that is read until a deadline; it is asked for large pieces."""
+
+    def __init__(self, stream: Readable, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes. Raises `CommandTimeout`."""
+        require_time(self._deadline, "unpacking")
+        return self._stream.read(size)
+
+
+def _unpack(layer: Layer, prefix: PurePosixPath, root: int, deadline: Deadline) -> dict[bytes, Member]:
     """The directories that were made, by path."""
     source = f"layer {layer.diff_id}"
     directories = {}
     try:
         with layer.path.open("rb") as blob:
-            hashed = Hashed(open_layer(blob, layer.descriptor.media_type), layer.diff_id.algorithm)
+            content = _Timed(open_layer(blob, layer.descriptor.media_type), deadline)
+            hashed = Hashed(content, layer.diff_id.algorithm)
             reader = TarReader(hashed, source=source)
             for member in reader:
                 way = _below(member.name, prefix, source)

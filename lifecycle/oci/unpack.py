@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from lifecycle.cnb.command import require_time
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.oci.errors import BrokenImage, UnpackFailed, UnpackToolMissing
 from lifecycle.oci.image import Image
 from lifecycle.oci.user import ImageUser
@@ -52,7 +55,12 @@ class Runnable:
 
 
 def unpack_image(
-    image: Image, directory: Path, *, most_files: int = _MOST_FILES, most_bytes: int = _MOST_BYTES
+    image: Image,
+    directory: Path,
+    *,
+    most_files: int = _MOST_FILES,
+    most_bytes: int = _MOST_BYTES,
+    deadline: Deadline = NEVER,
 ) -> Unpacked:
     """Make `directory`, which must not exist or be empty, the root file system of `image`, unless that would be larger than allowed.
 
@@ -63,19 +71,20 @@ def unpack_image(
         UnpackFailed: a layer is damaged or cannot be unpacked.
         UnpackToolMissing: bubblewrap is not installed or may not work here.
         OSError: the disk is full.
+        CommandTimeout: `deadline` has passed.
     """
-    answer = _unpack(image, directory, user=None, most_files=most_files, most_bytes=most_bytes)
+    answer = _unpack(image, directory, user=None, most_files=most_files, most_bytes=most_bytes, deadline=deadline)
     return Unpacked(files=int(str(answer["files"])), skipped=int(str(answer["skipped"])))
 
 
-def unpack_runnable(image: Image, directory: Path) -> Runnable:
+def unpack_runnable(image: Image, directory: Path, *, deadline: Deadline = NEVER) -> Runnable:
     """Make `directory` the root file system of `image` as `unpack_image` does, for commands of the image's own user.
 
     Raises:
         BrokenImage: the user of the image is not in its own list of users.
-        UnpackFailed, UnpackToolMissing, OSError: as `unpack_image`.
+        UnpackFailed, UnpackToolMissing, OSError, CommandTimeout: as `unpack_image`.
     """
-    answer = _unpack(image, directory, user=image.config.user or "")
+    answer = _unpack(image, directory, user=image.config.user or "", deadline=deadline)
     if "unknown_user" in answer:
         raise BrokenImage(f"image {image.digest}", answer["unknown_user"])
     user = answer["user"]
@@ -97,6 +106,7 @@ def _unpack(
     user: str | None,
     most_files: int = _MOST_FILES,
     most_bytes: int = _MOST_BYTES,
+    deadline: Deadline,
 ) -> dict[str, Any]:
     directory.mkdir(parents=True, exist_ok=True)
     request = json.dumps(
@@ -115,7 +125,7 @@ def _unpack(
             ],
         }
     )
-    answer = _run(_command(directory.resolve()), request)
+    answer = _run(_command(directory.resolve()), request, deadline)
     if answer.get("errno") in (errno.ENOSPC, errno.EDQUOT):
         raise OSError(answer["errno"], "No space left on device", str(directory))
     if "error" in answer:
@@ -138,7 +148,7 @@ def _command(directory: Path) -> list[str]:
     return [*confined, "--", sys.executable, "-I", "-c", _CHILD, str(_PACKAGE_ROOT), str(directory)]
 
 
-def _run(command: list[str], request: str) -> dict[str, Any]:
+def _run(command: list[str], request: str, deadline: Deadline) -> dict[str, Any]:
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -148,12 +158,16 @@ def _run(command: list[str], request: str) -> dict[str, Any]:
         errors="replace",
     )
     try:
-        output, errors = process.communicate(request)
+        # The process that reads the layers dies with bubblewrap.
+        with deadline.ending(process.kill):
+            output, errors = process.communicate(request)
     except BaseException:
         process.kill()
         with contextlib.suppress(OSError):
             process.wait()
         raise
+    if process.returncode == -signal.SIGKILL:
+        require_time(deadline, "unpacking")
     if process.returncode == 0:
         answer: dict[str, Any] = json.loads(output)
         return answer

@@ -50,14 +50,9 @@ class RegistryClient:
         self._http = Http(settings)
         self._repositories: dict[str, Repository] = {}
         self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
         # Whoever waits for an answer then need not wait for it to come.
-        if deadline.at != float("inf"):
-            self._timer = threading.Timer(deadline.left_s(), self._end)
-            self._timer.daemon = True
-            self._timer.start()
         self._listening = contextlib.ExitStack()
-        self._listening.enter_context(deadline.telling(self._end))
+        self._listening.enter_context(deadline.ending(self._end))
 
     def repository(self, reference: Reference) -> Repository:
         """Return the repository that `reference` names."""
@@ -102,8 +97,6 @@ class RegistryClient:
     def close(self) -> None:
         """Close all connections."""
         self._listening.close()
-        if self._timer is not None:
-            self._timer.cancel()
         self._http.close()
 
     def _end(self) -> None:

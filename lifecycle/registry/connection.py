@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import http.client
@@ -17,6 +16,7 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from lifecycle.daemon.connections import shut
 from lifecycle.registry.reach import Reach, reach_of
 from lifecycle.registry.trouble import Trouble, TroubleKind, forbidden
 
@@ -86,7 +86,6 @@ class _Limited(HTTPConnection):
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as urllib3's own
         """Return the answer, when its headers are there."""
         connection = self.sock
-        # Not the method of a TLS socket, which forgets the session that another thread is reading with.
         timer = threading.Timer(max(self._limits.headers_s, self.timeout or 0), shut, (connection,))
         timer.daemon = True
         timer.start()
@@ -112,12 +111,6 @@ def keep_to(limits: Limits, opener: urllib3.PoolManager) -> None:
         "http": _pool_class(urllib3.HTTPConnectionPool, _Limited, limits),
         "https": _pool_class(urllib3.HTTPSConnectionPool, _LimitedTls, limits),
     }
-
-
-def shut(connection: socket.socket) -> None:
-    """End a connection, also one that another thread waits for."""
-    with contextlib.suppress(OSError):  # it may have ended by itself
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _pool_class(

@@ -7,11 +7,9 @@ Loaded with the first client: urllib3 takes longer to load than what most builds
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 import threading
 import time
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,8 +18,9 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util import create_urllib3_context
 
+from lifecycle.daemon.connections import Connections
 from lifecycle.registry.causes import trouble_of
-from lifecycle.registry.connection import Limits, keep_to, shut
+from lifecycle.registry.connection import Limits, keep_to
 from lifecycle.registry.origin import DEFAULT_PORTS, Origin, without_query
 from lifecycle.registry.reach import Reach, reach_of_name
 from lifecycle.registry.request import Request
@@ -115,9 +114,8 @@ class Http:
         self._openers: dict[tuple[Origin, str, Reach | None], urllib3.PoolManager] = {}
         self._contexts: dict[tuple[str, str], ssl.SSLContext] = {}
         self._reaches: dict[Origin, Reach] = {}
-        self._connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._connections = Connections()
         self._lock = threading.Lock()
-        self._is_over = False
 
     def open(self, request: Request) -> Response:
         """Return the answer, redirects included: they are the caller's to follow. Raises `Trouble`, `ValueError`."""
@@ -158,16 +156,11 @@ class Http:
 
     def end(self) -> None:
         """End all exchanges, also those to come: they get `Trouble` at once."""
-        with self._lock:
-            self._is_over = True
-        self.interrupt()
+        self._connections.end()
 
     def interrupt(self) -> None:
         """End all exchanges of other threads: they get `Trouble` at once."""
-        with self._lock:
-            connections = list(self._connections)
-        for connection in connections:
-            shut(connection)
+        self._connections.interrupt()
 
     def close(self) -> None:
         """Close all connections."""
@@ -198,7 +191,7 @@ class Http:
             idle_s=patience.idle_s,
             headers_s=patience.document_s,
             on_reach=lambda reach: self._reaches.setdefault(origin, reach) if is_direct else None,
-            on_connect=self._note,
+            on_connect=self._connections.note,
         )
         context = self._tls(origin, request.registry) if origin.scheme == "https" else None
         opener: urllib3.PoolManager
@@ -209,12 +202,6 @@ class Http:
             opener = urllib3.ProxyManager(url, proxy_headers=headers, maxsize=_CONNECTIONS, ssl_context=context)
         keep_to(limits, opener)
         return opener
-
-    def _note(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._connections.add(connection)
-        if self._is_over:
-            shut(connection)
 
     def _proxy_for(self, origin: Origin) -> str | None:
         return self._settings.proxy_for(origin.scheme, origin.host, origin.port)

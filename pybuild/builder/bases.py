@@ -8,7 +8,6 @@ sandbox shows it as one user's anyway, and the image has the true owners.
 from __future__ import annotations
 
 import json
-import os
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.cnb.target import host_architecture
 from lifecycle.oci.archive import ROOT, Owner, TarWriter
@@ -114,17 +114,17 @@ def make_base(
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made.
     """
-    images = ImageStore(store, open_client(os.environ, Path.home(), deadline=crew.deadline), _Stages(on_stage))
+    images = ImageStore(store, open_client(crew.env, deadline=crew.deadline), _Stages(on_stage))
     # mmdebstrap's archive goes beside the result, on the disk that has room for both.
     make_directory(wanted.directory(store), lambda directory: _make(wanted, machine, directory, crew, images, on_stage))
 
 
 @contextmanager
-def unpacked_run_base(base: KeptBase, scratch: Path) -> Iterator[Path]:
+def unpacked_run_base(base: KeptBase, scratch: Path, *, deadline: Deadline = NEVER) -> Iterator[Path]:
     """Root file system of a run base, ready for the sandbox, for as long as the context lasts."""
     rootfs = Path(tempfile.mkdtemp(prefix="run-base-", dir=scratch)) / "rootfs"
     try:
-        unpack_image(read_base_image(base), rootfs)
+        unpack_image(read_base_image(base), rootfs, deadline=deadline)
         add_mount_points(rootfs)
         yield rootfs
     finally:
@@ -156,7 +156,7 @@ def _make(
     if isinstance(wanted.base, PackageBase):
         base = _make_from_packages(wanted, wanted.base, machine, directory, crew, on_stage)
     else:
-        base = _make_from_image(wanted, wanted.base, directory, images, on_stage)
+        base = _make_from_image(wanted, wanted.base, directory, crew, images, on_stage)
     values = {name: value for name, value in asdict(base).items() if name != "directory"}
     (directory / "base.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
 
@@ -207,7 +207,12 @@ def _make_from_packages(
 
 
 def _make_from_image(
-    wanted: WantedBase, base: ImageBase, directory: Path, images: ImageStore, on_stage: Callable[[str], None]
+    wanted: WantedBase,
+    base: ImageBase,
+    directory: Path,
+    crew: Crew,
+    images: ImageStore,
+    on_stage: Callable[[str], None],
 ) -> KeptBase:
     """The base that is now in `directory`."""
     on_stage(f"reading {base.location}")
@@ -221,7 +226,7 @@ def _make_from_image(
             )
         on_stage("unpacking the image")
         rootfs = directory / "rootfs"
-        unpack_image(image, rootfs)
+        unpack_image(image, rootfs, deadline=crew.deadline)
         add_mount_points(rootfs)
         packages = parse_packages(read_inside(rootfs, _STATUS_FILE))
         added = add_user(rootfs, wanted.user)

@@ -32,6 +32,7 @@ from pybuild.builder.kept import content_key, forget_unused, make_directory, mar
 from pybuild.errors import SettingsError
 from pybuild.image_store import ImageStore, open_client
 from pybuild.log import Log
+from pybuild.machine import expand_home, home_directory
 from pybuild.source.archive import extract_archive
 from pybuild.store import locked
 
@@ -88,7 +89,7 @@ class BuildpackFinder:
         """
         if text.startswith((REGISTRY_PREFIX, *LOCAL_IMAGE_PREFIXES)):
             return self._find_image(text, relative_to)
-        path = _path_of(text, relative_to)
+        path = _path_of(text, relative_to, home_directory(self.env))
         if path.is_dir():
             return _read_directory(path, text)
         if not path.is_file():
@@ -101,7 +102,7 @@ class BuildpackFinder:
     def _find_image(self, text: str, relative_to: Path) -> FoundBuildpacks:
         if text.startswith(REGISTRY_PREFIX):
             reference = Reference.parse(text.removeprefix(REGISTRY_PREFIX))
-            client = open_client(self.env, Path.home(), insecure=self.insecure_registries, deadline=self.deadline)
+            client = open_client(self.env, insecure=self.insecure_registries, deadline=self.deadline)
             return self._unpack(ImageStore(self.store, client, self.log).pull(reference, self.platform).image, text)
         place = parse_location(text)
         place = Location(transport=place.transport, path=relative_to / place.path, name=place.name)
@@ -125,7 +126,13 @@ class BuildpackFinder:
 
     def _take(self, image: Image, directory: Path, text: str) -> None:
         with self.log.step(f"unpacking the buildpacks of {text}"):
-            unpack_image(image, directory / "root", most_bytes=_MOST_BYTES, most_files=_MOST_FILES)
+            unpack_image(
+                image,
+                directory / "root",
+                most_bytes=_MOST_BYTES,
+                most_files=_MOST_FILES,
+                deadline=self.deadline,
+            )
         (directory / "label.json").write_text(image.config.labels.get(BUILDPACKAGE_LABEL, "{}"), encoding="utf-8")
         for path in _packaged(directory / "root"):
             _make_plain(path, text)
@@ -145,7 +152,8 @@ class BuildpackFinder:
         """The directory of the store that `make` fills, now or when the same was wanted before."""
         parent = self.store.absolute() / "buildpacks"
         directory = parent / key
-        with locked(self.store / "buildpacks.lock", self.log, busy="another process is unpacking buildpacks; waiting"):
+        busy = "another process is unpacking buildpacks; waiting"
+        with locked(self.store / "buildpacks.lock", self.log, busy=busy, deadline=self.deadline):
             if not directory.is_dir():
                 make_directory(directory, make)
                 forget_unused(parent, _KEPT_S)
@@ -153,7 +161,7 @@ class BuildpackFinder:
         return directory
 
 
-def _path_of(text: str, relative_to: Path) -> Path:
+def _path_of(text: str, relative_to: Path, home: Path) -> Path:
     url = urlsplit(text)
     if url.scheme == "file":
         return Path(unquote(url.path))
@@ -166,7 +174,7 @@ def _path_of(text: str, relative_to: Path) -> Path:
         raise SettingsError(
             f"`{text}`: pybuild asks no registry of buildpacks", "name the image of the buildpack with docker://NAME"
         )
-    return relative_to / Path(text).expanduser()
+    return relative_to / expand_home(text, home)
 
 
 def _file_key(path: Path, *others: str) -> str:

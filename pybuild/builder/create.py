@@ -44,6 +44,7 @@ from pybuild.builder.value import Builder
 from pybuild.builder.wanted import KeptBases, Wanted
 from pybuild.engines.sandbox import Sandbox, run_sandboxed
 from pybuild.log import Log
+from pybuild.machine import machine_env
 from pybuild.store import locked
 
 _DAY_S = 24 * 3600
@@ -78,17 +79,20 @@ def ensure_builder(
     architecture: str | None = None,
     insecure_registries: tuple[str, ...] = (),
     refresh: bool = False,
+    env: Mapping[str, str] | None = None,
     deadline: Deadline = NEVER,
 ) -> Builder:
     """The builder that `definition` describes, made now where the store has none; parts that are there are kept.
 
     Its images are for `architecture`, as OCI names it; where that is not said, for this machine's. With `refresh` the bases and
     interpreters are made anew, with today's packages, and registries are asked for their buildpacks again. It is made by `deadline`.
+    `env` is the machine's environment, that of the process where it is not said.
 
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made; nothing half made is left.
     """
     store = store.absolute()
+    env = machine_env(env)
     architecture = architecture or host_architecture()
     if architecture not in (host_architecture(), *TARGET_ARCHITECTURES):
         raise ImageUnusable(f"there is no run base for linux/{architecture}: builders are made for {_TARGETS}")
@@ -96,6 +100,7 @@ def ensure_builder(
         definition=definition,
         store=store,
         log=log,
+        env=env,
         insecure_registries=insecure_registries,
         refresh=refresh,
         deadline=deadline,
@@ -109,13 +114,13 @@ def ensure_builder(
         # The process that had the lock may have made it.
         builder = None if refresh else wanted.open()
         if builder is None:
-            builder = _make(wanted, log, deadline, refresh=refresh)
+            builder = _make(wanted, log, Crew(deadline, env=env), refresh=refresh)
             for kind, kept_s in _KEPT_S.items():
                 forget_unused(store / kind, kept_s)
     return builder
 
 
-def _make(wanted: Wanted, log: Log, deadline: Deadline, *, refresh: bool) -> Builder:
+def _make(wanted: Wanted, log: Log, crew: Crew, *, refresh: bool) -> Builder:
     store = wanted.store
     bases = [base for base in wanted.bases if refresh or read_base(base.directory(store)) is None]
     unmade = [
@@ -123,12 +128,11 @@ def _make(wanted: Wanted, log: Log, deadline: Deadline, *, refresh: bool) -> Bui
         for architecture in wanted.architectures
         for version in (wanted.definition.cpython_versions if refresh else wanted.unmade_interpreters(architecture))
     ]
-    _check_tools(bases)
+    _check_tools(bases, crew.env)
     if bases:
         log.info(f"making the builder in {store}; it is kept there, so this happens once")
     for leftover in store.glob(f"{_SCRATCH}*"):
         remove_tree(leftover)
-    crew = Crew(deadline)
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=store) as scratch:
         fetched = _make_bases_and_fetch(wanted, bases, unmade, Path(scratch), crew, log)
         of_machine = {one.version: found for one, found in fetched.items() if one.architecture == host_architecture()}
@@ -142,12 +146,12 @@ def _make(wanted: Wanted, log: Log, deadline: Deadline, *, refresh: bool) -> Bui
     return builder
 
 
-def _check_tools(bases: list[WantedBase]) -> None:
+def _check_tools(bases: list[WantedBase], env: Mapping[str, str]) -> None:
     """Everything that is needed, before the first slow step."""
     run_sandboxed(Sandbox(rootfs=Path("/"), network=False, cwd=PurePosixPath("/")), ["true"])
     find_uv()
     if any(isinstance(base.base, PackageBase) for base in bases):
-        check_debian_tools()
+        check_debian_tools(env)
 
 
 def _make_bases_and_fetch(
@@ -216,7 +220,7 @@ def _make_on_bases(wanted: Wanted, fetched: Mapping[str, Fetched], scratch: Path
         return
     with log.step(f"packing {' and '.join(titles)}"), ExitStack() as stack:
         if versions:
-            run_rootfs = stack.enter_context(unpacked_run_base(bases.machine_run, scratch))
+            run_rootfs = stack.enter_context(unpacked_run_base(bases.machine_run, scratch, deadline=crew.deadline))
             workplace = Workplace(build=rootfs, run=run_rootfs, scratch=scratch)
             tasks += [task_of_interpreter(version, workplace) for version in versions]
         run_side_by_side(crew, tasks)
@@ -230,10 +234,10 @@ def _make_foreign_interpreters(
     """Pack the interpreters for images, for which there must be this machine's."""
     bases, missing = _bases_of(wanted), dict[str, InterpreterMissing]()
     with log.step(f"packing CPython {', '.join(fetched)} for linux/{wanted.architecture}"), ExitStack() as stack:
-        foreign_rootfs = stack.enter_context(unpacked_run_base(bases.run, scratch))
+        foreign_rootfs = stack.enter_context(unpacked_run_base(bases.run, scratch, deadline=crew.deadline))
         workplace = Workplace(
             build=bases.build.directory / "rootfs",
-            run=stack.enter_context(unpacked_run_base(bases.machine_run, scratch)),
+            run=stack.enter_context(unpacked_run_base(bases.machine_run, scratch, deadline=crew.deadline)),
             scratch=scratch,
             foreign=ForeignRoot.at(foreign_rootfs, wanted.architecture),
         )

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from lifecycle.cnb.command import CommandNotStarted, CommandResult, CommandTimeout
 from lifecycle.cnb.deadline import NEVER, Deadline
+from pybuild.machine import machine_env
 
 Result = TypeVar("Result")
 _TAIL_LINES = 200
@@ -22,10 +23,14 @@ _POLL_S = 0.1
 
 
 class Crew:
-    """Starts programs from several threads and can end all of them; `run_command` is for one program at a time."""
+    """Starts programs from several threads and can end all of them; `run_command` is for one program at a time.
 
-    def __init__(self, deadline: Deadline = NEVER) -> None:
+    `env` is the machine's environment, for programs that need it: that of the process where it is not said.
+    """
+
+    def __init__(self, deadline: Deadline = NEVER, *, env: Mapping[str, str] | None = None) -> None:
         self.deadline = deadline
+        self.env = machine_env(env)
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[str]] = set()
         self._is_stopped = False

@@ -6,12 +6,11 @@ The same packages give the same bytes. Nothing of the machine stays: not its mir
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from pybuild.builder.errors import AssemblyFailed, SubordinateIdsMissing
 from pybuild.builder.requested import PackageBase, User
 from pybuild.builder.sources import DEBIAN_KEYRING, canonical_sources, machine_apt_settings, machine_sources
 from pybuild.errors import NoSpace, ToolMissing
+from pybuild.machine import user_name
 
 _PURPOSE = "to assemble the builder's bases from Debian packages"
 _HOOKS = Path("/usr/share/mmdebstrap/hooks")
@@ -80,13 +80,13 @@ class Assembly:
         return self.architecture != host_architecture()
 
 
-def check_debian_tools() -> None:
-    """Check all that assembling needs before the first slow step.
+def check_debian_tools(env: Mapping[str, str]) -> None:
+    """Check all that assembling needs on the machine of `env`, before the first slow step.
 
     Raises:
         ToolMissing, SubordinateIdsMissing: something is not there.
     """
-    path = _environment()["PATH"]
+    path = _environment(env)["PATH"]
     if shutil.which("mmdebstrap", path=path) is None:
         raise ToolMissing("mmdebstrap", "mmdebstrap", _PURPOSE)
     if not DEBIAN_KEYRING.is_file():
@@ -96,7 +96,7 @@ def check_debian_tools() -> None:
     for tool in ("newuidmap", "newgidmap"):
         if shutil.which(tool, path=path) is None:
             raise ToolMissing(tool, "uidmap", f"{_PURPOSE} without being root")
-    user = getpass.getuser()
+    user = user_name()
     names = {user, str(os.geteuid())}
     for file in (Path("/etc/subuid"), Path("/etc/subgid")):
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
@@ -111,7 +111,7 @@ def assemble_base(assembly: Assembly, archive: Path, crew: Crew, on_stage: Calla
         AssemblyFailed: mmdebstrap failed; its own words are in the error.
         NoSpace: a disk is full.
     """
-    env = _environment()
+    env = _environment(crew.env)
     sources = archive.with_suffix(".sources.list")
     apt_settings = archive.with_suffix(".apt.conf")
     sources.write_text(
@@ -188,12 +188,12 @@ def _customization(assembly: Assembly) -> str:
     )
 
 
-def _environment() -> dict[str, str]:
-    """What mmdebstrap and apt need of the machine's environment; maintainer scripts see it as well, so no more than that."""
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    """What mmdebstrap and apt need of the machine's environment `env`; maintainer scripts see it as well, so no more than that."""
     names = (*PROXY_VARIABLES, *(name.lower() for name in PROXY_VARIABLES), "TMPDIR", "HOME")
-    kept = {name: os.environ[name] for name in names if name in os.environ}
+    kept = {name: env[name] for name in names if name in env}
     # Debian keeps mmdebstrap's tools in sbin, which is not on an ordinary user's path.
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    path = f"{env.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     fixed = {"PATH": path, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     return {**kept, **fixed, "SOURCE_DATE_EPOCH": str(FILE_TIME)}
 

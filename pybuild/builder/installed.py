@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lifecycle.cnb.command import CommandNotStarted, run_command
 from pybuild.builder.errors import InterpreterUnusable
+from pybuild.machine import home_directory
 
 STANDALONE, MACHINE = "python-build-standalone", "machine"
 _QUESTION = """
@@ -64,7 +65,7 @@ def find_installed(requested: str, env: Mapping[str, str]) -> tuple[InstalledPyt
 
 def _programs(minor: str, env: Mapping[str, str]) -> Iterator[Path]:
     """Every program `python<minor>` in the places where people have them."""
-    home = Path(env.get("HOME") or Path.home())
+    home = home_directory(env)
     pyenv = Path(env.get("PYENV_ROOT") or home / ".pyenv")
     managed = _managed_by_uv(env)
     directories = [prefix / "bin" for prefix in _matches(managed, f"cpython-{minor}*")]
@@ -87,7 +88,7 @@ def _matches(directory: Path, pattern: str) -> list[Path]:
 
 def _managed_by_uv(env: Mapping[str, str]) -> Path:
     """Where uv keeps the python-build-standalone interpreters that its user installed."""
-    home = Path(env.get("HOME") or Path.home())
+    home = home_directory(env)
     data = Path(env.get("XDG_DATA_HOME") or home / ".local" / "share")
     return Path(env.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
 

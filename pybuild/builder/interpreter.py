@@ -127,7 +127,7 @@ def fetch_standalone(requested: str, directory: Path, crew: Crew, architecture: 
     directory.mkdir(parents=True)
     # An unreachable host should not hold up a build: uv waits half a minute and tries four times by itself.
     impatient = {"UV_HTTP_TIMEOUT": "15", "UV_HTTP_CONNECT_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
-    env = {**impatient, **os.environ}
+    env = {**impatient, **crew.env}
     foreign = f"cpython-{requested}-linux-{_UV_ARCHITECTURES.get(architecture, architecture)}-gnu"
     wanted = requested if architecture == host_architecture() else foreign
     command = [str(find_uv()), "python", "install", wanted, "--no-bin", "--no-progress", "--install-dir"]
@@ -156,7 +156,7 @@ def make_interpreter(
     if fetched.prefix is not None:
         candidates: tuple[InstalledPython, ...] = (InstalledPython.at(fetched.prefix, origin=STANDALONE),)
     else:
-        candidates = find_installed(requested, os.environ)
+        candidates = find_installed(requested, crew.env)
     failures: list[tuple[str, str]] = [] if fetched.prefix is not None else [(STANDALONE, fetched.reason)]
     for candidate in candidates:
         try:
@@ -212,7 +212,7 @@ def _pack_foreign(
         _check_path_is_gone(bench.tree, found.prefix)
         unpacked = Path(scratch, "tmp", "python")
         unpacked.mkdir(parents=True)
-        result = crew.run(["tar", "-xpzf", str(compiler), "-C", str(unpacked), "--no-same-owner"], env=os.environ)
+        result = crew.run(["tar", "-xpzf", str(compiler), "-C", str(unpacked), "--no-same-owner"], env=crew.env)
         if result.status != 0:
             raise InterpreterUnusable(f"cannot unpack `{compiler}`: {result.output.strip()[-200:]}")
         library = f"{INTERPRETER_LAYER}/lib/python{found.minor}"

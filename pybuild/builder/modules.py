@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +31,15 @@ class FoundModule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleFinder:
-    """Finds what `definition` names. A registry is asked once for what a name stands for, and again with `refresh`."""
+    """Finds what `definition` names. A registry is asked once for what a name stands for, and again with `refresh`.
+
+    `env` is the machine's environment.
+    """
 
     definition: Definition
     store: Path
     log: Log
+    env: Mapping[str, str]
     insecure_registries: tuple[str, ...] = ()
     refresh: bool = False
     deadline: Deadline = NEVER
@@ -53,7 +56,7 @@ class ModuleFinder:
         finder = BuildpackFinder(
             store=self.store,
             log=self.log,
-            env=os.environ,
+            env=self.env,
             insecure_registries=self.insecure_registries,
             deadline=self.deadline,
         )
@@ -84,7 +87,7 @@ class ModuleFinder:
             return source
         note = self.store.absolute() / "buildpacks" / "names" / content_key(str(reference))
         if self.refresh or not note.is_file():
-            client = open_client(os.environ, Path.home(), insecure=self.insecure_registries, deadline=self.deadline)
+            client = open_client(self.env, insecure=self.insecure_registries, deadline=self.deadline)
             try:
                 digest = ImageStore(self.store, client, self.log).pull(reference, host_platform()).digest
             finally:

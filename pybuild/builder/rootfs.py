@@ -34,7 +34,7 @@ def unpack_archive(archive: Path, rootfs: Path, crew: Crew) -> None:
     rootfs.mkdir()
     options = ["--no-same-owner", "--same-permissions", "--delay-directory-restore"]
     command = ["tar", "--extract", "--file", str(archive), "--directory", str(rootfs), *options]
-    result = crew.run(command, env=os.environ)
+    result = crew.run(command, env=crew.env)
     if result.status != 0:
         if "No space left" in result.output:
             raise NoSpace(rootfs)

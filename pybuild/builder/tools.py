@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -35,7 +34,7 @@ def find_uv() -> Path:
 
 def read_uv_version(program: Path, crew: Crew) -> str:
     """Version that uv says it is. Raises `ToolUnavailable`."""
-    result = crew.run([str(program), "--version"], env=os.environ)
+    result = crew.run([str(program), "--version"], env=crew.env)
     match = _UV_VERSION.match(result.output)
     if result.status != 0 or match is None:
         raise ToolUnavailable(f"`{program} --version` does not answer", (("output", result.output.strip()),))
@@ -61,7 +60,7 @@ def fetch_pip_wheel(version: str, store: Path, crew: Crew) -> None:
             path = Path(scratch)
             command = [*_pip_command(requirement, path, crew), "download", "--no-deps", "--only-binary=:all:"]
             options = ["--quiet", "--disable-pip-version-check", "--dest", str(directory), requirement]
-            env = {**os.environ, "PYTHONPATH": str(path / "pip")}
+            env = {**crew.env, "PYTHONPATH": str(path / "pip")}
             result = crew.run([*command, *options], env=env, cwd=path)
         if result.status != 0 or not (directory / wheel.name).is_file():
             raise _unavailable(version, result.output)
@@ -72,11 +71,11 @@ def fetch_pip_wheel(version: str, store: Path, crew: Crew) -> None:
 def _pip_command(requirement: str, scratch: Path, crew: Crew) -> list[str]:
     """A pip to download with: that of this Python, or one that uv fetches into `scratch`."""
     command = [sys.executable, "-m", "pip"]
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env = {name: value for name, value in crew.env.items() if name != "PYTHONPATH"}
     if crew.run([*command, "--version"], env=env, cwd=scratch).status == 0:
         return command
     uv_command = [str(find_uv()), "pip", "install", "--quiet", "--python", sys.executable]
-    result = crew.run([*uv_command, "--target", str(scratch / "pip"), requirement], env=os.environ, cwd=scratch)
+    result = crew.run([*uv_command, "--target", str(scratch / "pip"), requirement], env=crew.env, cwd=scratch)
     if result.status != 0:
         raise _unavailable(requirement.partition("==")[2], result.output)
     return command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pybuild.builder.errors import PackagingFailed, ToolUnavailable
 from pybuild.builder.tools import find_uv
 from pybuild.engines.sandbox import Mount, Sandbox, bubblewrap_command
 from pybuild.host import read_uv_environment
+from pybuild.machine import home_directory
 
 # The oldest C library whose wheels are taken, whatever the machine that makes the builder has: that of Debian 10.
 _PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
@@ -36,7 +36,7 @@ def install_wheels(
     options += ["--python-platform", platform] if platform else []
     options += ["--only-binary", ":all:", "--no-deps"]
     options += ["--index-strategy", "unsafe-best-match", "--link-mode", "copy", "--no-progress"]
-    env = read_uv_environment(os.environ, Path.home())
+    env = read_uv_environment(crew.env, home_directory(crew.env))
     # For this setting uv has an option and no variable.
     options += ["--no-index"] if env.get("UV_NO_INDEX", "").lower() in _TRUE else []
     command = [str(find_uv()), "pip", "install", *options, *requirements]

@@ -52,7 +52,7 @@ def check_image(request: CheckRequest, store: Path, log: Log) -> CheckReport:
     if f"{config.os}/{config.architecture}" != machine:
         return _not_run(request, f"the image is for {config.os}/{config.architecture}, this machine is {machine}")
     with contextlib.ExitStack() as stack:
-        root = stack.enter_context(open_image_root(request.image, store, log, keep=False))
+        root = stack.enter_context(open_image_root(request.image, store, log, keep=False, deadline=request.deadline))
         copy = stack.enter_context(open_copy(root, store, log))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pybuild-check-")))
         # The image's user, who may be anyone, reads it.

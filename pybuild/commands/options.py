@@ -147,7 +147,7 @@ def session_options(command: Command) -> Command:
         if quiet and verbose:
             raise UsageError("`--quiet` and `--verbose` exclude each other", "give one of them")
         verbosity = Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
-        show = open_terminal(verbosity, color=not os.environ.get("NO_COLOR")).show
+        show = open_terminal(verbosity, os.environ).show
         session = Session(log=EventLog(show), show=show, store=store_directory(os.environ, Path.home()))
         command(*arguments, session=session, **others)
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.layer import remove_tree
 from lifecycle.execution.inside import SEARCH_PATH, is_program, on_disk, resolve_inside
 from lifecycle.oci.errors import BrokenImage
@@ -198,24 +199,27 @@ def outer_environment() -> Mapping[str, str]:
 
 
 @contextlib.contextmanager
-def open_image_root(image: Image, store: Path, log: Log, *, keep: bool) -> Iterator[ImageRoot]:
+def open_image_root(
+    image: Image, store: Path, log: Log, *, keep: bool, deadline: Deadline = NEVER
+) -> Iterator[ImageRoot]:
     """The files of `image`, unpacked once; with `keep` they stay in the store for the next time.
 
     Raises:
-        lifecycle.cnb.errors.CnbError: they cannot be unpacked, or the image's user is not known to it.
+        lifecycle.cnb.errors.CnbError: they cannot be unpacked, or not by `deadline`, or the image's user is not known to it.
     """
     directory = store / "run" / image.digest.hex
     kept = directory / _UNPACKED
     if not keep and not kept.exists():
         with _scratch(store, log) as scratch:
-            yield _unpack(image, scratch / _UNPACKED, log)
+            yield _unpack(image, scratch / _UNPACKED, log, deadline)
         return
     directory.mkdir(parents=True, exist_ok=True)
-    with locked(directory / "lock", log, busy="another process is unpacking this image; waiting for it"):
+    busy = "another process is unpacking this image; waiting for it"
+    with locked(directory / "lock", log, busy=busy, deadline=deadline):
         if not kept.exists():
             partial = directory / "partial"
             remove_tree(partial)
-            _unpack(image, partial, log)
+            _unpack(image, partial, log, deadline)
             partial.rename(kept)
     yield ImageRoot(image=image, rootfs=kept / "rootfs", runnable=_read_access(kept))
 
@@ -229,10 +233,10 @@ def open_copy(root: ImageRoot, store: Path, log: Log) -> Iterator[ImageCopy]:
         yield ImageCopy(root=root, directory=directory)
 
 
-def _unpack(image: Image, directory: Path, log: Log) -> ImageRoot:
+def _unpack(image: Image, directory: Path, log: Log, deadline: Deadline) -> ImageRoot:
     directory.mkdir()
     with log.step("Unpacking the image"):
-        runnable = unpack_runnable(image, directory / "rootfs")
+        runnable = unpack_runnable(image, directory / "rootfs", deadline=deadline)
     access = {
         "user": asdict(runnable.user),
         "directories": [(str(path), mode) for path, mode in runnable.directories.items()],

@@ -7,7 +7,6 @@ An ordinary user's are those that /etc/subuid and /etc/subgid give to him, and `
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybuild.errors import SandboxUnusable, SubordinateIdsMissing, ToolMissing
+from pybuild.machine import user_name
 
 # What images may use: https://www.freedesktop.org/wiki/Software/systemd/uids/ calls it the 16 bits of a container.
 _COUNT = 1 << 16
@@ -64,11 +64,11 @@ def find_id_maps() -> IdMaps:
 
 
 def _find(kind: str, own: int) -> tuple[IdRange, ...]:
-    ranges = read_subordinate_ids(Path(f"/etc/sub{kind}"), _user_name(), os.geteuid())
+    ranges = read_subordinate_ids(Path(f"/etc/sub{kind}"), user_name(), os.geteuid())
     if not ranges and os.geteuid() == 0:
         ranges = (_roots_own(Path(f"/proc/self/{kind}_map").read_text()),)
     if sum(count for _, count in ranges) < _COUNT - 1:
-        raise SubordinateIdsMissing(user=_user_name(), file=f"/etc/sub{kind}")
+        raise SubordinateIdsMissing(user=user_name(), file=f"/etc/sub{kind}")
     found = [IdRange(0, own, 1)]
     for start, count in ranges:
         found.append(IdRange(found[-1].inside + found[-1].count, start, count))
@@ -98,13 +98,6 @@ def _roots_own(own_map: str) -> tuple[int, int]:
             return _ROOT_START, _COUNT
     first, _, count = (int(word) for word in own_map.splitlines()[0].split())
     return 1, min(first + count, _COUNT) - 1
-
-
-def _user_name() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def _write_directly(path: Path, ranges: Sequence[IdRange]) -> None:

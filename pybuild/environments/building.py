@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from pybuild.environments.describing import describe
 from pybuild.environments.lint import define, find_problems
 from pybuild.events import Level, LogLine, OnEvent, ignore_event
 from pybuild.library import build
+from pybuild.machine import home_directory, machine_env
 from pybuild.report import BuildReport
 from pybuild.request import BuildRequest
 from pybuild.run_image import ImageSettings
@@ -43,8 +43,8 @@ def make_request(
     definition = define(env)
     if definition.repository is not None:
         return BuildRequest(repository=definition.repository)
-    variables = os.environ if host_env is None else host_env
-    contexts = (store or store_directory(variables, Path.home())) / CONTEXTS
+    variables = machine_env(host_env)
+    contexts = (store or store_directory(variables, home_directory(variables))) / CONTEXTS
     contexts.mkdir(parents=True, exist_ok=True)
     directory = contexts / definition.digest.partition(":")[2][:16]
     with (contexts / "lock").open("w") as lock:
@@ -62,7 +62,7 @@ def add_login(env: EnvironmentContents, host_env: Mapping[str, str] | None) -> M
     Raises:
         ConfigurationError: what `CNB_REGISTRY_AUTH` says already cannot be read.
     """
-    variables = dict(os.environ if host_env is None else host_env)
+    variables = machine_env(host_env)
     registry, image = env.docker.registry, describe(env).image
     host = Reference.parse(image).registry if image is not None else registry.address
     basic = Login(origin="", username=registry.username or "", password=registry.password).basic()

@@ -19,6 +19,7 @@ from lifecycle.cnb.toml import Table, read_regular_file
 from pybuild.environments.conda_dependencies import CondaDependencies
 from pybuild.environments.definition import NODEFAULTS
 from pybuild.environments.environment_file import DEFAULT_CHANNELS
+from pybuild.machine import home_directory, machine_env
 
 _META = "conda-meta"
 _PUBLIC_HOST = "conda.anaconda.org"
@@ -37,7 +38,8 @@ def read_existing(
     Raises:
         ConfigurationError: there is no such environment, or a package of it is on this computer only.
     """
-    prefix = find_prefix(named, os.environ if env is None else env, Path.home() if home is None else home)
+    env = machine_env(env)
+    prefix = find_prefix(named, env, home or home_directory(env))
     records = [
         parse_json(read_regular_file(path).decode("utf-8", "replace"), source=path.name) for path in _records(prefix)
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,11 +19,12 @@ from pybuild.environments.contents import EnvironmentContents
 from pybuild.environments.definition import Definition
 from pybuild.environments.details import ImageDetails
 from pybuild.environments.equivalent import Resolved, render_equivalent
-from pybuild.events import EventLog, OnEvent, ignore_event
+from pybuild.events import OnEvent, ignore_event
 from pybuild.library import export
 from pybuild.report import BuildReport
 from pybuild.run_image import ImageSettings
-from pybuild.store import in_use, store_directory
+from pybuild.site import open_site
+from pybuild.store import in_use
 from pybuild.workspaces.built import BuildKey, BuildRecord, built_tag, make_record, read_record
 from pybuild.workspaces.errors import NotBuilt
 from pybuild.workspaces.repository import Repository
@@ -57,20 +57,26 @@ def build_registered(
     host_env: Mapping[str, str] | None = None,
 ) -> ImageDetails:
     """Return the image of `env`, whose version is `registered`, after it is in the workspace; what was built before with this builder
-    is not built again. What else it takes is as in `pybuild.library`.
+    is not built again.
+
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
 
     Raises:
         CnbError: it cannot be built, or not be put there.
     """
     how = how or EnvironmentBuild()
-    variables = dict(os.environ if host_env is None else host_env)
-    store = store or store_directory(variables, Path.home())
-    log = EventLog(on_event)
     repository = workspace.repository(registered.name)
-    with in_use(store, log):
+    with (
+        open_site(on_event, cancellation, store, host_env) as site,
+        in_use(site.store, site.log, deadline=site.deadline),
+    ):
+        log = site.log
         definition = read_definition(how.builder)
         insecure = how.images.insecure_registries
-        builder = ensure_builder(definition, store, log, insecure_registries=insecure).key
+        builder = ensure_builder(
+            definition, site.store, log, insecure_registries=insecure, env=site.host_env, deadline=site.deadline
+        ).key
         before = _find(repository, built_tag(registered.version, builder))
         if before is not None and not how.refresh:
             log.info(f"{registered.name}:{registered.version} was built by this builder at {before.created}")

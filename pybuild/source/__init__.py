@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lifecycle.cnb.deadline import Deadline
@@ -23,13 +24,20 @@ def source_identity(text: str) -> str:
 
 
 def fetch_source(
-    text: str, app_dir: Path, scratch: Path, log: Log, *, deadline: Deadline, project: Project | None = None
+    text: str,
+    app_dir: Path,
+    scratch: Path,
+    log: Log,
+    *,
+    env: Mapping[str, str],
+    deadline: Deadline,
+    project: Project | None = None,
 ) -> Source:
     """Put the repository that `text` names into the empty directory `app_dir`, but for what its project.toml leaves out.
 
     `text` is a directory, a git URL (`https`, `ssh`, `file`, `git@host:path`) with an optional `#ref:subdirectory`, or a
     tar or zip archive. `scratch` is an empty directory for what is fetched on the way. `project` takes the place of the
-    repository's own project.toml.
+    repository's own project.toml. `env` is the machine's environment.
 
     Raises:
         SourceError: it cannot be had, and why.
@@ -37,7 +45,7 @@ def fetch_source(
     """
     git = parse_git_source(text)
     if git is not None:
-        return _fetch_git(git, app_dir, scratch, log, deadline=deadline, project=project)
+        return _fetch_git(git, app_dir, scratch, log, env=env, deadline=deadline, project=project)
     path = Path(text)
     if path.is_dir():
         found = project or find_project(path)
@@ -60,10 +68,17 @@ def fetch_source(
 
 
 def _fetch_git(
-    git: GitSource, app_dir: Path, scratch: Path, log: Log, *, deadline: Deadline, project: Project | None
+    git: GitSource,
+    app_dir: Path,
+    scratch: Path,
+    log: Log,
+    *,
+    env: Mapping[str, str],
+    deadline: Deadline,
+    project: Project | None,
 ) -> Source:
     checkout = scratch / "git"
-    revision = clone(git, checkout, log, deadline=deadline)
+    revision = clone(git, checkout, log, env=env, deadline=deadline)
     root = checkout
     if git.subdirectory:
         root = (checkout / git.subdirectory).resolve()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -80,34 +81,37 @@ def parse_git_source(text: str) -> GitSource | None:
     return GitSource(url=url, ref=ref or None, subdirectory=subdirectory.strip("/") or None)
 
 
-def clone(source: GitSource, directory: Path, log: Log, *, deadline: Deadline) -> str:
-    """Commit that was fetched into the new directory `directory`, without history and submodules.
+def clone(source: GitSource, directory: Path, log: Log, *, env: Mapping[str, str], deadline: Deadline) -> str:
+    """Commit that was fetched into the new directory `directory`, without history and submodules. `env` is the machine's.
 
     Raises:
         SourceError: git could not, in its own words and with what to do.
         ToolMissing: there is no git.
     """
-    if shutil.which("git") is None:
+    if shutil.which("git", path=env.get("PATH", os.defpath)) is None:
         raise ToolMissing("git", "git", "to fetch a repository by its URL")
     log.info(f"Fetching {source.display_url}" + (f" at {source.ref}" if source.ref else ""))
     directory.mkdir(parents=True)
-    _git(["init", "--quiet"], directory, source, deadline)
+    _git(["init", "--quiet"], directory, source, env, deadline)
     _git(
         ["fetch", "--quiet", "--depth", "1", "--no-tags", "--", source.url, source.ref or "HEAD"],
         directory,
         source,
+        env,
         deadline,
     )
-    _git(["checkout", "--quiet", "--detach", "FETCH_HEAD"], directory, source, deadline)
-    revision = _git(["rev-parse", "HEAD"], directory, source, deadline).output.strip()
+    _git(["checkout", "--quiet", "--detach", "FETCH_HEAD"], directory, source, env, deadline)
+    revision = _git(["rev-parse", "HEAD"], directory, source, env, deadline).output.strip()
     if (directory / ".gitmodules").exists():
         log.notice("the repository has submodules; they are not fetched")
     return revision
 
 
-def _git(arguments: list[str], directory: Path, source: GitSource, deadline: Deadline) -> CommandResult:
+def _git(
+    arguments: list[str], directory: Path, source: GitSource, env: Mapping[str, str], deadline: Deadline
+) -> CommandResult:
     options = [word for setting in _SETTINGS for word in ("-c", setting)]
-    env = {name: value for name, value in os.environ.items() if _KEPT_VARIABLES.fullmatch(name)}
+    env = {name: value for name, value in env.items() if _KEPT_VARIABLES.fullmatch(name)}
     env |= {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C.UTF-8"}
     env.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
     if env.get("SSL_CERT_FILE"):

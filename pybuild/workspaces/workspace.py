@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 
 from lifecycle.cnb.digest import Digest
@@ -15,6 +13,7 @@ from lifecycle.oci.artifact import Artifact, ArtifactFile, make_artifact
 from lifecycle.oci.layout import INDEX_FILE
 from lifecycle.registry.client import RegistryClient
 from pybuild.image_store import open_client
+from pybuild.machine import home_directory, machine_env
 from pybuild.workspaces.errors import NameReserved, NoSuchEnvironment
 from pybuild.workspaces.numbering import Numbering
 from pybuild.workspaces.place import LayoutPlace, Place, RegistryPlace, default_place, parse_place
@@ -62,7 +61,7 @@ class EnvironmentSummary:
 class Workspace:
     """A place for environments: `docker://HOST/NAMESPACE`, `oci:DIRECTORY`, or where the machine says that it is.
 
-    `env` is the machine's environment (credentials, proxies, certificates), `os.environ` where it is not given. Safe for several
+    `env` is the machine's environment (credentials, proxies, certificates), that of the process where it is not given. Safe for several
     threads. Connections to a registry are kept until `close`, or the end of a `with`.
     """
 
@@ -73,9 +72,11 @@ class Workspace:
         env: Mapping[str, str] | None = None,
         insecure_registries: Sequence[str] = (),
     ) -> None:
-        self._env: Mapping[str, str] = dict(os.environ) if env is None else env
+        self._env: Mapping[str, str] = machine_env(env)
         self._insecure = tuple(insecure_registries)
-        self._place: Place = default_place(self._env, Path.home()) if location is None else parse_place(location)
+        self._place: Place = (
+            default_place(self._env, home_directory(self._env)) if location is None else parse_place(location)
+        )
         self._client: RegistryClient | None = None
         self._lock = threading.Lock()
 
@@ -204,7 +205,7 @@ class Workspace:
     def _open(self) -> RegistryClient:
         with self._lock:
             if self._client is None:
-                self._client = open_client(self._env, Path.home(), insecure=self._insecure)
+                self._client = open_client(self._env, insecure=self._insecure)
             return self._client
 
     def _add_to_catalog(self, name: str) -> None:

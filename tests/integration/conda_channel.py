@@ -79,7 +79,7 @@ def has_python(channel: Path, minor: str) -> bool:
 
 
 def _make_channels(directory: Path, store: Path, pythons: Sequence[InstalledPython]) -> None:
-    log = EventLog(open_terminal(Verbosity.NORMAL, color=False).show)
+    log = EventLog(open_terminal(Verbosity.NORMAL, os.environ).show)
     builder = ensure_builder(read_definition(default_definition_path()), store, log)
     work = directory / "work"
     work.mkdir()

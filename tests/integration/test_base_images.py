@@ -68,7 +68,7 @@ class Machine:
 
     def fetch(self, name: str, env: Mapping[str, str] | None = None, **options: object) -> FetchedImage:
         """The base image, as a build gets it."""
-        client = open_client(self.environment(env), self.home, **options)  # type: ignore[arg-type]
+        client = open_client(self.environment(env), **options)  # type: ignore[arg-type]
         try:
             return BaseImages(images=ImageStore(self.directory / "store", client, self.log)).fetch(name)
         finally:
@@ -286,7 +286,7 @@ def test_an_image_for_several_platforms(machine: Machine, public: Registry, imag
     raw = machine.skopeo(name, None, "--tls-verify=false").stdout
     assert "manifests" in json.loads(raw)
     assert found.digest != image.digest
-    client = open_client({}, machine.home)
+    client = open_client({"HOME": str(machine.home)})
     bases = BaseImages(images=ImageStore(machine.directory / "store", client, machine.log))
     assert bases.fetch(name, platform="linux/s390x").image.config.architecture == "s390x"
     with pytest.raises(PlatformMissing) as caught:

@@ -67,7 +67,7 @@ def put(
     is_checked: bool = False,
 ) -> Uploaded:
     """Put an image there as a build does, with the credentials and certificates that a machine has."""
-    client = open_client({"HOME": str(home), "PATH": os.environ["PATH"], **(env or {})}, home, insecure=insecure)
+    client = open_client({"HOME": str(home), "PATH": os.environ["PATH"], **(env or {})}, insecure=insecure)
     try:
         reference = Reference.parse(name)
         if is_checked:

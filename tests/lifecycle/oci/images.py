@@ -12,9 +12,11 @@ from pathlib import Path, PurePosixPath
 
 import zstandard
 
+from lifecycle.cnb.digest import Digest
 from lifecycle.oci.archive import ROOT, TarWriter
 from lifecycle.oci.blob import Blob, compress_layer_blob, write_layer_blob
 from lifecycle.oci.config import History, ImageConfig
+from lifecycle.oci.descriptor import LAYER_TYPE, Descriptor
 from lifecycle.oci.image import Image, Layer, make_image
 from lifecycle.oci.layout_writer import open_layout
 
@@ -47,6 +49,20 @@ def tar_layer(
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     return layer_of(compress_layer_blob(blobs_dir, io.BytesIO(buffer.getvalue())))
+
+
+def endless_layer(blobs_dir: Path, size: int) -> Layer:
+    """A layer, not compressed, of one file of zeros that takes no room here. Its diff id is wrong, which is found out at its end."""
+    info = tarfile.TarInfo("zeros")
+    info.size = size
+    blobs_dir.mkdir(parents=True, exist_ok=True)
+    path = blobs_dir / "endless"
+    with path.open("wb") as stream:
+        stream.write(info.tobuf())
+        stream.truncate(size + 3 * tarfile.BLOCKSIZE)
+    digest = Digest.of(b"")
+    descriptor = Descriptor(media_type=LAYER_TYPE, digest=digest, size=path.stat().st_size)
+    return Layer(descriptor=descriptor, diff_id=digest, path=path)
 
 
 def member(name: str, *, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:

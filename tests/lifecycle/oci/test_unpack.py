@@ -7,18 +7,22 @@ import io
 import os
 import subprocess
 import tarfile
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import Cancellation, Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.oci.blob import compress_layer_blob
 from lifecycle.oci.compression import Compression
 from lifecycle.oci.errors import UnpackFailed
 from lifecycle.oci.image import Layer
 from lifecycle.oci.unpack import unpack_image
-from tests.lifecycle.oci.images import content_of_blob, file_layer, image_of, layer_of, member, tar_layer
+from tests.lifecycle.oci.images import content_of_blob, endless_layer, file_layer, image_of, layer_of, member, tar_layer
 
 DIRECTORY, SYMLINK, HARD_LINK = tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 
@@ -54,6 +58,24 @@ def test_layers_are_unpacked_over_each_other(blobs: Path, root: Path) -> None:
     ]
     assert (root / "etc/b").read_text() == "2"
     assert unpacked.skipped == 0
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_unpacking_ends_when_nobody_waits_any_more(*, is_cancelled: bool, blobs: Path, root: Path) -> None:
+    image = image_of(endless_layer(blobs, 16 << 30))
+    cancellation = Cancellation()
+    deadline = Deadline(cancellation=cancellation) if is_cancelled else Deadline.after(0.3)
+    if is_cancelled:
+        threading.Timer(0.3, cancellation.cancel).start()
+    since = time.monotonic()
+    with pytest.raises(CommandTimeout):
+        unpack_image(image, root, deadline=deadline)
+    assert time.monotonic() - since < 3
+    # It had begun, and the process that reads the layer has ended.
+    size = (root / "zeros").stat().st_size
+    assert size > 0
+    time.sleep(0.1)
+    assert (root / "zeros").stat().st_size == size
 
 
 def test_an_opaque_whiteout_hides_what_is_below_and_not_what_is_beside(blobs: Path, root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def write_builder(directory: Path, text: str = BUILDPACKS + ORDER + BASES + OWN 
 
 def contents_of(path: Path) -> Contents:
     definition = read_definition(path)
-    finder = ModuleFinder(definition=definition, store=path.parent / "store", log=RecordingLog())
+    finder = ModuleFinder(definition=definition, store=path.parent / "store", log=RecordingLog(), env=os.environ)
     return read_contents(definition, finder.find_all(), host_architecture())
 
 

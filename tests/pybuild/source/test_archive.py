@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -21,7 +22,7 @@ def fetch(archive: Path, tmp_path: Path) -> Path:
     app, scratch = tmp_path / "app", tmp_path / "scratch"
     app.mkdir()
     scratch.mkdir()
-    fetch_source(str(archive), app, scratch, RecordingLog(), deadline=Deadline.after(60))
+    fetch_source(str(archive), app, scratch, RecordingLog(), env=os.environ, deadline=Deadline.after(60))
     return app
 
 

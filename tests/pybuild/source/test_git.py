@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def fetch(text: str, tmp_path: Path) -> tuple[Path, str | None]:
     app, scratch = tmp_path / "app", tmp_path / "scratch"
     app.mkdir()
     scratch.mkdir()
-    source = fetch_source(text, app, scratch, RecordingLog(), deadline=Deadline.after(60))
+    source = fetch_source(text, app, scratch, RecordingLog(), env=os.environ, deadline=Deadline.after(60))
     return app, source.revision
 
 
