@@ -120,13 +120,16 @@ def _judge_channels(dependencies: CondaDependencies) -> Iterator[Problem]:
     for channel in channels:
         if channel.strip().lower().rstrip("/") in _ANACONDA or _ANACONDA_HOST.match(channel):
             others = [other for other in channels if other not in (channel, NODEFAULTS)]
-            instead = "" if others else ', and `add_channel("conda-forge")`'
-            change = f'write `env.python.conda_dependencies.remove_channel("{channel}")`{instead}'
+            change = f'write `env.python.conda_dependencies.remove_channel("{channel}")`'
+            change += "" if others else ', and `add_channel("conda-forge")`'
+            change += f"; in environment.yml, below `channels:`, remove `- {channel}`"
+            change += "" if others else ", and write `- conda-forge` in its place"
             message = f"the channel `{channel}` is Anaconda's, whose limits and licence break builds"
             yield _error("anaconda-channel", message, change)
     if dependencies.installer == "conda" and not [channel for channel in channels if channel != NODEFAULTS]:
         message = "there are conda packages and no channel, which would mean Anaconda's"
-        yield _error("no-channels", message, 'write `env.python.conda_dependencies.add_channel("conda-forge")`')
+        change = 'write `env.python.conda_dependencies.add_channel("conda-forge")`'
+        yield _error("no-channels", message, f"{change}; in environment.yml, `- conda-forge` below `channels:`")
 
 
 def _judge_packages(dependencies: CondaDependencies) -> Iterator[Problem]:
@@ -135,7 +138,10 @@ def _judge_packages(dependencies: CondaDependencies) -> Iterator[Problem]:
         yield _error("several-pythons", "`python` is listed more than once", "keep one")
     elif dependencies.installer == "conda" and "python" not in names:
         message = "`python` is not listed: it is there only if a package needs it, in the newest version that fits"
-        yield _warning("no-python-version", message, 'write `env.python.conda_dependencies.set_python_version("3.12")`')
+        change = 'write `env.python.conda_dependencies.set_python_version("3.12")`'
+        yield _warning(
+            "no-python-version", message, f"{change}; in environment.yml, `- python=3.12` below `dependencies:`"
+        )
     unpinned = [*_unpinned_conda(dependencies), *_unpinned_pip(dependencies)]
     if unpinned:
         shown = ", ".join(f"`{name}`" for name in unpinned)

@@ -45,6 +45,8 @@ def _read(name: str, source: str, path: Path, python_version: str | None) -> tup
             env.name, env.version = name, None
             return "saved", env
         return "repository", Environment.from_repository(name, path)
+    if not path.exists():
+        raise UsageError(f"there is no `{source}`", _near(path))
     if path.name == "pyproject.toml":
         return "poetry", Environment.from_poetry(name, path.parent)
     if suffix in (".yml", ".yaml"):
@@ -54,3 +56,12 @@ def _read(name: str, source: str, path: Path, python_version: str | None) -> tup
     if "dockerfile" in path.name.lower():
         return "dockerfile", Environment.from_dockerfile(name, path)
     raise UsageError(f"`{source}` says no environment that is known by its name", f"give {SOURCES}")
+
+
+def _near(path: Path) -> str:
+    """What somebody may have meant by the name of a file that is not there."""
+    import difflib  # only needed to help with a mistake
+
+    names = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean `{path.parent / near[0]}`?" if near else f"give {SOURCES}"

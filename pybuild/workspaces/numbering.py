@@ -16,7 +16,7 @@ from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.errors import CnbError
 from lifecycle.oci.artifact import Artifact
 from pybuild.workspaces.errors import ListBehind
-from pybuild.workspaces.repository import Repository
+from pybuild.workspaces.repository import TaggedArtifacts
 from pybuild.workspaces.tags import Ballot, Step, Tags, definition_tag, parse_tags
 from pybuild.workspaces.version import definition_of
 
@@ -36,7 +36,7 @@ class Numbered:
 class Numbering:
     """Gives the definition `definition` its version. `make` makes the artifact of a version."""
 
-    def __init__(self, repository: Repository, definition: Digest, make: Callable[[int], Artifact]) -> None:
+    def __init__(self, repository: TaggedArtifacts, definition: Digest, make: Callable[[int], Artifact]) -> None:
         self._repository = repository
         self._definition = definition
         self._make = make

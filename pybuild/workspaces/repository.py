@@ -22,7 +22,7 @@ from lifecycle.registry.artifacts import fetch_artifact, find_digest, list_tags,
 from lifecycle.registry.client import RegistryClient
 
 
-class Repository(Protocol):
+class TaggedArtifacts(Protocol):
     """Artifacts under tags. All methods raise `lifecycle.cnb.errors.CnbError` where the other side does not do it."""
 
     @property
@@ -38,14 +38,18 @@ class Repository(Protocol):
     def put(self, artifact: Artifact, tag: str) -> None:
         """Let the tag name an artifact."""
 
-    def find_digest(self, tag: str) -> Digest | None:
-        """Return the digest of the image or artifact that the tag names; `None` where there is no such tag."""
-
     def alone(self) -> contextlib.AbstractContextManager[bool]:
         """Until the context ends nobody else gives versions here, if what it gives is true."""
 
     def pause(self, seconds: float) -> None:
         """Let time pass."""
+
+
+class Repository(TaggedArtifacts, Protocol):
+    """The same, where tags name images as well, which are not read here."""
+
+    def find_digest(self, tag: str) -> Digest | None:
+        """Return the digest of the image or artifact that the tag names; `None` where there is no such tag."""
 
 
 class RegistryRepository:

@@ -211,7 +211,10 @@ def test_what_azure_ml_allows_and_pybuild_does_not(files: Path) -> None:
     env = Environment.from_conda_specification("pytorch", "env.yml")
     with pytest.raises(InvalidEnvironment) as caught:
         env.build_local()
-    assert caught.value.hint == 'write `env.python.conda_dependencies.remove_channel("defaults")`'
+    assert caught.value.hint == (
+        'write `env.python.conda_dependencies.remove_channel("defaults")`; '
+        "in environment.yml, below `channels:`, remove `- defaults`"
+    )
 
 
 def test_the_document_is_true(pybuild: Pybuild, tmp_path: Path) -> None:

@@ -209,8 +209,23 @@ def test_the_error_for_anacondas_channel_says_what_to_write() -> None:
         env.definition()
     assert "the channel `defaults` is Anaconda's" in caught.value.summary
     assert caught.value.hint == (
-        'write `env.python.conda_dependencies.remove_channel("defaults")`, and `add_channel("conda-forge")`'
+        'write `env.python.conda_dependencies.remove_channel("defaults")`, and `add_channel("conda-forge")`; '
+        "in environment.yml, below `channels:`, remove `- defaults`, and write `- conda-forge` in its place"
     )
+
+
+def test_what_hints_say_of_the_file_is_enough(tmp_path: Path) -> None:
+    """A file that is changed as the hints say has nothing left that is wrong."""
+    (tmp_path / "environment.yml").write_text("channels:\n  - defaults\ndependencies:\n  - numpy=2\n")
+    env = Environment.from_conda_specification("one", tmp_path / "environment.yml")
+    hints = {problem.code: problem.change for problem in find_problems(env)}
+    assert hints.keys() == {"anaconda-channel", "no-python-version"}
+    for code, line in (("anaconda-channel", "- conda-forge"), ("no-python-version", "- python=3.12")):
+        assert f"`{line}`" in hints[code].partition("in environment.yml, ")[2]
+    (tmp_path / "environment.yml").write_text(
+        "channels:\n  - conda-forge\ndependencies:\n  - python=3.12\n  - numpy=2\n"
+    )
+    assert find_problems(Environment.from_conda_specification("one", tmp_path / "environment.yml")) == ()
 
 
 def test_a_variable_of_the_build_in_an_address_is_no_secret() -> None:

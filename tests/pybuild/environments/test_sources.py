@@ -14,6 +14,8 @@ from pybuild.environments.environment import Environment
 from pybuild.environments.errors import InvalidEnvironment
 from pybuild.environments.existing import find_prefix, read_existing
 from pybuild.environments.lint import find_problems
+from pybuild.environments.reading import read_environment
+from pybuild.errors import UsageError
 
 PROJECT = """\
 [tool.poetry]  # ours
@@ -172,3 +174,13 @@ def test_an_environment_is_found_by_its_name(tmp_path: Path) -> None:
     assert caught.value.hint == "known here: `five`, `four`, `one`, `two`"
     with pytest.raises(ConfigurationError, match="is no conda environment"):
         find_prefix(tmp_path, env, home)
+
+
+def test_a_file_that_is_not_there_is_named_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("zed==1\n")
+    with pytest.raises(UsageError) as caught:
+        read_environment("one", str(tmp_path / "requirement.txt"))
+    assert caught.value.hint == f"did you mean `{tmp_path / 'requirements.txt'}`?"
+    with pytest.raises(UsageError) as caught:
+        read_environment("one", str(tmp_path / "nowhere" / "Dockerfile"))
+    assert "a conda environment file (.yml, .yaml)" in str(caught.value.hint)

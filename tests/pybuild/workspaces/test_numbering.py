@@ -84,9 +84,6 @@ class Process:
         self._registry.put(artifact, tag)
         self.late = None
 
-    def find_digest(self, tag: str) -> Digest | None:
-        raise NotImplementedError("versions are not found by digest")
-
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
         yield False
