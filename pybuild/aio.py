@@ -32,7 +32,11 @@ async def build(
     store: Path | None = None,
     host_env: Mapping[str, str] | None = None,
 ) -> BuildReport:
-    """As `pybuild.build`."""
+    """What `pybuild.build` gives, raised or returned; a task that is cancelled cancels the work, and waits for its end.
+
+    `on_event` gets what happens, in the event loop's thread. `store` is the directory of what is kept, by default
+    `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+    """
     return await _run(
         lambda tell, cancellation: library.build(
             request, on_event=tell, cancellation=cancellation, store=store, host_env=host_env
@@ -48,7 +52,11 @@ async def build_index(
     store: Path | None = None,
     host_env: Mapping[str, str] | None = None,
 ) -> IndexReport:
-    """As `pybuild.build_index`."""
+    """What `pybuild.build_index` gives, raised or returned; a task that is cancelled cancels the work, and waits for its end.
+
+    `on_event` gets what happens, in the event loop's thread. `store` is the directory of what is kept, by default
+    `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+    """
     return await _run(
         lambda tell, cancellation: library.build_index(
             request, on_event=tell, cancellation=cancellation, store=store, host_env=host_env
@@ -64,7 +72,11 @@ async def detect(
     store: Path | None = None,
     host_env: Mapping[str, str] | None = None,
 ) -> Detection:
-    """As `pybuild.detect`."""
+    """What `pybuild.detect` gives, raised or returned; a task that is cancelled cancels the work, and waits for its end.
+
+    `on_event` gets what happens, in the event loop's thread. `store` is the directory of what is kept, by default
+    `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+    """
     return await _run(
         lambda tell, cancellation: library.detect(
             request, on_event=tell, cancellation=cancellation, store=store, host_env=host_env
@@ -79,6 +91,9 @@ async def stream(
     """The events of a build as they come, and at last its report. Raises what `build` raises.
 
     Who leaves it before its end closes it (`contextlib.aclosing`), which cancels the build and waits for its end.
+
+    `store` is the directory of what is kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by
+    default those of this process.
     """
     said: asyncio.Queue[Event | None] = asyncio.Queue()
     task = asyncio.ensure_future(build(request, on_event=said.put_nowait, store=store, host_env=host_env))

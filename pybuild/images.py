@@ -1,4 +1,4 @@
-"""What `import pybuild` does with images that are there. The parameters that all functions have are said in `pybuild.library`."""
+"""What `import pybuild` does with images that are there."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ def push_image(
 ) -> PushReport:
     """What was pushed, after every name is that of the image.
 
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+
     Raises:
         CnbError: it cannot be done; names that were there are as they were.
     """
@@ -43,6 +46,9 @@ def rebase_image(
     host_env: Mapping[str, str] | None = None,
 ) -> RebaseReport:
     """The image on another run image, after every output is whole.
+
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
 
     Raises:
         CnbError: it cannot be done; no output was touched.
@@ -66,6 +72,9 @@ def check_image(
     """What the image at `location` (`oci:DIR`, `docker://NAME`, …) has of a profile, by default the one that the builder.toml requires.
 
     `timeout_s`: seconds for each program that is run. `holds` of the report says whether it has all of it.
+
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
 
     Raises:
         UsageError: there is no such profile, or the builder requires none.

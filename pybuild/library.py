@@ -2,15 +2,6 @@
 
 Nothing here writes to standard output or standard error, ends the process, or changes its directory, its environment or its signals;
 any number of threads may be in it. What is said meanwhile are the events of `pybuild.events`. The command calls these same functions.
-
-Each takes, beside what it is to do:
-
-    on_event      gets every event, one at a time, in whichever thread it comes from; what it raises ends the work
-    cancellation  ends the work within seconds, when any thread has called its `cancel`: no process is left, no output touched, what is
-                  kept can be used, and `Cancelled` is raised. What has begun to change outputs is not ended any more
-    store         directory of what is kept between builds; `None`: `$XDG_CACHE_HOME/pybuild`, else `~/.cache/pybuild`
-    host_env      what the machine says of indexes, proxies, certificates and credentials, as environment variables; `None`: those of
-                  this process
 """
 
 from __future__ import annotations
@@ -44,6 +35,9 @@ def build(
 ) -> BuildReport:
     """What was built, after every output is whole.
 
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+
     Raises:
         UsageError: it is for several platforms.
         CnbError: the build failed; no output was touched.
@@ -64,6 +58,9 @@ def build_index(
 ) -> IndexReport:
     """What was built for the platforms of the request, after every output has the index of it.
 
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+
     Raises:
         CnbError: the build failed; no output was touched.
     """
@@ -81,6 +78,9 @@ def detect(
 ) -> Detection:
     """Which buildpacks would build the repository, and why the others would not: `group` is `None` where none would.
 
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+
     Raises:
         CnbError: it could not be found out.
     """
@@ -97,6 +97,9 @@ def plan(
     host_env: Mapping[str, str] | None = None,
 ) -> ResolvedPlan:
     """The build plan of the group that would build the repository: what is required, and who provides it.
+
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
 
     Raises:
         CnbError: nothing would build it, or it could not be found out.
@@ -119,6 +122,9 @@ def export(
 ) -> tuple[Written, ...]:
     """Put the image or index of a report, which is in the store until its repository is built again, into further outputs.
 
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+
     Raises:
         CnbError: an output cannot be written; none was touched.
     """
@@ -139,6 +145,9 @@ def find_fixes(
     host_env: Mapping[str, str] | None = None,
 ) -> tuple[Fix, ...]:
     """What the buildpacks that would build the directory change in its files; nothing is written there.
+
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
 
     Raises:
         CnbError: there is no such directory, nothing would build it, or a buildpack could not.

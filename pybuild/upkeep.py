@@ -1,4 +1,4 @@
-"""What `import pybuild` does with builders and the store. The parameters that all functions have are said in `pybuild.library`."""
+"""What `import pybuild` does with builders and the store."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ def create_builder(
 ) -> BuilderReport:
     """The builder, which is in the store and in its outputs then. Builds make it by themselves where it is missing.
 
+    `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what is
+    kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+
     Raises:
         CnbError: it cannot be made, or not be put there; nothing half made is left.
     """
@@ -32,7 +35,11 @@ def create_builder(
 
 
 def measure_store(*, store: Path | None = None, host_env: Mapping[str, str] | None = None) -> StoreUsage:
-    """What the store holds now, in bytes; builds may go on meanwhile."""
+    """What the store holds now, in bytes; builds may go on meanwhile.
+
+    `store` is the directory of what is kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by
+    default those of this process.
+    """
     with open_site(ignore_event, None, store, host_env) as site:
         return usage.measure_store(site.store)
 
@@ -45,6 +52,9 @@ def prune_store(
     host_env: Mapping[str, str] | None = None,
 ) -> Pruned:
     """What was removed of the store; what running builds use stays.
+
+    `on_event` gets what happens, one event at a time. `store` is the directory of what is kept, by default `$XDG_CACHE_HOME/pybuild`;
+    `host_env` the machine's environment variables, by default those of this process.
 
     Raises:
         UsageError: nothing is kept of an application that is named; then nothing was removed.

@@ -183,7 +183,9 @@ class Environment(EnvironmentContents):
     ) -> BuildReport:
         """Build the image on this machine, whether it is registered or not; it is always an image, with or without Docker.
 
-        `outputs`, `builder`, `settings` (its `env`) and `images` are those of `BuildRequest`, the others those of `pybuild.build`.
+        `outputs`, `builder`, `settings` (its `env`) and `images` are those of `BuildRequest`.
+        `on_event` gets what happens, one event at a time; `cancellation` ends the work from any thread. `store` is the directory of what
+        is kept, by default `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
 
         Raises:
             UsageError: `platform` is not Linux, or `pushImageToWorkspaceAcr` is set.
