@@ -17,6 +17,7 @@ PAGES = tuple(
 _BLOCK = re.compile(
     r"(?:`(?P<name>[^`\n]+)`[^`\n]*:\n\n)?^```(?P<language>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class Block:
     """What the fence says, or empty."""
     name: str | None
     """The file that the reader is to write, where the line before ends in its name (`notes/index.md`:)."""
+    section: str = ""
+    """The heading above it, or empty."""
     text: str
 
     def __str__(self) -> str:
@@ -39,12 +42,17 @@ class Block:
 
 def read_blocks(text: str, page: str = "") -> Iterator[Block]:
     """The blocks of a page, in order."""
-    for found in _BLOCK.finditer(text):
+    blocks = list(_BLOCK.finditer(text))
+    # Comments of a shell look like headings.
+    inside = [range(*one.span("text")) for one in blocks]
+    headings = [one for one in _HEADING.finditer(text) if not any(one.start() in block for block in inside)]
+    for found in blocks:
         yield Block(
             page=page,
             line=text.count("\n", 0, found.start("language")) + 1,
             language=found["language"],
             name=found["name"],
+            section=next((one[1] for one in reversed(headings) if one.end() <= found.start()), ""),
             text=found["text"],
         )
 

@@ -6,10 +6,14 @@ For valid documents only (https://toml.io/en/v1.0.0): what is wrong with others 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lifecycle.cnb.toml import parse_toml
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 KeyPath = tuple[str, ...]
 """Keys from the root; an element of an array has its index for a key: `("tool", "poetry", "source", "0", "url")`."""
@@ -140,4 +144,4 @@ def _decode(token: _Token) -> str:
     if token.kind == "bare":
         return token.text
     # The parser knows what escapes mean.
-    return str(parse_toml(f"key = {token.text}".encode(), source="")["key"])
+    return str(tomllib.loads(f"key = {token.text}")["key"])

@@ -27,15 +27,20 @@ _SLEEPING_BACKEND = """
         print("asleep", file=sys.stderr, flush=True)
         time.sleep(600)
 """
-_SLEEPER = """
-    [build-system]
-    requires = []
-    build-backend = "backend"
-    backend-path = ["."]
-    [project]
-    name = "sleeper"
-    version = "1.0"
-"""
+
+
+def project_of_backend(name: str, backend: str) -> dict[str, str]:
+    """The files of version 1.0 of a project whose build backend is its own module `backend`; it needs no package to be built."""
+    pyproject = f"""
+        [build-system]
+        requires = []
+        build-backend = "backend"
+        backend-path = ["."]
+        [project]
+        name = "{name}"
+        version = "1.0"
+    """
+    return {"pyproject.toml": pyproject, "backend.py": backend}
 
 
 def write_wheel(
@@ -79,7 +84,7 @@ def write_sdist(directory: Path, name: str, version: str, files: Mapping[str, st
 
 def write_sleeper(directory: Path) -> None:
     """A source distribution whose build says that it is asleep and never ends; nor does a child of it, in a session of its own."""
-    write_sdist(directory, "sleeper", "1.0", {"pyproject.toml": _SLEEPER, "backend.py": _SLEEPING_BACKEND})
+    write_sdist(directory, "sleeper", "1.0", project_of_backend("sleeper", _SLEEPING_BACKEND))
 
 
 def sha256_of(path: Path) -> str:

@@ -5,7 +5,6 @@ The files have instructions of the image's configuration only, on `FROM scratch`
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +15,6 @@ from buildpacks.dockerfile.evaluate import evaluate
 from buildpacks.dockerfile.parser import parse_dockerfile
 from lifecycle.cnb.target import Target
 from tests.integration.engine import DockerEngine
-
-needs_buildah = pytest.mark.skipif(os.geteuid() != 0, reason="buildah by itself needs root, or a range of users")
 
 TAKEN = {
     "lower case": "from scratch\nenv A=1\n",
@@ -128,7 +125,6 @@ def we_take(content: str) -> bool:
     return not problems
 
 
-@needs_buildah
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("files", "takes", "take"),

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.command import Pybuild, expect_error, expect_success
 from tests.integration.machine import expect_no_processes
-from tests.integration.package_index import PackageIndex, sha256_of, write_sdist
+from tests.integration.package_index import PackageIndex, project_of_backend, sha256_of, write_sdist
 
 pytestmark = pytest.mark.integration
 
@@ -169,13 +169,4 @@ def _compiling_project(source: str) -> dict[str, str]:
             subprocess.run(["cc", "-c", "module.c", "-o", "module.o"], check=True)
             raise SystemExit("compiled")
     """
-    pyproject = """
-        [build-system]
-        requires = []
-        build-backend = "backend"
-        backend-path = ["."]
-        [project]
-        name = "broken"
-        version = "1.0"
-    """
-    return {"pyproject.toml": pyproject, "backend.py": backend, "module.c": f"{source}\n"}
+    return {**project_of_backend("broken", backend), "module.c": f"{source}\n"}

@@ -20,6 +20,7 @@ from tests.deploy.public_strategies import (
     tekton_creator_pod,
     tekton_phases_pod,
 )
+from tests.documents import blocks_of
 from tests.integration.command import CHECKOUT, Pybuild, expect_success, ordinary_environment
 from tests.integration.engine import DockerEngine
 from tests.integration.git_server import GitServer
@@ -209,8 +210,9 @@ def test_gitlab_s_job_in_the_builder_image_makes_the_same_image(site: Site, expe
 
 
 def test_the_commands_of_the_documentation_make_the_same_image(site: Site, expected: str, tmp_path: Path) -> None:
-    text = (CHECKOUT / "docs" / "pipelines.md").read_text()
-    commands = text.split("## By hand")[1].split("```sh\n")[1].split("```")[0]
+    commands = next(
+        block.text for block in blocks_of(CHECKOUT / "docs" / "pipelines.md", "sh") if block.section == "By hand"
+    )
     login = base64.b64encode(":".join(site.login).encode()).decode()
     for written, meant in {
         "registry.example.org/group/project:latest": site.image("by-hand"),

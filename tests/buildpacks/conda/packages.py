@@ -17,6 +17,7 @@ from pathlib import Path
 import rattler.index
 
 from tests.integration.conda_packages import CondaPackage, write_package
+from tests.loopback import Certificates
 
 __all__ = ["Channels", "CondaPackage", "make_channel", "serve", "write_package"]
 
@@ -58,15 +59,15 @@ class Channels:
 
 
 @contextmanager
-def serve(root: Path, *, certificate: Path | None = None) -> Iterator[Channels]:
-    """Serve the directories below `root`; with TLS where `certificate` (with its key) is given."""
+def serve(root: Path, *, certificates: Certificates | None = None) -> Iterator[Channels]:
+    """Serve the directories below `root`; with TLS where there are certificates."""
     channels = Channels(url="", root=root)
     handler = functools.partial(_Handler, channels=channels)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     scheme = "http"
-    if certificate is not None:
+    if certificates is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
+        context.load_cert_chain(certificates.certificate, certificates.key)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         scheme = "https"
     channels.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"

@@ -17,6 +17,7 @@ from buildpacks.conda.client import Network, make_network, open_client, public_u
 from buildpacks.conda.settings import read_settings
 from buildpacks.installer.errors import InvalidSetting
 from tests.buildpacks.conda.packages import Channels, serve
+from tests.loopback import make_certificates
 
 FILE = "noarch/repodata.json"
 
@@ -136,11 +137,11 @@ def fetch_elsewhere(url: str, **variables: str) -> subprocess.CompletedProcess[s
 
 @pytest.mark.integration
 def test_an_organisations_certificate_is_trusted_where_it_is_named(served: Channels, tmp_path: Path) -> None:
-    authority, server = make_certificates(tmp_path)
-    with serve(served.root, certificate=server) as secure:
+    certificates = make_certificates(tmp_path / "certificates")
+    with serve(served.root, certificates=certificates) as secure:
         url = f"{secure.url}/conda-forge/{FILE}"
         assert fetch_elsewhere(url).returncode != 0
-        assert fetch_elsewhere(url, SSL_CERT_FILE=str(authority)).stdout == "conda-forge\n"
+        assert fetch_elsewhere(url, SSL_CERT_FILE=str(certificates.authority)).stdout == "conda-forge\n"
 
 
 def test_a_proxy_is_used(served: Channels) -> None:
@@ -148,22 +149,3 @@ def test_a_proxy_is_used(served: Channels) -> None:
     # The proxy gets the whole URL, which is no path of this server.
     assert done.returncode != 0
     assert served.requests == [f"http://channel.example/conda-forge/{FILE}"]
-
-
-def make_certificates(directory: Path) -> tuple[Path, Path]:
-    """A private authority, and the certificate with key of a server on 127.0.0.1 that it signed."""
-    extension = directory / "extension"
-    extension.write_text("subjectAltName=IP:127.0.0.1\n")
-    authority, key, request = directory / "ca.pem", directory / "ca.key", directory / "request"
-    signed, server_key, server = directory / "signed.pem", directory / "server.key", directory / "server.pem"
-    new: list[str | Path] = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    sign: list[str | Path] = ["openssl", "x509", "-req", "-CA", authority, "-CAkey", key, "-CAcreateserial"]
-    commands: tuple[list[str | Path], ...] = (
-        [*new, "-x509", "-keyout", key, "-out", authority, "-days", "2", "-subj", "/CN=Authority of the tests"],
-        [*new, "-keyout", server_key, "-out", request, "-subj", "/CN=127.0.0.1"],
-        [*sign, "-in", request, "-out", signed, "-days", "2", "-extfile", extension],
-    )
-    for argv in commands:
-        subprocess.run(argv, check=True, capture_output=True)
-    server.write_bytes(server_key.read_bytes() + signed.read_bytes())
-    return authority, server

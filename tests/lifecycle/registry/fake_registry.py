@@ -364,3 +364,26 @@ def client_for(
 
 ALICE = Login(origin="`config.json`", username="alice", password="wonder land")
 ALICE_PAIR = ("alice", "wonder land")
+
+
+@dataclass
+class Flood:
+    """Answers with a body of a gigabyte; `sent` says how much of each was taken before the other side left."""
+
+    status: int = 200
+    content_type: str | None = None
+    sent: list[int] = field(default_factory=list)
+
+    def __call__(self, exchange: Exchange) -> bool:
+        exchange.send_response(self.status)
+        if self.content_type is not None:
+            exchange.send_header("Content-Type", self.content_type)
+        exchange.end_headers()
+        sent = 0
+        try:
+            while sent < 1 << 30:
+                sent += exchange.wfile.write(b"x" * (1 << 16))
+        except OSError:
+            self.sent.append(sent)
+        exchange.close_connection = True
+        return True

@@ -27,12 +27,6 @@ ARTIFACT = make_artifact(
 
 
 @pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as started:
-        yield started
-
-
-@pytest.fixture
 def client() -> Iterator[RegistryClient]:
     made = client_for()
     yield made

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -41,6 +40,7 @@ from tests.lifecycle.registry.fake_registry import (
     IMPATIENT,
     Exchange,
     FakeRegistry,
+    Flood,
     Hook,
     Waits,
     basic,
@@ -51,10 +51,10 @@ MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[]}'
 
 
 @pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as started:
-        started.add_manifest(MANIFEST)
-        yield started
+def registry(registry: FakeRegistry) -> FakeRegistry:
+    """With one manifest in it."""
+    registry.add_manifest(MANIFEST)
+    return registry
 
 
 def ask(
@@ -405,28 +405,13 @@ def test_an_answer_without_end_is_given_up(registry: FakeRegistry, first: bytes,
 
 
 def test_a_body_that_is_too_large_is_not_read(registry: FakeRegistry) -> None:
-    def pour(number: int) -> Hook:
-        def answer(exchange: Exchange) -> bool:
-            exchange.send_response(number)
-            exchange.end_headers()
-            sent = 0
-            try:
-                while sent < 1 << 30:
-                    sent += exchange.wfile.write(b"x" * (1 << 16))
-            except OSError:
-                poured.append(sent)
-            exchange.close_connection = True
-            return True
-
-        return answer
-
     for number, error in ((200, RegistryUnreachable), (404, NoSuchImage)):
-        poured: list[int] = []
+        flood = Flood(status=number)
         registry.hooks.clear()
-        registry.always("/manifests/", pour(number))
+        registry.always("/manifests/", flood)
         with pytest.raises(error):
             ask(registry)
-        assert all(sent < 1 << 25 for sent in poured)
+        assert all(sent < 1 << 25 for sent in flood.sent)
 
 
 def test_an_encoding_that_nobody_asked_for_is_refused(registry: FakeRegistry) -> None:

@@ -8,7 +8,6 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,17 +28,11 @@ from lifecycle.registry.pull import pull, resolve
 from lifecycle.registry.settings import RegistrySettings
 from lifecycle.registry.transfer import Transfer
 from tests.lifecycle.oci.images import content_of, file_layer, image_of, validate_image
-from tests.lifecycle.registry.fake_registry import IMPATIENT, Exchange, FakeRegistry, Hook, Waits, client_for
+from tests.lifecycle.registry.fake_registry import IMPATIENT, Exchange, FakeRegistry, Flood, Hook, Waits, client_for
 from tests.lifecycle.registry.processes import start_pull
 
 AMD64 = Platform(os="linux", architecture="amd64")
 ARM64 = Platform(os="linux", architecture="arm64")
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as started:
-        yield started
 
 
 @pytest.fixture
@@ -394,26 +387,12 @@ def test_no_document_is_too_odd(registry: FakeRegistry, blobs: BlobStore, conten
 
 def test_a_document_of_gigabytes_is_not_read(registry: FakeRegistry, image: Image, blobs: BlobStore) -> None:
     name = registry.add(image)
-    poured = []
-
-    def pour(exchange: Exchange) -> bool:
-        exchange.send_response(200)
-        exchange.send_header("Content-Type", MANIFEST_TYPE)
-        exchange.end_headers()
-        sent = 0
-        try:
-            while sent < 1 << 30:
-                sent += exchange.wfile.write(b"x" * (1 << 16))
-        except OSError:
-            poured.append(sent)
-        exchange.close_connection = True
-        return True
-
-    registry.always(f"/manifests/{image.digest}", pour)
+    flood = Flood(content_type=MANIFEST_TYPE)
+    registry.always(f"/manifests/{image.digest}", flood)
     with pytest.raises(RegistryUnreachable):
         fetch(name, blobs)
-    assert poured
-    assert max(poured) < 1 << 26
+    assert flood.sent
+    assert max(flood.sent) < 1 << 26
 
 
 def test_a_layer_of_another_size_than_it_is_said_is_refused(

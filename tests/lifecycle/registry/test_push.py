@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,12 +56,6 @@ PUT, MANIFEST = ("PUT", "/blobs/uploads/"), ("PUT", "/manifests/")
 KINDS = [HEAD, POST, PATCH, PUT, MANIFEST]
 # Nobody has certificates here, so those of the machine need not be read each time.
 PLAIN = RegistrySettings(insecure=frozenset({"127.0.0.1"}))
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
