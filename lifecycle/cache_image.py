@@ -38,7 +38,6 @@ CACHE_LABEL = "io.buildpacks.lifecycle.cache.metadata"
 # A table of the label that other lifecycles ignore: which version of this module made it.
 _OWN_KEY, _SCHEMA = "pybuild", 1
 _LAYERS_PATH = PurePosixPath("/layers")
-_ENTRIES_BETWEEN_CHECKS = 100
 # What is at most so deep belongs together, such as a wheel that uv has unpacked, `uv/archive-v0/<id>`.
 _DEPTH = 3
 _OWN_PART, _OWN_PARTS, _BINS = 4 << 20, 24, 8
@@ -232,7 +231,8 @@ class _Archive:
         tree = scan_tree(directory)
         is_large = tree.size > self._request.divided_above
         parts = _divide(tree) if may_be_divided and is_large else [tree]
-        blobs = write_layer_blobs(self._request.blobs_dir, [self._filler(part, path) for part in parts])
+        fills = [self._filler(part, path) for part in parts]
+        blobs = write_layer_blobs(self._request.blobs_dir, fills, check=self._request.check)
         # Trees that other times make look different may be the same; and another version of the compressor may have made the blob.
         return [
             self._known(str(blob.diff_id)) or Layer(descriptor=blob.descriptor, diff_id=blob.diff_id, path=blob.path)
@@ -242,10 +242,7 @@ class _Archive:
     def _filler(self, tree: Tree, path: PurePosixPath) -> Callable[[TarWriter], None]:
         def fill(archive: TarWriter) -> None:
             archive.parents(path, self._request.owner)
-            for start in range(0, len(tree.entries), _ENTRIES_BETWEEN_CHECKS):
-                self._request.check()
-                some = tree.entries[start : start + _ENTRIES_BETWEEN_CHECKS]
-                archive.entries(Tree(root=tree.root, entries=some), path, self._request.owner)
+            archive.entries(tree, path, self._request.owner)
 
         return fill
 

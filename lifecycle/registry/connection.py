@@ -98,9 +98,22 @@ class _Limited(HTTPConnection):
 class _LimitedTls(_Limited, HTTPSConnection):
     """The same with TLS."""
 
+    _connected: socket.socket | None = None
+
+    def _new_conn(self) -> socket.socket:
+        connection = super()._new_conn()
+        # The other side may be silent in the handshake, in which TLS takes the connection away from this object.
+        self._connected = connection.dup()
+        self._limits.on_connect(self._connected)
+        return connection
+
     def connect(self) -> None:
         """Connect."""
-        super().connect()
+        try:
+            super().connect()
+        finally:
+            if self._connected is not None:
+                self._connected.close()
         # Who has named a registry as one that needs no proof need not be warned by urllib3.
         self.is_verified = True
 

@@ -691,6 +691,21 @@ def test_the_time_of_the_build_ends_an_answer_that_does_not_come(registry: FakeR
     assert time.monotonic() - started < 5
 
 
+def test_who_cancels_ends_a_handshake_that_does_not_come() -> None:
+    cancellation = Cancellation()
+    threading.Timer(0.1, cancellation.cancel).start()
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        name = Reference.parse(f"127.0.0.1:{silent.getsockname()[1]}/team/app")
+        client = client_for(deadline=Deadline(cancellation=cancellation))
+        try:
+            with pytest.raises(CommandTimeout):
+                client.repository(name).ask(Question(method="GET", path="manifests/1", limit=1 << 20), image=str(name))
+        finally:
+            client.close()
+    assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_who_cancels_ends_an_answer_that_does_not_come(registry: FakeRegistry, when: str) -> None:
     released, asked, cancellation = threading.Event(), threading.Event(), Cancellation()
