@@ -43,7 +43,7 @@ def env() -> None:
 def env_list(session: Session, workspace: Workspace, *, everything: bool, as_json: bool) -> None:
     """List the environments of the workspace."""
     session.log.info(f"Workspace {workspace.location}")
-    summaries = [one for one in map(workspace.describe, workspace.names()) if everything or not one.is_archived]
+    summaries = [one for one in workspace.describe_all() if everything or not one.is_archived]
     if as_json:
         print_result(json.dumps([_summary_to_json(one) for one in summaries], indent=2))
         return

@@ -27,10 +27,9 @@ def register_environment(env: EnvironmentContents, workspace: Workspace) -> Regi
 
 def find_latest(workspace: Workspace) -> Iterator[RegisteredVersion]:
     """Yield the latest version of each environment that is not archived. Raises `CnbError`."""
-    for name in workspace.names():
-        summary = workspace.describe(name)
+    for summary in workspace.describe_all():
         if not summary.is_archived and summary.latest is not None:
-            yield workspace.get(name, version=summary.latest)
+            yield workspace.get(summary.name, version=summary.latest)
 
 
 def parse_version(text: str) -> int:

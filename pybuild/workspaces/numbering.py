@@ -18,7 +18,7 @@ from lifecycle.oci.artifact import Artifact
 from pybuild.workspaces.errors import ListBehind
 from pybuild.workspaces.repository import TaggedArtifacts
 from pybuild.workspaces.tags import Ballot, Step, Tags, definition_tag, parse_tags
-from pybuild.workspaces.version import definition_of
+from pybuild.workspaces.version import check_version, definition_of
 
 # Longer than caches of lists of tags live, where there are any
 _PATIENCE_S, _FIRST_PAUSE_S = 30.0, 0.05
@@ -71,7 +71,8 @@ class Numbering:
     def _look(self, tags: Tags) -> tuple[int, bool]:
         """The version that the definition has, and true; else the one to propose it for."""
         following = tags.highest + 1
-        for version in range(1, tags.highest + 1):
+        # The highest first: where it is somebody else's tag, such as a date, that is said at once.
+        for version in range(tags.highest, 0, -1):
             definition = tags.definitions.get(version)
             if definition is None:
                 # Its proposer was killed before it could say so, or the list is older than that.
@@ -90,11 +91,12 @@ class Numbering:
         return version in tags.definitions or (version in tags.versions and self._fetch(version) is not None)
 
     def _fetch(self, version: int) -> Artifact | None:
-        """A version; `None` where it is not there yet, or was removed."""
+        """A version; `None` where it is not there yet, or was removed. Raises `UnsupportedImage` where the tag is somebody else's."""
         if version not in self._fetched:
             found = self._repository.get(str(version))
             if found is None:
                 return None
+            check_version(found, version, source=f"{self._repository.location}:{version}")
             self._fetched[version] = found
         return self._fetched[version]
 

@@ -15,22 +15,25 @@ from pybuild.workspaces.errors import InvalidName
 WORKSPACE_VARIABLE = "PYBUILD_WORKSPACE"
 WORKSPACES = "docker://HOST/NAMESPACE or oci:DIRECTORY"
 _LAYOUT_PREFIX = f"{Transport.OCI.value}:"
+# Any repository of a namespace; of two parts, so that Docker's short forms leave it alone.
+_INSIDE = "some/repository"
 _EXAMPLE = "for example `docker://registry.example.org/team`, or `oci:environments` for a directory of this machine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryPlace:
-    """A namespace: `namespace` has neither tag nor digest."""
+    """A namespace of a registry, which is no repository: on Docker Hub `docker.io/team` as a repository is `docker.io/library/team`."""
 
-    namespace: Reference
+    registry: str
+    namespace: str
 
     def __str__(self) -> str:
-        return f"{REGISTRY_PREFIX}{self.namespace.name}"
+        return f"{REGISTRY_PREFIX}{self.registry}/{self.namespace}"
 
     def repository(self, name: str) -> Reference:
         """Return the repository `name` in the namespace. Raises `InvalidName` where that is too long for registries."""
         try:
-            return Reference.parse(f"{self.namespace.name}/{name}")
+            return Reference.parse(f"{self.registry}/{self.namespace}/{name}")
         except InvalidValue as err:
             raise InvalidName("name of an environment", name, err.message, "shorten it") from err
 
@@ -51,17 +54,30 @@ Place = RegistryPlace | LayoutPlace
 def parse_place(text: str) -> Place:
     """Return the place that `text` names, one of `WORKSPACES`. Raises `InvalidName`."""
     if text.startswith(REGISTRY_PREFIX):
-        try:
-            namespace = Reference.parse(text.removeprefix(REGISTRY_PREFIX).rstrip("/"))
-        except InvalidValue as err:
-            raise InvalidName("workspace", text, err.message, _EXAMPLE) from err
-        if namespace.tag is not None or namespace.digest is not None:
-            raise InvalidName("workspace", text, "a namespace has neither tag nor digest", _EXAMPLE)
-        return RegistryPlace(namespace=namespace)
+        return _parse_namespace(text)
     path = text.removeprefix(_LAYOUT_PREFIX)
     if path == text or not path or "\0" in path or ":" in path:
         raise InvalidName("workspace", text, f"it is neither {WORKSPACES.replace(' or ', ' nor ')}", _EXAMPLE)
     return LayoutPlace(directory=Path(path).absolute())
+
+
+def _parse_namespace(text: str) -> RegistryPlace:
+    named = text.removeprefix(REGISTRY_PREFIX).rstrip("/")
+    if "@" in named or ":" in named.partition("/")[2]:
+        raise InvalidName("workspace", text, "a namespace has neither tag nor digest", _EXAMPLE)
+    try:
+        inside = Reference.parse(f"{named}/{_INSIDE}")
+    except InvalidValue as err:
+        raise InvalidName("workspace", text, err.message, _EXAMPLE) from err
+    namespace = inside.repository.removesuffix(_INSIDE).rstrip("/")
+    if not namespace:
+        raise InvalidName(
+            "workspace",
+            text,
+            "it names a registry, and no namespace in it",
+            f"for example `{REGISTRY_PREFIX}{named}/team`",
+        )
+    return RegistryPlace(registry=inside.registry, namespace=namespace)
 
 
 def default_place(env: Mapping[str, str], home: Path) -> Place:

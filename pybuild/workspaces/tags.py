@@ -34,8 +34,9 @@ _ARCHIVED = re.compile(r"_archived\.([1-9][0-9]{0,8}|all)\.([1-9][0-9]{0,8})", r
 # As repositories of registries are called (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests)
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", re.ASCII)
-# Tags that pybuild gives to what belongs to builds
-OWN_PREFIXES = ("build-", "image-")
+# Of tags that pybuild gives to what belongs to builds, and that others give to what refers to it, such as signatures
+# (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema)
+_TAKEN_PREFIXES = ("build-", "image-", "sha256-")
 
 
 class Step(str, Enum):
@@ -125,7 +126,7 @@ def parse_tags(names: Iterable[str]) -> Tags:
 
 def is_label(text: str) -> bool:
     """Return whether `text` can be a label that somebody gives."""
-    return _LABEL.fullmatch(text) is not None and text != LATEST and not text.startswith(OWN_PREFIXES)
+    return _LABEL.fullmatch(text) is not None and text != LATEST and not text.startswith(_TAKEN_PREFIXES)
 
 
 def is_name(text: str) -> bool:
@@ -162,6 +163,6 @@ def check_label(text: str) -> str:
         "label",
         text,
         "a label begins with a letter, has letters, digits, `.`, `_` and `-`, and none of the prefixes "
-        + " and ".join(f"`{prefix}`" for prefix in OWN_PREFIXES),
+        + ", ".join(f"`{prefix}`" for prefix in _TAKEN_PREFIXES),
         "call it for example `stable`",
     )

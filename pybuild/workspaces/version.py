@@ -53,10 +53,17 @@ def version_of(artifact: Artifact) -> int | None:
     return int(number) if is_number else None
 
 
-def read_version(artifact: Artifact, name: str, version: int, *, source: str) -> RegisteredVersion:
-    """Return the version that an artifact is. Raises `UnsupportedImage` where it is none."""
+def check_version(artifact: Artifact, version: int, *, source: str) -> bytes:
+    """Return the definition of the version that an artifact is. Raises `UnsupportedImage` where it is none, or another one."""
     content = artifact.file(_FILE)
-    if artifact.manifest.artifact_type != ENVIRONMENT_TYPE or content is None:
-        raise UnsupportedImage(source, "is no version of an environment")
+    if version_of(artifact) != version or content is None:
+        advice = "give what somebody has put there another tag: numbers are for the versions that pybuild gives"
+        raise UnsupportedImage(source, f"is not version {version} of an environment", advice)
+    return content
+
+
+def read_version(artifact: Artifact, name: str, version: int, *, source: str) -> RegisteredVersion:
+    """Return the version that an artifact is. Raises `UnsupportedImage` where it is none, or another one."""
+    content = check_version(artifact, version, source=source)
     created = artifact.manifest.annotations.get(_CREATED_ANNOTATION, "")
     return RegisteredVersion(name=name, version=version, definition=content, created=created)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
 from lifecycle.cnb.digest import Digest
+from lifecycle.cnb.errors import ConfigurationError, InvalidValue
 from lifecycle.oci.artifact import Artifact, ArtifactFile, make_artifact
+from lifecycle.oci.errors import UnsupportedImage
 from lifecycle.oci.layout import INDEX_FILE
 from lifecycle.registry.client import RegistryClient
 from pybuild.image_store import open_client
@@ -141,8 +143,7 @@ class Workspace:
         if version is None and label in (None, LATEST):
             version = _latest(tags)
         if version is None and label is not None:
-            found = repository.get(check_label(label)) if label in tags.names else None
-            version = None if found is None else version_of(found)
+            version = _find_labelled(repository, check_label(label)) if label in tags.names else None
         artifact = None if version is None else repository.get(str(version))
         if version is None or artifact is None:
             raise self._missing(name, tags, version, label)
@@ -156,6 +157,16 @@ class Workspace:
         indexes = self._place.directory.glob(f"*/{INDEX_FILE}")
         return tuple(sorted(path.parent.name for path in indexes if is_name(path.parent.name)))
 
+    def describe_all(self) -> Iterator[EnvironmentSummary]:
+        """Yield what there is of each environment, in the order of `names`. Raises `CnbError`."""
+        for name in self.names():
+            # A name without a version is that of one that is being registered, or whose register did not come to its end.
+            try:
+                found = self.describe(name)
+            except NoSuchEnvironment:
+                continue
+            yield found
+
     def describe(self, name: str) -> EnvironmentSummary:
         """Return what there is of an environment. Raises `NoSuchEnvironment`, `CnbError`."""
         repository = self.repository(check_name(name))
@@ -164,8 +175,7 @@ class Workspace:
             raise NoSuchEnvironment(workspace=self.location, name=name, known=self.names())
         labels: dict[int | None, list[str]] = {}
         for label in tags.labels:
-            found = repository.get(label)
-            labels.setdefault(None if found is None else version_of(found), []).append(label)
+            labels.setdefault(_find_labelled(repository, label), []).append(label)
         latest = _latest(tags)
         if latest is not None:
             labels.setdefault(latest, []).insert(0, LATEST)
@@ -244,6 +254,15 @@ class Workspace:
         return NoSuchEnvironment(
             workspace=self.location, name=name, wanted="version that is not archived", known=[f"1 to {tags.highest}"]
         )
+
+
+def _find_labelled(repository: Repository, label: str) -> int | None:
+    """The version that a tag names; `None` where it is no label, but what somebody else has put there, such as an image."""
+    try:
+        found = repository.get(label)
+    except (ConfigurationError, InvalidValue, UnsupportedImage):
+        return None
+    return None if found is None else version_of(found)
 
 
 def _latest(tags: Tags) -> int | None:

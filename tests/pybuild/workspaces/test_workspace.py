@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.errors import render_error
+from lifecycle.oci.config import ImageConfig
+from lifecycle.oci.errors import UnsupportedImage
+from lifecycle.oci.image import make_image
+from lifecycle.oci.image_index import render_index
+from lifecycle.oci.layout_writer import LAYOUT_CONTENT, open_layout
 from pybuild.workspaces.errors import InvalidName, NameReserved, NoSuchEnvironment
 from pybuild.workspaces.place import LayoutPlace, RegistryPlace, default_place, parse_place
 from pybuild.workspaces.workspace import Workspace
@@ -98,7 +103,44 @@ def test_names_of_curated_environments_are_theirs(workspace: Workspace) -> None:
     assert workspace.names() == ("base", "curated-base")
 
 
-@pytest.mark.parametrize("label", ["latest", "7", "_v1.is.x", "image-1", "a b", ""])
+def test_what_others_put_beside_versions_is_no_label(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.register("analysis", b"1")
+    workspace.set_label("analysis", "stable", 1)
+    layout = tmp_path / "workspace" / "analysis"
+    image = make_image(ImageConfig(architecture="amd64", os="linux"), [])
+    with open_layout(layout) as writer:
+        writer.add(image)
+        writer.tag(image, ["dev", f"sha256-{'a' * 64}.sig"])
+    (summary,) = workspace.describe_all()
+    assert summary.versions[0].labels == ("latest", "stable")
+    with pytest.raises(NoSuchEnvironment, match="label `dev`"):
+        workspace.get("analysis", label="dev")
+
+
+def test_an_environment_whose_register_was_killed_is_in_no_list(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.register("analysis", b"1")
+    (tmp_path / "workspace" / "begun").mkdir()
+    (tmp_path / "workspace" / "begun" / "oci-layout").write_bytes(LAYOUT_CONTENT)
+    (tmp_path / "workspace" / "begun" / "index.json").write_bytes(render_index([]))
+    assert workspace.names() == ("analysis", "begun")
+    assert [one.name for one in workspace.describe_all()] == ["analysis"]
+
+
+def test_a_number_that_somebody_else_has_put_is_no_version(workspace: Workspace) -> None:
+    workspace.register("analysis", b"1")
+    repository = workspace.repository("analysis")
+    first = repository.get("1")
+    assert first is not None
+    repository.put(first, "20261122")
+    with pytest.raises(UnsupportedImage, match="20261122: is not version 20261122"):
+        workspace.get("analysis")
+    with pytest.raises(UnsupportedImage, match="20261122: is not version 20261122"):
+        workspace.register("analysis", b"2")
+    assert repository.tags() >= {"1", "20261122"}
+    assert "2" not in repository.tags()
+
+
+@pytest.mark.parametrize("label", ["latest", "7", "_v1.is.x", "image-1", "sha256-1", "a b", ""])
 def test_labels_are_not_mistaken_for_what_pybuild_writes(workspace: Workspace, label: str) -> None:
     workspace.register("analysis", b"1")
     with pytest.raises(InvalidName):
@@ -108,6 +150,10 @@ def test_labels_are_not_mistaken_for_what_pybuild_writes(workspace: Workspace, l
 def test_places(tmp_path: Path) -> None:
     assert isinstance(parse_place("docker://registry.example.org/team/"), RegistryPlace)
     assert str(parse_place("docker://registry.example.org:5000/team")) == "docker://registry.example.org:5000/team"
+    for hub in ("docker.io/team", "index.docker.io/team", "team"):
+        place = parse_place(f"docker://{hub}")
+        assert isinstance(place, RegistryPlace)
+        assert (str(place), place.repository("x").name) == ("docker://docker.io/team", "docker.io/team/x")
     assert default_place({}, tmp_path) == LayoutPlace(directory=tmp_path / ".local/share/pybuild/workspace")
     named = {"PYBUILD_WORKSPACE": "docker://registry.example.org/team", "XDG_DATA_HOME": "/data"}
     assert str(default_place(named, tmp_path)) == "docker://registry.example.org/team"
@@ -115,12 +161,28 @@ def test_places(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["team", "oci:", "oci:a:b", "docker://host/team:1", "docker://host/Team", "docker-daemon:x"]
+    "text",
+    [
+        "team",
+        "oci:",
+        "oci:a:b",
+        "docker://host/team:1",
+        f"docker://host/team@sha256:{'a' * 64}",
+        "docker://host/Team",
+        "docker-daemon:x",
+    ],
 )
 def test_a_place_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InvalidName) as caught:
         parse_place(text)
     assert "docker://registry.example.org/team" in caught.value.hint
+
+
+@pytest.mark.parametrize("host", ["ghcr.io", "localhost:5000", "docker.io"])
+def test_a_registry_alone_is_no_place(host: str) -> None:
+    with pytest.raises(InvalidName, match="no namespace") as caught:
+        parse_place(f"docker://{host}/")
+    assert caught.value.hint == f"for example `docker://{host}/team`"
 
 
 def register_some(location: str, process: int, results: multiprocessing.Queue[tuple[bytes, int]]) -> None:
