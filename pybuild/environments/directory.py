@@ -15,13 +15,13 @@ from pathlib import Path
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.layer import remove_tree
-from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
+from lifecycle.cnb.toml import Table, write_atomically
 from pybuild.environments.conda_dependencies import CondaDependencies
 from pybuild.environments.contents import EnvironmentContents
 from pybuild.environments.context import CONSTRAINTS, write_files
 from pybuild.environments.definition import PoetryPackages
 from pybuild.environments.sections import ContainerRegistry
-from pybuild.environments.texts import read_dockerfile, read_tree
+from pybuild.environments.texts import read_dockerfile, read_text, read_tree
 from pybuild.errors import UsageError
 
 _DESCRIPTION, _AZURE_DESCRIPTION = "environment.json", "azureml_environment.json"
@@ -33,7 +33,7 @@ def save_environment(env: EnvironmentContents, directory: Path, *, overwrite: bo
     """Write the files of an environment; passwords are not among them.
 
     Raises:
-        UsageError: the directory is there already, and `overwrite` is false.
+        UsageError: the directory is there already, and `overwrite` is false; or it has files of other people under the names of these.
         ConfigurationError: a file that the environment names cannot be read.
     """
     python, docker = env.python, env.docker
@@ -92,7 +92,7 @@ def _read_description(directory: Path) -> Table:
     for name in (_DESCRIPTION, _AZURE_DESCRIPTION):
         path = directory / name
         if path.exists():
-            return parse_json(read_regular_file(path).decode("utf-8", "replace"), source=str(path))
+            return parse_json(read_text(path), source=str(path))
     advice = "name a directory that `save_to_directory` has made"
     raise ConfigurationError(directory / _DESCRIPTION, "is not there", advice=advice)
 
@@ -101,11 +101,16 @@ def _read_packages(directory: Path, python: Table) -> CondaDependencies:
     path = directory / _PACKAGES
     if not path.exists():
         return CondaDependencies()
-    text = read_regular_file(path).decode("utf-8", "replace")
-    return CondaDependencies.parse(text, path=path, needs_conda=python.optional_string("installer") != "pip")
+    return CondaDependencies.parse(read_text(path), path=path, needs_conda=python.optional_string("installer") != "pip")
 
 
 def _remove_old(directory: Path) -> None:
+    names = (_PACKAGES, CONSTRAINTS, _DOCKERFILE, _POETRY, _REPOSITORY)
+    found = [name for name in names if (directory / name).exists()]
+    if found and not any((directory / name).exists() for name in (_DESCRIPTION, _AZURE_DESCRIPTION)):
+        shown = ", ".join(f"`{name}`" for name in found)
+        hint = "name a directory of its own, or remove them"
+        raise UsageError(f"`{directory}` has no environment that was saved, and {shown} would be replaced", hint)
     for name in (_DESCRIPTION, _AZURE_DESCRIPTION, _PACKAGES, CONSTRAINTS, _DOCKERFILE):
         (directory / name).unlink(missing_ok=True)
     for name in (_POETRY, _REPOSITORY):

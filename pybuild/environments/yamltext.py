@@ -6,6 +6,7 @@ Every scalar is text, whatever YAML makes of `3.10` or `no`, as in the conda bui
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -18,6 +19,8 @@ from lifecycle.cnb.errors import ConfigurationError
 
 # Longer than any line: nothing is folded.
 _WIDTH = 1 << 20
+# Far more than any solver takes
+_MOST_ENTRIES = 100_000
 
 
 class _TextResolver(VersionedResolver):
@@ -42,6 +45,9 @@ def parse_yaml(text: str, *, source: Path | str) -> CommentedMap:
     if not isinstance(document, CommentedMap):
         advice = "put the packages below `dependencies:`, each as `  - name`"
         raise ConfigurationError(source, "is no environment: no `key: value`", advice=advice)
+    if _count(document, {}) > _MOST_ENTRIES:
+        advice = "write one list of channels and one of packages"
+        raise ConfigurationError(source, f"has more than {_MOST_ENTRIES} entries", advice=advice)
     return document
 
 
@@ -50,6 +56,16 @@ def render_yaml(document: CommentedMap, *, like: str = "") -> str:
     stream = io.StringIO()
     _yaml(like).dump(document, stream)
     return stream.getvalue()
+
+
+def _count(value: object, counted: dict[int, int]) -> int:
+    """Entries of a value. Those of an alias count wherever it stands, as they are read there."""
+    if not isinstance(value, (Mapping, list)):
+        return 1
+    if id(value) not in counted:
+        items = value.values() if isinstance(value, Mapping) else value
+        counted[id(value)] = 1 + sum(_count(item, counted) for item in items)
+    return counted[id(value)]
 
 
 def _yaml(like: str) -> YAML:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,15 @@ def test_what_is_no_environment_is_refused(text: str, message: str, line: int | 
         CondaDependencies.parse(text, path="team/environment.yml").variables()
     assert str(caught.value.path) == "team/environment.yml"
     assert caught.value.line == line
+
+
+def test_aliases_make_no_more_of_a_file_than_can_be_read() -> None:
+    lists = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    lists += [f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in pairwise("abcdefghi")]
+    with pytest.raises(ConfigurationError, match="more than 100000 entries"):
+        CondaDependencies.parse("\n".join(["channels: [c]", "dependencies: [numpy]", *lists]))
+    once = CondaDependencies.parse("x: &some [numpy, scipy]\nchannels: [c]\ndependencies: *some\n")
+    assert once.conda_packages == ("numpy", "scipy")
 
 
 def test_files_without_anything_can_be_added_to() -> None:

@@ -77,6 +77,26 @@ def test_a_directory_is_replaced_only_when_asked_for(tmp_path: Path) -> None:
     assert loaded.definition() == Environment("two").definition()
 
 
+def test_nothing_of_others_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "mine.py").write_text("1\n")
+    with pytest.raises(UsageError, match="`repository` would be replaced"):
+        make(tmp_path).save_to_directory(tmp_path, overwrite=True)
+    assert (tmp_path / "repository" / "mine.py").exists()
+    assert not (tmp_path / "conda_dependencies.yml").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_are_edited_on_windows(tmp_path: Path, encoding: str) -> None:
+    directory = tmp_path / "saved"
+    env = make(tmp_path)
+    env.save_to_directory(directory)
+    for name in ("environment.json", "conda_dependencies.yml", "BaseDockerfile"):
+        text = (directory / name).read_text(encoding="utf-8")
+        (directory / name).write_text(text.replace("\n", "\r\n"), encoding=encoding, newline="")
+    assert Environment.load_from_directory(directory).definition() == env.definition()
+
+
 def test_what_azure_ml_has_saved_is_loaded(tmp_path: Path) -> None:
     """As its SDK 1.5x writes it."""
     description = {
