@@ -12,9 +12,9 @@ from docker.transport import UnixHTTPAdapter
 from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
 from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from lifecycle.daemon.connections import Connections
+from lifecycle.daemon.noted import Noted, NotedTls
 
 _OnConnect = Callable[[socket.socket], None]
 
@@ -72,32 +72,14 @@ class _Unix(UnixHTTPConnection):
             self._on_connect(self.sock)
 
 
-class _Plain(HTTPConnection):
+class _Plain(Noted):
     def __init__(self, *arguments: Any, on_connect: _OnConnect, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._on_connect = on_connect
-
-    def connect(self) -> None:
-        super().connect()
-        self._on_connect(self.sock)
+        self.on_connect = on_connect
 
 
-class _Tls(_Plain, HTTPSConnection):
-    _connected: socket.socket | None = None
-
-    def _new_conn(self) -> socket.socket:
-        connection = super()._new_conn()
-        # An engine may be silent in the handshake, in which TLS takes the connection away from this object.
-        self._connected = connection.dup()
-        self._on_connect(self._connected)
-        return connection
-
-    def connect(self) -> None:
-        try:
-            super().connect()
-        finally:
-            if self._connected is not None:
-                self._connected.close()
+class _Tls(_Plain, NotedTls):
+    pass
 
 
 def _pool_class(

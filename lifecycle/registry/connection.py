@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from lifecycle.daemon.connections import shut
+from lifecycle.daemon.noted import Noted, NotedTls
 from lifecycle.registry.reach import Reach, reach_of
 from lifecycle.registry.trouble import Trouble, TroubleKind, forbidden
 
@@ -46,7 +46,7 @@ class _WholeHeaders(http.client.HTTPResponse):
             raise http.client.HTTPException("the headers of the answer are broken off")
 
 
-class _Limited(HTTPConnection):
+class _Limited(Noted):
     """A connection that goes to allowed addresses only, and does not wait for headers without end."""
 
     response_class = _WholeHeaders
@@ -54,22 +54,21 @@ class _Limited(HTTPConnection):
     def __init__(self, *arguments: object, limits: Limits, **options: object) -> None:
         super().__init__(*arguments, **options)  # type: ignore[arg-type]  # what urllib3's pool hands on
         self._limits = limits
+        self.on_connect = limits.on_connect
 
     def _new_conn(self) -> socket.socket:
         connection = super()._new_conn()
-        # The address that the connection has, not one that the name may have had a moment before.
-        reach = reach_of(connection.getpeername()[0])
-        most = self._limits.most
-        if most is not None and (reach > most or reach is Reach.LINK):
+        try:
+            # The address that the connection has, not one that the name may have had a moment before.
+            reach = reach_of(connection.getpeername()[0])
+            most = self._limits.most
+            if most is not None and (reach > most or reach is Reach.LINK):
+                raise forbidden(reach)
+        except BaseException:
             connection.close()
-            raise forbidden(reach)
+            raise
         self._limits.on_reach(reach)
         return connection
-
-    def connect(self) -> None:
-        """Connect."""
-        super().connect()
-        self._limits.on_connect(self.sock)
 
     def send(self, data: Any) -> None:
         """Send a piece of a request."""
@@ -95,25 +94,12 @@ class _Limited(HTTPConnection):
             timer.cancel()
 
 
-class _LimitedTls(_Limited, HTTPSConnection):
+class _LimitedTls(_Limited, NotedTls):
     """The same with TLS."""
-
-    _connected: socket.socket | None = None
-
-    def _new_conn(self) -> socket.socket:
-        connection = super()._new_conn()
-        # The other side may be silent in the handshake, in which TLS takes the connection away from this object.
-        self._connected = connection.dup()
-        self._limits.on_connect(self._connected)
-        return connection
 
     def connect(self) -> None:
         """Connect."""
-        try:
-            super().connect()
-        finally:
-            if self._connected is not None:
-                self._connected.close()
+        super().connect()
         # Who has named a registry as one that needs no proof need not be warned by urllib3.
         self.is_verified = True
 
