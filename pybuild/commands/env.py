@@ -23,6 +23,7 @@ from pybuild.environments.registered_build import EnvironmentBuild, build_regist
 from pybuild.errors import UsageError
 from pybuild.run_image import ImageSettings
 from pybuild.workspaces.errors import NotBuilt
+from pybuild.workspaces.tags import check_label
 from pybuild.workspaces.version import RegisteredVersion
 from pybuild.workspaces.workspace import EnvironmentSummary, Workspace
 
@@ -119,6 +120,8 @@ def env_register(
     labels: tuple[str, ...],
 ) -> None:
     """Register what FROM says under NAME."""
+    for label in labels:
+        check_label(label)
     environment = read_environment(name, source, base_image=base_image, python_version=python_version)
     for problem in find_problems(environment):
         if not problem.is_error:

@@ -96,8 +96,7 @@ def make_record(record: BuildRecord) -> Artifact:
         files.append(ArtifactFile(name=_DOCKERFILE, media_type=_TEXT_TYPE, content=record.dockerfile.encode()))
     for buildpack, texts in sorted(key.locks.items()):
         for name, text in sorted(texts.items()):
-            path = f"{_LOCKS}{buildpack.replace('/', '_')}/{name}"
-            files.append(ArtifactFile(name=path, media_type=_TEXT_TYPE, content=text.encode()))
+            files.append(ArtifactFile(name=f"{_LOCKS}{buildpack}/{name}", media_type=_TEXT_TYPE, content=text.encode()))
     return make_artifact(_BUILD_TYPE, files, annotations={"org.opencontainers.image.created": record.created})
 
 
@@ -110,8 +109,9 @@ def read_record(artifact: Artifact, *, source: str) -> BuildRecord:
     locks: dict[str, dict[str, str]] = {}
     for file in artifact.files:
         if file.name.startswith(_LOCKS):
-            buildpack, _, name = file.name.removeprefix(_LOCKS).partition("/")
-            locks.setdefault(buildpack.replace("_", "/", 1), {})[name] = file.content.decode("utf-8", "replace")
+            # An ID has slashes itself.
+            buildpack, _, name = file.name.removeprefix(_LOCKS).rpartition("/")
+            locks.setdefault(buildpack, {})[name] = file.content.decode("utf-8", "replace")
     dockerfile = artifact.file(_DOCKERFILE)
     return BuildRecord(
         key=BuildKey(

@@ -16,7 +16,7 @@ from lifecycle.oci.layout import INDEX_FILE
 from lifecycle.registry.client import RegistryClient
 from pybuild.image_store import open_client
 from pybuild.machine import home_directory, machine_env
-from pybuild.workspaces.errors import NameReserved, NoSuchEnvironment
+from pybuild.workspaces.errors import InvalidName, NameReserved, NoSuchEnvironment
 from pybuild.workspaces.numbering import Numbering
 from pybuild.workspaces.place import LayoutPlace, Place, RegistryPlace, default_place, parse_place
 from pybuild.workspaces.repository import LayoutRepository, RegistryRepository, Repository
@@ -64,7 +64,7 @@ class Workspace:
     """A place for environments: `docker://HOST/NAMESPACE`, `oci:DIRECTORY`, or where the machine says that it is.
 
     `env` is the machine's environment (credentials, proxies, certificates), that of the process where it is not given. Safe for several
-    threads. Connections to a registry are kept until `close`, or the end of a `with`.
+    threads. Connections to a registry are kept until `close`, or the end of a `with`. Raises `InvalidName`.
     """
 
     def __init__(
@@ -79,6 +79,8 @@ class Workspace:
         self._place: Place = (
             default_place(self._env, home_directory(self._env)) if location is None else parse_place(location)
         )
+        if isinstance(self._place, LayoutPlace) and self._place.directory.is_file():
+            raise InvalidName("workspace", self.location, "it is a file", "name a directory, which need not be there")
         self._client: RegistryClient | None = None
         self._lock = threading.Lock()
 

@@ -76,6 +76,13 @@ def run(location: str, *arguments: str) -> Result:
     return result
 
 
+def test_nothing_is_registered_where_a_label_cannot_be_one(location: str, workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("numpy==1.0\n")
+    arguments = ["register", "analysis", str(tmp_path / "requirements.txt"), "--label", "latest", "-w", location]
+    assert isinstance(CliRunner().invoke(env, arguments).exception, InvalidName)
+    assert workspace.names() == ()
+
+
 def test_the_command_goes_through_the_life_of_an_environment(location: str, tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("numpy==1.0\n")

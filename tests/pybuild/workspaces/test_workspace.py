@@ -178,6 +178,12 @@ def test_a_place_that_is_none_is_refused(text: str) -> None:
     assert "docker://registry.example.org/team" in caught.value.hint
 
 
+def test_a_file_is_no_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidName, match="it is a file"):
+        Workspace(f"oci:{tmp_path / 'file'}", env={})
+
+
 @pytest.mark.parametrize("host", ["ghcr.io", "localhost:5000", "docker.io"])
 def test_a_registry_alone_is_no_place(host: str) -> None:
     with pytest.raises(InvalidName, match="no namespace") as caught:
