@@ -104,12 +104,16 @@ class Delivery:
         def check() -> None:
             require_time(deadline, "export")
 
-        def commit() -> None:
-            check()
-            before_commit()
-
         show = _shown_by(log, image, check)
         with self._connections(log, origins=origins, deadline=deadline) as connections:
+
+            def commit() -> None:
+                check()
+                before_commit()
+                connections.client.forget_deadline()
+                # It may have passed just before.
+                check()
+
             written = write_outputs(image, self.outputs, connections, show=show, before_commit=commit)
         told = [one for one in written if one.location.startswith((REGISTRY_PREFIX, DAEMON_PREFIX))]
         for transfer in {id(one.transfer): one.transfer for one in told}.values():

@@ -22,6 +22,8 @@ from lifecycle.oci.location import DAEMON_PREFIX, Transport
 
 NO_INDEX = "has room for an image of one platform, and this is an index of several"
 _INSTEAD = "no engine is needed for `--output oci:DIR`, `--output docker-archive:FILE`, or `--tag NAME --publish`"
+# An engine that does not answer keeps what has no name; a build that was cancelled does not wait for it.
+_CLEANUP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +90,23 @@ class DaemonExporter:
                     address=engine.address, doing="loading the image", reason="it says it has, and has not"
                 )
 
-            def commit() -> Transfer:
+        def commit() -> Transfer:
+            # From here on it is too late to end it.
+            with open_engine(self.env) as engine:
                 for reference in self.output.references:
                     engine.tag(identity, reference)
-                return Transfer(sent=sent, present=size_of_blobs(image) - sent)
+            return Transfer(sent=sent, present=size_of_blobs(image) - sent)
 
-            try:
-                yield commit
-            finally:
-                if before is None:
-                    # Where no name was given. What went wrong before is what is to be told.
-                    with contextlib.suppress(CnbError):
-                        engine.remove_nameless(identity)
+        try:
+            yield commit
+        finally:
+            if before is None:
+                # Where no name was given. What went wrong before is what is to be told.
+                with (
+                    contextlib.suppress(CnbError),
+                    open_engine(self.env, deadline=Deadline.after(_CLEANUP_S)) as engine,
+                ):
+                    engine.remove_nameless(identity)
 
 
 def _find(engine: DockerEngine, image: Image) -> Digest | None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import Cancellation, Deadline
 from lifecycle.exporters import parse_output
 from lifecycle.exporters.transfer import Transfer, size_of_blobs
 from lifecycle.oci.image import Image
 from pybuild.delivery import Delivery, describe_transfer
 from pybuild.errors import UsageError
+from tests.lifecycle.daemon.fake_engine import FakeEngine
 from tests.lifecycle.oci.images import file_layer, image_of
-from tests.lifecycle.registry.fake_registry import FakeRegistry
+from tests.lifecycle.registry.fake_registry import Exchange, FakeRegistry
 from tests.pybuild.recording_log import RecordingLog
 
 
@@ -83,3 +87,37 @@ def test_what_was_done_is_in_words() -> None:
     assert describe_transfer(transfer) == (
         "12.3 MB sent, 40.1 MB there before, 0.5 kB taken from another repository, 2 retries"
     )
+
+
+def test_it_is_too_late_to_cancel_when_names_are_being_given(registry: FakeRegistry, image: Image) -> None:
+    cancellation = Cancellation()
+
+    def cancel(exchange: Exchange) -> bool:
+        if exchange.command == "PUT":
+            cancellation.cancel()
+        return False
+
+    with FakeEngine() as engine:
+        registry.always("/manifests/1", cancel)
+        delivery = replace(
+            delivery_to(f"docker://{registry.host}/team/app:1", "docker-daemon:team/app:1"),
+            env={"HOME": "/nowhere", **engine.env},
+        )
+        delivery.deliver(image, RecordingLog(), deadline=Deadline(cancellation=cancellation))
+        assert cancellation.is_cancelled
+        assert engine.identify("docker.io/team/app:1") == str(image.id)
+
+
+def test_who_cancels_before_leaves_everything_as_it_was(registry: FakeRegistry, image: Image) -> None:
+    cancellation = Cancellation()
+    with FakeEngine() as engine:
+        delivery = replace(
+            delivery_to(f"docker://{registry.host}/team/app:1", "docker-daemon:team/app:1"),
+            env={"HOME": "/nowhere", **engine.env},
+        )
+        with pytest.raises(CommandTimeout):
+            delivery.deliver(
+                image, RecordingLog(), deadline=Deadline(cancellation=cancellation), before_commit=cancellation.cancel
+            )
+        assert not engine.images
+    assert not registry.manifests

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cnb.command import CommandTimeout
-from lifecycle.cnb.deadline import NEVER, Deadline
+from lifecycle.cnb.deadline import NEVER, Cancellation, Deadline
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.daemon.engine import open_engine
 from lifecycle.daemon.errors import EngineFailed, EngineUnusable
@@ -182,4 +182,18 @@ def test_an_image_that_gets_no_name_is_not_left_behind(engine: FakeEngine, image
     engine.refused_names.add("docker.io/team/app:1")
     with pytest.raises(EngineFailed, match="naming the image"):
         load(engine, image)
+    assert not engine.images
+
+
+def test_an_image_of_a_build_that_is_cancelled_is_not_left_behind(engine: FakeEngine, image: Image) -> None:
+    cancellation = Cancellation()
+
+    def cancel() -> None:
+        assert engine.images
+        cancellation.cancel()
+        raise InterruptedError
+
+    connections = Connections(client=client_for(), env=engine.env, deadline=Deadline(cancellation=cancellation))
+    with pytest.raises(InterruptedError):
+        write_outputs(image, [parse_output("docker-daemon:team/app:1")], connections, before_commit=cancel)
     assert not engine.images
