@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from email.parser import HeaderParser
@@ -23,6 +24,8 @@ from pybuild.machine import home_directory, machine_env
 
 _META = "conda-meta"
 _PUBLIC_HOST = "conda.anaconda.org"
+# https://docs.conda.io/projects/conda-build/en/stable/concepts/generating-index.html
+_SUBDIR = re.compile(r"noarch|(?:linux|osx|win|freebsd|zos|emscripten|wasi)-\w+", re.ASCII)
 # What `defaults` stands for.
 _ANACONDA_HOSTS = frozenset({"repo.anaconda.com", "repo.continuum.io"})
 # Where their installers put themselves, in the home directory.
@@ -110,7 +113,8 @@ def _channel(url: str) -> str:
     if not parts.netloc:
         return "defaults" if url.startswith("pkgs/") else url.partition("/")[0] or "defaults"
     path = [part for part in parts.path.split("/") if part]
-    if path and ("-" in path[-1] or path[-1] == "noarch") and len(path) > 1:
+    # conda writes it into the URL, rattler does not.
+    if len(path) > 1 and _SUBDIR.fullmatch(path[-1]):
         path = path[:-1]
     host = parts.hostname or ""
     if host in _ANACONDA_HOSTS:

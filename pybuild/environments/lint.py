@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.mask import mask_credentials
@@ -18,6 +19,7 @@ from pybuild.environments.definition import NODEFAULTS, VARIABLE, Definition
 from pybuild.environments.describing import describe
 from pybuild.environments.errors import InvalidEnvironment, Problem
 from pybuild.environments.texts import is_one_line
+from pybuild.source.tree import looks_secret
 
 _NAME_LIMIT = 255
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -167,6 +169,12 @@ def _judge_repository(definition: Definition) -> Iterator[Problem]:
             f"`{mask_credentials(definition.repository)}` names no version: it is whatever is there when it is built"
         )
         yield _warning("repository-unpinned", message, "name a tag or commit: `URL#v1.0`")
+    if secrets := [path for path in definition.files if looks_secret(PurePosixPath(path).name)]:
+        shown = ", ".join(f"`{path}`" for path in secrets)
+        message = f"{shown} looks like a secret, and everybody who reads the environment reads it"
+        yield _warning(
+            "secret-file", message, "remove it from the directory, and give it to the container when it starts"
+        )
 
 
 def _judge_definition(definition: Definition) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -121,6 +122,9 @@ def _read_nested(path: Path, opened: frozenset[Path]) -> Requirements:
 
 
 def _find(named: str, path: Path) -> Path:
+    if named.lower().startswith("file:"):
+        # As pip takes it; without a host, it is relative.
+        return path.parent / unquote(urlsplit(named).path)
     if "://" in named:
         advice = "download the file, and name it by its path"
         raise ConfigurationError(path, f"names `{named}`, which may say something else tomorrow", advice=advice)

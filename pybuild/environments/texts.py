@@ -11,13 +11,11 @@ from pathlib import Path, PurePosixPath
 from lifecycle.cnb.errors import ConfigurationError
 from lifecycle.cnb.toml import read_regular_file
 from pybuild.source.git import parse_git_source
+from pybuild.source.tree import is_left_out, is_version_control
 
 # As many as Azure ML takes into a build context without a warning; more is a repository that git should have.
 _MAXIMUM_FILES = 100
 _MAXIMUM_BYTES = 1024 * 1024
-_LEFT_OUT = frozenset(
-    {".git", ".hg", ".svn", "__pycache__", ".venv", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache"}
-)
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # What a Dockerfile of one line begins with.
 _INSTRUCTION = re.compile(r"\s*(?:#|(?:FROM|ARG)\s)", re.IGNORECASE)
@@ -93,7 +91,7 @@ _ELSEWHERE = "name the repository by its URL, such as https://git.example.org/te
 
 def _walk(directory: Path) -> Iterator[Path]:
     for parent, directories, names in os.walk(directory):
-        directories[:] = sorted(name for name in directories if name not in _LEFT_OUT)
+        directories[:] = sorted(name for name in directories if not is_left_out(Path(parent, name)))
         # What `os.walk` does not go into.
         yield from (Path(parent, name) for name in directories if Path(parent, name).is_symlink())
-        yield from (Path(parent, name) for name in sorted(names))
+        yield from (Path(parent, name) for name in sorted(names) if not is_version_control(name))

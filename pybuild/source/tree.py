@@ -53,6 +53,21 @@ def copy_tree(
     copier.report()
 
 
+def is_left_out(path: Path) -> bool:
+    """Whether a directory is none of the application: version control data, a cache of Python's tools, a virtual environment."""
+    return path.name in _VERSION_CONTROL | _CACHES or (path / "pyvenv.cfg").is_file()
+
+
+def is_version_control(name: str) -> bool:
+    """Whether what has this name is version control data; `.git` is a file in worktrees and submodules."""
+    return name in _VERSION_CONTROL
+
+
+def looks_secret(name: str) -> bool:
+    """Whether a file of this name usually has passwords or keys in it."""
+    return name in _SECRET_NAMES or name.endswith((".pem", ".key"))
+
+
 class _Copier:
     def __init__(self, log: Log, target: Path, selection: Selection, deadline: Deadline) -> None:
         self._log = log
@@ -97,18 +112,15 @@ class _Copier:
         target.chmod(_DIRECTORY_MODE)
 
     def _is_left_out(self, directory: os.DirEntry[str]) -> bool:
-        if directory.name in _VERSION_CONTROL | _CACHES or Path(directory.path, "pyvenv.cfg").is_file():
-            return True
-        # Of the store everything stays out, not only this build: `pybuild` in the path of the target is its root.
         path = Path(directory.path)
-        return path.name == STORE_NAME and self._target.is_relative_to(path)
+        # Of the store everything stays out, not only this build: `pybuild` in the path of the target is its root.
+        return is_left_out(path) or (path.name == STORE_NAME and self._target.is_relative_to(path))
 
     def _copy_file(self, entry: os.DirEntry[str], target: Path, name: Path) -> None:
-        # In a git worktree or submodule `.git` is a file.
-        if entry.name in _VERSION_CONTROL:
+        if is_version_control(entry.name):
             self._left_out.append(str(name))
             return
-        if entry.name in _SECRET_NAMES or entry.name.endswith((".pem", ".key")):
+        if looks_secret(entry.name):
             self._secrets.append(str(name))
         shutil.copyfile(entry.path, target, follow_symlinks=False)
         is_executable = bool(entry.stat(follow_symlinks=False).st_mode & stat.S_IXUSR)

@@ -130,7 +130,7 @@ def test_files_that_a_section_of_pip_names_are_read(tmp_path: Path) -> None:
     (tmp_path / "nested").mkdir()
     (tmp_path / "nested" / "more.txt").write_text("-c limits.txt\nhttpx\n")
     (tmp_path / "nested" / "limits.txt").write_text("httpx<1\n")
-    (tmp_path / "environment.yml").write_text("channels: [c]\ndependencies: [{pip: [-r requirements.txt]}]\n")
+    (tmp_path / "environment.yml").write_text("channels: [c]\ndependencies: [{pip: ['-r file:requirements.txt']}]\n")
     dependencies = CondaDependencies(tmp_path / "environment.yml")
     packages = dependencies.packages()
     assert isinstance(packages, CondaPackages)

@@ -88,6 +88,21 @@ def test_a_repository_is_a_directory_of_texts(tmp_path: Path) -> None:
     assert (tmp_path / "context" / "src" / "x.py").read_text() == "1\n"
 
 
+def test_a_repository_has_what_a_build_of_it_has(tmp_path: Path) -> None:
+    for name in (".ruff_cache", "env"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.py").write_text("1")
+    (tmp_path / "env" / "pyvenv.cfg").touch()
+    (tmp_path / ".git").write_text("gitdir: /home/me/project/.git/worktrees/x")
+    for name in ("requirements.txt", ".env", "key.pem"):
+        (tmp_path / name).write_text("x")
+    env = Environment.from_repository("one", tmp_path)
+    assert set(env.repository_files) == {"requirements.txt", ".env", "key.pem"}
+    (problem,) = find_problems(env)
+    assert (problem.code, problem.is_error) == ("secret-file", False)
+    assert "`.env`, `key.pem`" in problem.message
+
+
 def test_what_an_environment_cannot_carry_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="has no files"):
         Environment.from_repository("one", tmp_path)
@@ -138,6 +153,9 @@ def test_channels_of_packages_have_their_short_names(tmp_path: Path) -> None:
         "https://conda.anaconda.org/t/tk-1234/team/linux-64": ["team", "nodefaults"],
         "https://me:geheim@packages.example.org/team/linux-64": ["https://packages.example.org/team", "nodefaults"],
         "https://repo.anaconda.com/pkgs/main/linux-64": ["defaults"],
+        # As rattler writes them
+        "https://conda.anaconda.org/conda-forge/": ["conda-forge", "nodefaults"],
+        "https://packages.example.org/get/my-team": ["https://packages.example.org/get/my-team", "nodefaults"],
         "pkgs/main": ["defaults"],
         "conda-forge": ["conda-forge", "nodefaults"],
     }
