@@ -29,6 +29,7 @@ from lifecycle.oci.user import ImageUser
 _PACKAGE_ROOT = Path(__file__).parents[2]
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from lifecycle.oci.extract import main; main()"
 _SETUP_FAILED = "bwrap: "
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only read, and a sandbox's own `/dev` has none of it
 # An image is refused before it fills the disk with what compresses well.
 _MOST_BYTES = 1 << 40
 _MOST_FILES = 10_000_000
@@ -144,7 +145,8 @@ def _command(directory: Path) -> list[str]:
     confined = [program, "--unshare-all", "--die-with-parent", "--new-session"]
     # Inside its own user namespace the process is root without power: it can change its root directory and nothing else.
     confined += ["--uid", "0", "--gid", "0", "--cap-drop", "ALL", "--cap-add", "CAP_SYS_CHROOT"]
-    confined += ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--bind", str(directory), str(directory)]
+    confined += ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+    confined += ["--ro-bind-try", _SHARED_MEMORY, _SHARED_MEMORY, "--bind", str(directory), str(directory)]
     return [*confined, "--", sys.executable, "-I", "-c", _CHILD, str(_PACKAGE_ROOT), str(directory)]
 
 

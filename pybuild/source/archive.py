@@ -12,6 +12,7 @@ from lifecycle.cnb.deadline import Deadline
 from pybuild.errors import SourceError, ToolMissing
 from pybuild.log import Log
 
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only read, and a sandbox's own `/dev` has none of it
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # An archive that unpacks to more than this is a mistake or an attack.
 _MOST_BYTES = 20 * 2**30
@@ -101,7 +102,8 @@ def extract_archive(
     directory.mkdir(parents=True)
     log.info(f"Unpacking {path.name}")
     confined = [program, "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
-    confined += ["--ro-bind", "/", "/", "--dev", "/dev", "--bind", str(directory), str(directory)]
+    confined += ["--ro-bind", "/", "/", "--dev", "/dev", "--ro-bind-try", _SHARED_MEMORY, _SHARED_MEMORY]
+    confined += ["--bind", str(directory), str(directory)]
     limits = (str(most_files), str(most_bytes))
     command = [*confined, "--", sys.executable, "-I", "-c", _EXTRACT, str(path.resolve()), str(directory), *limits]
     result = run_command(command, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, deadline=deadline)

@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import tarfile
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -58,6 +59,12 @@ def test_layers_are_unpacked_over_each_other(blobs: Path, root: Path) -> None:
     ]
     assert (root / "etc/b").read_text() == "2"
     assert unpacked.skipped == 0
+
+
+def test_an_image_in_shared_memory_is_unpacked() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        unpack_image(image_of(file_layer(Path(directory, "blobs"), {"etc/a": "1"})), Path(directory, "outer", "root"))
+        assert Path(directory, "outer/root/etc/a").read_text() == "1"
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False])

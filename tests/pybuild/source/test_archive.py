@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -48,6 +49,12 @@ def test_tar_with_one_directory_is_that_directory(ending: str, tmp_path: Path) -
         tmp_path / f"project.{ending}", ("project-1", None), ("project-1/requirements.txt", b"x\n"), mode=mode
     )
     assert (fetch(archive, tmp_path) / "requirements.txt").read_text() == "x\n"
+
+
+def test_an_archive_in_shared_memory_is_extracted() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        archive = make_tar(Path(directory, "project.tar"), ("requirements.txt", b"x\n"), mode="w")
+        assert (fetch(archive, Path(directory)) / "requirements.txt").read_text() == "x\n"
 
 
 def test_zip(tmp_path: Path) -> None:
