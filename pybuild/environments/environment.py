@@ -151,9 +151,11 @@ class Environment(EnvironmentContents):
         return env
 
     def build_request(self, *, store: Path | None = None, host_env: Mapping[str, str] | None = None) -> BuildRequest:
-        """Return what `pybuild.build` builds the image by; change it by `dataclasses.replace`. `store`, `host_env` as there.
+        """Return what `pybuild.build` builds the image by; change it by `dataclasses.replace`.
 
-        Credentials of a registry are not in it: `host_env(...)` has them. Raises `InvalidEnvironment`, `ConfigurationError`.
+        Credentials of a registry are not in it: `host_env(...)` has them. `store` is the directory of what is kept, by default
+        `$XDG_CACHE_HOME/pybuild`; `host_env` the machine's environment variables, by default those of this process.
+        Raises `InvalidEnvironment`, `ConfigurationError`.
         """
         from pybuild.environments.building import make_request
 
