@@ -21,7 +21,7 @@ from pybuild.environments.environment_file import (
     EnvironmentFile,
 )
 from pybuild.environments.requirements import Requirements, gather, is_option, requirement_name
-from pybuild.environments.texts import read_text
+from pybuild.environments.texts import read_text, require_line
 
 _PYTHON = "python"
 _CONSTRAINTS_NAME = "constraints.txt"
@@ -67,7 +67,13 @@ class CondaDependencies:
         python_version: str | None = None,
         pin_sdk_version: bool = True,  # noqa: ARG003, FBT001, FBT002 - Azure ML's signature
     ) -> CondaDependencies:
-        """Return dependencies with these packages. `pin_sdk_version` means nothing here: no package is added by itself."""
+        """Return dependencies with these packages. `pin_sdk_version` means nothing here: no package is added by itself.
+
+        Raises `InvalidValue`, also for a text in place of a list.
+        """
+        for packages in (pip_packages, conda_packages):
+            if isinstance(packages, str):
+                raise InvalidValue(f"`{packages}`", "is no list of packages", f'write `["{packages}"]`')
         made = cls()
         if python_version is not None:
             made.set_python_version(python_version)
@@ -117,8 +123,8 @@ class CondaDependencies:
         return "conda" if needs_conda or any(package != PIP for package in self.conda_packages) else "pip"
 
     def add_channel(self, channel: str) -> None:
-        """Add a channel behind the others, if it is not there."""
-        if channel not in self.conda_channels:
+        """Add a channel behind the others, if it is not there. Raises `InvalidValue`."""
+        if require_line(channel) not in self.conda_channels:
             self._file.add(CHANNELS, channel)
 
     def remove_channel(self, channel: str) -> None:
@@ -126,8 +132,8 @@ class CondaDependencies:
         self._file.remove(CHANNELS, lambda item: item == channel)
 
     def add_conda_package(self, conda_package: str) -> None:
-        """Add a package, if it is not there; one for `python` takes the place of another."""
-        if conda_name(conda_package) == _PYTHON:
+        """Add a package, if it is not there; one for `python` takes the place of another. Raises `InvalidValue`."""
+        if conda_name(require_line(conda_package)) == _PYTHON:
             self._set_python(conda_package)
         elif conda_package not in self.conda_packages:
             self._file.add(PACKAGES, conda_package)
@@ -139,8 +145,10 @@ class CondaDependencies:
         self._file.remove(PACKAGES, lambda item: item == conda_package or (is_name and conda_name(item) == name))
 
     def set_python_version(self, version: str) -> None:
-        """Choose the Python: `3.12`, or a range such as `>=3.11,<3.13`. Then conda installs it."""
-        self._set_python(f"{_PYTHON}{version}" if re.match(r"[=<>!~]", version) else f"{_PYTHON}={version}")
+        """Choose the Python: `3.12`, or a range such as `>=3.11,<3.13`. Then conda installs it. Raises `InvalidValue`."""
+        self._set_python(
+            f"{_PYTHON}{version}" if re.match(r"[=<>!~]", require_line(version)) else f"{_PYTHON}={version}"
+        )
 
     def get_python_version(self) -> str | None:
         """Return the version or range that is chosen; `None`: the newest that fits."""
@@ -152,7 +160,7 @@ class CondaDependencies:
 
     def add_pip_package(self, pip_package: str) -> None:
         """Add a requirement behind the others; it takes the place of those for the same project. Raises `InvalidValue`."""
-        self.remove_pip_package(pip_package)
+        self.remove_pip_package(require_line(pip_package))
         self._file.add_pip(pip_package)
 
     def remove_pip_package(self, pip_package: str) -> None:
@@ -166,7 +174,7 @@ class CondaDependencies:
 
     def set_pip_option(self, pip_option: str) -> None:
         """Set an option of pip, such as `--extra-index-url URL`, in place of one of that name. Raises `InvalidValue`."""
-        name = _option_name(pip_option)
+        name = _option_name(require_line(pip_option))
         if not self._file.replace(PIP, pip_option, lambda item: is_option(item) and _option_name(item) == name):
             self._file.add_pip(pip_option)
 

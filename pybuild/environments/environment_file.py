@@ -9,6 +9,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from lifecycle.cnb.errors import ConfigurationError
 from pybuild.environments.definition import NODEFAULTS
+from pybuild.environments.texts import is_one_line
 from pybuild.environments.yamltext import parse_yaml, render_yaml
 
 FILE_NAME = "environment.yml"
@@ -147,6 +148,8 @@ class EnvironmentFile:
         for item in items or ():
             if not isinstance(item, str) or not item.strip():
                 raise self._error(f"`{key}` has an item that is no text", "write each item as `  - name`")
+            if not is_one_line(item.strip()):
+                raise self._error(f"`{key}` has an item of several lines", "write each package as `  - name`")
             texts.append(str(item).strip())
         return tuple(texts)
 

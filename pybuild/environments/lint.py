@@ -7,7 +7,7 @@ buildpacks' to judge.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 from lifecycle.cnb.errors import InvalidValue
@@ -99,6 +99,10 @@ def _judge_python(env: EnvironmentContents) -> Iterator[Problem]:
     if python.user_managed_dependencies and not has_base:
         change = "set `env.docker.base_image` or `env.docker.base_dockerfile`, or let pybuild install: leave it unset"
         yield _error("no-python", "`user_managed_dependencies` is set, and no base image brings a Python", change)
+    version: object = python.version
+    if version is not None and not (isinstance(version, str) and re.fullmatch(r"\S+", version)):
+        message = f"`{version}` is no version of Python"
+        yield _error("python-version-invalid", message, 'write it in quotes, without blanks: `"3.12"`')
     if not python.user_managed_dependencies and python.interpreter_path not in ("", "python"):
         message = "`interpreter_path` counts with `user_managed_dependencies` only"
         change = "set `env.python.user_managed_dependencies = True`, or leave it out"
@@ -185,10 +189,13 @@ def _judge_definition(definition: Definition) -> Iterator[Problem]:
         yield _error(
             "dockerfile-too-large", message, f"keep it within {_DOCKERFILE_LIMIT}; larger files can be downloaded in it"
         )
-    for name, value in definition.variables.items():
+    variables: Mapping[str, object] = definition.variables
+    for name, value in variables.items():
         if not VARIABLE.fullmatch(name):
             change = "use letters, digits and `_`, with no digit in front"
             yield _error("variable-invalid", f"`{name}` cannot be the name of a variable", change)
+        elif not isinstance(value, str):
+            yield _error("variable-invalid", f"the value of `{name}` is no text", f'write it in quotes: `"{value}"`')
         elif not is_one_line(value):
             yield _error("variable-invalid", f"the value of `{name}` has several lines", "write it in one line")
         elif name == "PATH" and not (definition.image or definition.dockerfile):

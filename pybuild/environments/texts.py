@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.errors import ConfigurationError, InvalidValue
 from lifecycle.cnb.toml import read_regular_file
 from pybuild.source.git import parse_git_source
 from pybuild.source.tree import is_left_out, is_version_control
@@ -38,6 +38,15 @@ def is_safe_path(path: str) -> bool:
 def is_one_line(text: str) -> bool:
     """Whether a text can stand in a line of its own in any file."""
     return len(text.splitlines()) <= 1 and "\0" not in text
+
+
+def require_line(text: object) -> str:
+    """Return `text`, which can stand in a line of its own. Raises `InvalidValue` for numbers, several lines and nothing at all."""
+    if not isinstance(text, str):
+        raise InvalidValue(f"`{text}`", "is no text", f'write it in quotes: `"{text}"`')
+    if not text.strip() or not is_one_line(text):
+        raise InvalidValue(f"`{text}`", "is not one line", "give one thing at a time")
+    return text
 
 
 def is_remote(repository: str) -> bool:

@@ -110,6 +110,26 @@ def test_options_of_pip_are_no_packages() -> None:
         dependencies.set_pip_option("zed")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda some: some.set_python_version(3.1), r"3\.1`: is no text"),
+        (lambda some: some.add_conda_package(3), "is no text"),
+        (lambda some: some.add_pip_package("a\nb"), "is not one line"),
+        (lambda some: some.add_channel(""), "is not one line"),
+        (lambda some: some.set_pip_option("--pre\n--find-links x"), "is not one line"),
+        (lambda some: some.create(pip_packages="numpy"), "is no list of packages"),
+    ],
+)
+def test_what_is_no_line_of_a_file_is_refused_before_anything_is_changed(
+    change: Callable[[CondaDependencies], None], message: str
+) -> None:
+    dependencies = CondaDependencies.parse(FILE)
+    with pytest.raises(InvalidValue, match=message):
+        change(dependencies)
+    assert dependencies.serialize_to_string() == FILE
+
+
 def test_pip_is_enough_until_something_needs_conda() -> None:
     dependencies = CondaDependencies.create(pip_packages=["zed"])
     assert dependencies.packages() == PipPackages.of(requirements=["zed"])
@@ -170,6 +190,7 @@ def test_files_that_name_each_other_are_refused(tmp_path: Path) -> None:
         ("dependencies:\n  - numpy: 1", "`numpy:` is not known", None),
         ("dependencies:\n  - pip: [a]\n  - pip: [b]", "`pip:` is not known", None),
         ("dependencies:\n  - [a]", "no text", None),
+        ("dependencies:\n  - |\n    a\n    b", "several lines", None),
         ("- numpy", "no environment", None),
         ("dependencies:\n  - a\n b: c", "not valid YAML", 3),
         ("a: 1\na: 2", "not valid YAML", 2),

@@ -157,6 +157,8 @@ def conda(text: str) -> CondaDependencies:
         ),
         ("variable-invalid", environment(environment_variables={"1A": ""})),
         ("variable-invalid", environment(environment_variables={"A": "1\n2"})),
+        ("variable-invalid", environment(environment_variables={"A": 1})),
+        ("python-version-invalid", environment(python__version=3.1)),
         (
             "credentials-in-url",
             environment(python__conda_dependencies=CondaDependencies.create(pip_indexurl="https://me:geheim@example.org")),
