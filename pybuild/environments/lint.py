@@ -42,7 +42,8 @@ def require_buildable(env: EnvironmentContents) -> None:
 def define(env: EnvironmentContents) -> Definition:
     """Return the definition of an environment that can be built. Raises as `require_buildable`."""
     require_buildable(env)
-    return describe(env)
+    # What nobody could read again would be a version for ever.
+    return Definition.parse(describe(env).render())
 
 
 def find_problems(env: EnvironmentContents) -> tuple[Problem, ...]:

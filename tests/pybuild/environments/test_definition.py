@@ -46,6 +46,13 @@ def test_what_is_rendered_is_read_back(definition: Definition) -> None:
     assert definition.digest == str(Digest.of(content))
 
 
+def test_what_could_not_be_read_back_is_no_definition() -> None:
+    env = Environment("one")
+    env.repository = "./project"
+    with pytest.raises(ConfigurationError, match="is no git URL"):
+        env.definition()
+
+
 def test_the_order_of_packages_and_the_spelling_of_requirements_mean_nothing() -> None:
     one = CondaDependencies.create(conda_packages=["numpy", "scipy  >=1"], pip_packages=["Foo_Bar >=1, <2", "zed[B,a]"])
     other = CondaDependencies.create(conda_packages=["scipy >=1", "numpy"], pip_packages=["zed[a,b]", "foo-bar<2,>=1"])
