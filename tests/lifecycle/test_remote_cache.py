@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cache import Cache
+from lifecycle.cnb.command import CommandTimeout
+from lifecycle.cnb.deadline import NEVER, Cancellation, Deadline
 from lifecycle.cnb.reference import Reference
 from lifecycle.oci.archive import ROOT
 from lifecycle.remote_cache import RemoteCache
@@ -33,11 +35,11 @@ class Node:
     def cache(self) -> Cache:
         return self.machine.cache
 
-    def open(self) -> RemoteCache:
-        """For the next build."""
+    def open(self, deadline: Deadline = NEVER) -> RemoteCache:
+        """For the next build, which has to end by `deadline`."""
         work = self.machine.root / f"work{len(list(self.machine.root.iterdir()))}"
         reference = Reference.parse(f"{self.registry.host}/{NAME}")
-        return RemoteCache(reference, client_for(), work=work, log=self.log)
+        return RemoteCache(reference, client_for(), work=work, log=self.log, deadline=deadline)
 
     def restore(self, remote: RemoteCache) -> Path:
         """The layers directory of a build that begins."""
@@ -112,6 +114,19 @@ def test_what_did_not_change_is_neither_sent_nor_named_again(one: Node, other: N
     assert one.build()[-1].endswith(": unchanged")
     assert other.build()[-1].endswith(": unchanged")
     assert registry.paths("PUT") == registry.paths("POST") == []
+
+
+def test_who_cancels_ends_the_taking_and_hears_of_no_damage(one: Node, other: Node) -> None:
+    one.build("first")
+    cancellation = Cancellation()
+    remote = other.open(Deadline(cancellation=cancellation))
+    cancellation.cancel()
+    with pytest.raises(CommandTimeout):
+        remote.restore(other.cache)
+    assert other.cache.is_new
+    assert warnings_in(other.log.lines) == []
+    other.build()
+    assert other.cached() == "first"
 
 
 def test_the_newer_cache_counts(one: Node, other: Node) -> None:
