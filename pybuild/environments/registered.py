@@ -29,7 +29,7 @@ def find_latest(workspace: Workspace) -> Iterator[RegisteredVersion]:
     """Yield the latest version of each environment that is not archived. Raises `CnbError`."""
     for summary in workspace.describe_all():
         if not summary.is_archived and summary.latest is not None:
-            yield workspace.get(summary.name, version=summary.latest)
+            yield workspace.get(summary.name)
 
 
 def parse_version(text: str) -> int:

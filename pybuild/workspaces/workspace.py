@@ -142,15 +142,19 @@ class Workspace:
         """
         repository = self.repository(check_name(name))
         tags = parse_tags(repository.tags())
-        if version is None and label in (None, LATEST):
-            version = _latest(tags)
-        if version is None and label is not None:
-            version = _find_labelled(repository, check_label(label)) if label in tags.names else None
-        artifact = None if version is None else repository.get(str(version))
-        if version is None or artifact is None:
+        if version is not None:
+            candidates = [version]
+        elif label is None or label == LATEST:
+            candidates = _not_archived(tags)
+        else:
+            named = _find_labelled(repository, check_label(label)) if label in tags.names else None
+            candidates = [] if named is None else [named]
+        found = _first_there(repository, candidates)
+        if found is None:
             raise self._missing(name, tags, version, label)
-        found_version = read_version(artifact, name, version, source=f"{repository.location}:{version}")
-        return replace(found_version, is_archived=tags.is_archived(version))
+        number, artifact = found
+        found_version = read_version(artifact, name, number, source=f"{repository.location}:{number}")
+        return replace(found_version, is_archived=tags.is_archived(number))
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all environments, archived ones too, sorted."""
@@ -178,8 +182,7 @@ class Workspace:
         labels: dict[int | None, list[str]] = {}
         for label in tags.labels:
             labels.setdefault(_find_labelled(repository, label), []).append(label)
-        latest = _latest(tags)
-        if latest is not None:
+        for latest in _not_archived(tags)[:1]:
             labels.setdefault(latest, []).insert(0, LATEST)
         versions = tuple(
             VersionSummary(
@@ -232,10 +235,10 @@ class Workspace:
         """Where a version is, by default the highest, and what."""
         repository = self.repository(name)
         tags = parse_tags(repository.tags())
-        artifact = repository.get(str(version or tags.highest)) if tags.versions else None
-        if artifact is None:
+        found = _first_there(repository, sorted(tags.versions, reverse=True) if version is None else [version])
+        if found is None:
             raise self._missing(name, tags, version, None)
-        return repository, artifact
+        return repository, found[1]
 
     def _set_archived(self, name: str, version: int | None, *, is_archived: bool) -> None:
         repository, artifact = self._find(name, version)
@@ -267,5 +270,15 @@ def _find_labelled(repository: Repository, label: str) -> int | None:
     return None if found is None else version_of(found)
 
 
-def _latest(tags: Tags) -> int | None:
-    return max((version for version in tags.versions if not tags.is_archived(version)), default=None)
+def _not_archived(tags: Tags) -> list[int]:
+    """The versions that are not archived, the highest first."""
+    return sorted((version for version in tags.versions if not tags.is_archived(version)), reverse=True)
+
+
+def _first_there(repository: Repository, versions: Sequence[int]) -> tuple[int, Artifact] | None:
+    """The first of `versions` that can be had: a list of tags may have the highest before it is there."""
+    for version in versions:
+        artifact = repository.get(str(version))
+        if artifact is not None:
+            return version, artifact
+    return None

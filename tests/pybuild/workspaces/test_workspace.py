@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from lifecycle.oci.image_index import render_index
 from lifecycle.oci.layout_writer import LAYOUT_CONTENT, open_layout
 from pybuild.workspaces.errors import InvalidName, NameReserved, NoSuchEnvironment
 from pybuild.workspaces.place import LayoutPlace, RegistryPlace, default_place, parse_place
+from pybuild.workspaces.version import make_version
 from pybuild.workspaces.workspace import Workspace
+from tests.lifecycle.registry.fake_registry import FakeRegistry
 
 
 @pytest.fixture
@@ -138,6 +141,18 @@ def test_a_number_that_somebody_else_has_put_is_no_version(workspace: Workspace)
         workspace.register("analysis", b"2")
     assert repository.tags() >= {"1", "20261122"}
     assert "2" not in repository.tags()
+
+
+def test_the_latest_is_one_that_is_there() -> None:
+    """As Distribution lists a version that another is about to put."""
+    with FakeRegistry() as registry, Workspace(f"docker://{registry.host}/team", env={}) as workspace:
+        workspace.repository("analysis").put(make_version("analysis", 1, b"1", "2026-01-01T00:00:00Z"), "1")
+        tags = json.dumps({"tags": ["1", "2"]}).encode()
+        registry.always("/v2/team/analysis/tags/list", lambda exchange: exchange.answer(200, tags))
+        assert workspace.get("analysis").version == workspace.get("analysis", label="latest").version == 1
+        workspace.archive("analysis")
+        with pytest.raises(NoSuchEnvironment):
+            workspace.get("analysis", version=2)
 
 
 @pytest.mark.parametrize("label", ["latest", "7", "_v1.is.x", "image-1", "sha256-1", "a b", ""])
