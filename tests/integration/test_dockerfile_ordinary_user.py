@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pybuild.builder import default_definition_path, ensure_builder, read_definition
 from tests.integration.command import CHECKOUT, Pybuild, expect_success
 from tests.integration.dockerfile_bases import BaseImage, Bases, machine_python_base
 from tests.integration.dockerfile_builds import full_policy
@@ -29,6 +30,7 @@ from tests.integration.engine import DockerEngine
 from tests.integration.image_check import validate_image
 from tests.integration.image_tree import Facts, ImageContents, contents_of_layout
 from tests.integration.machine import OrdinaryUser, install_pybuild, ordinary_user
+from tests.pybuild.recording_log import RecordingLog
 
 __all__ = ["bases"]
 
@@ -52,7 +54,7 @@ _DIFFER_FROM_RUN_TO_RUN = {
 }
 # Where files belong to several users, or are changed, or come to be where something is mounted.
 _CASES = ("user", "copy_chown_and_chmod", "add", "changes_of_every_kind", "base_without_mount_points")
-_STORE_PARTS = ("bases", "interpreters", "natives", "poetry", "wheels")
+_STORE_PARTS = ("interpreters", "natives", "poetry", "wheels")
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +75,11 @@ def user() -> Iterator[OrdinaryUser]:
 @pytest.fixture(scope="module")
 def theirs(user: OrdinaryUser, machine_store: Path) -> Pybuild:
     """The command of that user, whose store has the parts of the builder."""
-    for name in _STORE_PARTS:
-        user.give(machine_store / name, user.home / "cache" / "pybuild" / name)
+    builder = ensure_builder(read_definition(default_definition_path()), machine_store, RecordingLog())
+    # The machine may have bases of other builders too, which are large.
+    bases = [base.directory for base in (builder.build_base, builder.run_base)]
+    for path in (*bases, *(machine_store / name for name in _STORE_PARTS)):
+        user.give(path, user.home / "cache" / "pybuild" / path.relative_to(machine_store))
     env = {**user.environment(), "XDG_CACHE_HOME": str(user.home / "cache"), "NO_COLOR": "1"}
     return Pybuild(env=env, program=(str(install_pybuild(user)),), prefix=user.prefix, cwd=user.home)
 

@@ -53,10 +53,22 @@ def package(pybuild: Pybuild, engine: DockerEngine, tmp_path_factory: pytest.Tem
     [
         ("poetry_no_package", ["python", "main.py"], "colorama None"),
         ("poetry_unlocked", ["python", "-c", "import six; print(six.__name__)"], "six"),
-        ("poetry_groups", ["python", "-c", "import six; print(six.__version__)"], "1.17.0"),
-        ("poetry_extras", ["python", "-c", "import extras; print(extras.__file__)"], "/workspace/extras.py"),
+        pytest.param(
+            "poetry_groups",
+            ["python", "-c", "import six; print(six.__version__)"],
+            "1.17.0",
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            "poetry_extras",
+            ["python", "-c", "import extras; print(extras.__file__)"],
+            "/workspace/extras.py",
+            marks=pytest.mark.thorough,
+        ),
         ("poetry_paths", ["python", "main.py"], "/workspace/libraries/linked/linked.py"),
-        ("poetry_url", ["python", "-c", "import six; print(six.__version__)"], "1.17.0"),
+        pytest.param(
+            "poetry_url", ["python", "-c", "import six; print(six.__version__)"], "1.17.0", marks=pytest.mark.thorough
+        ),
         ("poetry_python_range", ["python", "-c", "import sys; print(sys.version_info >= (3, 12))"], "True"),
     ],
 )
@@ -88,6 +100,7 @@ def test_a_package_of_a_private_index_runs(builds: Builds, engine: DockerEngine,
     assert "secret-of-the-lab" not in engine("image", "inspect", image)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("fixture", "settings"),
     [("poetry_stale_lock", {"BP_POETRY_RELOCK": "1"}), ("poetry_newer_lock", {"BP_POETRY_VERSION": "2.1.4"})],
