@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.builds import Builds
-from tests.integration.conda_channel import CONDA_FORGE
+from tests.integration.command import Pybuild
+from tests.integration.conda_channel import CONDA_FORGE, DEFAULTS, SMUGGLED
 from tests.integration.conda_server import ChannelServer
 from tests.integration.image_files import LayoutImage, iterate_files
 
@@ -16,6 +17,9 @@ PREFIX = "/layers/pybuild_conda/env/conda"
 """Where the environment is in every image."""
 PUBLIC = f"https://conda.anaconda.org/{CONDA_FORGE}"
 """What `conda-forge` means where nobody says otherwise."""
+_OF_THE_MACHINE = (
+    *("CONDARC", "CONDA_CHANNEL_ALIAS", "CONDA_SSL_VERIFY", "PIXI_HOME", "RATTLER_AUTH_FILE", "XDG_CONFIG_HOME"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,23 @@ class CondaBuilds(Builds):
 def as_mirror(server: ChannelServer, channel: str = CONDA_FORGE) -> dict[str, str]:
     """Settings that fetch conda-forge from a channel of the server."""
     return {"BP_CONDA_MIRRORS": f"{PUBLIC}={server.url}/{channel}"}
+
+
+def open_channels(channels: Path) -> ChannelServer:
+    """A server of the machine's channels, which runs as long as its context."""
+    return ChannelServer({name: channels / name for name in (CONDA_FORGE, DEFAULTS, SMUGGLED)})
+
+
+def conda_builds(pybuild: Pybuild, server: ChannelServer, directory: Path) -> CondaBuilds:
+    """Builds with the server's channel in the place of conda-forge.
+
+    What the machine's own configuration says of channels does not count: there is another home directory, made in `directory`.
+    """
+    (directory / "home").mkdir()
+    changes = {**dict.fromkeys(_OF_THE_MACHINE), "HOME": str(directory / "home")}
+    return CondaBuilds(
+        pybuild=pybuild.with_env(**changes), server=server, directory=directory, settings=as_mirror(server)
+    )
 
 
 def write_environment(

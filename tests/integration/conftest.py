@@ -12,13 +12,13 @@ from lifecycle.cnb.layer import remove_tree
 from pybuild.store import store_directory
 from tests.integration.builds import Builds
 from tests.integration.command import FIXTURES, Pybuild, expect_success, ordinary_environment
-from tests.integration.conda_build import CondaBuilds, as_mirror
-from tests.integration.conda_channel import CONDA_FORGE, DEFAULTS, SMUGGLED, machine_channels
+from tests.integration.conda_build import CondaBuilds, conda_builds, open_channels
+from tests.integration.conda_channel import machine_channels
 from tests.integration.conda_server import ChannelServer
 from tests.integration.data_science import DataScience, build_data_science
 from tests.integration.engine import DockerEngine, docker_engine
 from tests.integration.git_server import GitServer
-from tests.integration.package_index import PackageIndex, write_wheel
+from tests.integration.package_index import PackageIndex, open_index
 from tests.integration.real_poetry import RealPoetry, real_poetry
 from tests.integration.workplace import clone_of, share_builder
 
@@ -60,13 +60,9 @@ def pybuild(new_pybuild: Callable[[str], Pybuild]) -> Pybuild:
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[PackageIndex]:
-    """A package index with three packages: `alpha` in two versions, `beta` that needs `alpha<2`, and `gamma`."""
-    with PackageIndex(tmp_path / "index") as made:
-        write_wheel(made.directory, "alpha", "1.0", files={"alpha.py": "VERSION = '1.0'\n", "alpha_old.py": ""})
-        write_wheel(made.directory, "alpha", "2.0")
-        write_wheel(made.directory, "beta", "1.0", requires=["alpha<2"])
-        write_wheel(made.directory, "gamma", "1.0")
-        yield made
+    """The package index of `open_index`."""
+    with open_index(tmp_path / "index") as running:
+        yield running
 
 
 @pytest.fixture
@@ -78,27 +74,27 @@ def offline_pybuild(pybuild: Pybuild, index: PackageIndex) -> Pybuild:
 @pytest.fixture
 def channel(conda_channels: Path) -> Iterator[ChannelServer]:
     """A server of the machine's channels."""
-    with ChannelServer({name: conda_channels / name for name in (CONDA_FORGE, DEFAULTS, SMUGGLED)}) as running:
+    with open_channels(conda_channels) as running:
         yield running
 
 
 @pytest.fixture
 def conda(offline_pybuild: Pybuild, channel: ChannelServer, tmp_path: Path) -> CondaBuilds:
-    """Builds with the test channel as mirror of conda-forge, and the test's own package index.
+    """Builds with the test channel as mirror of conda-forge, and the test's own package index."""
+    return conda_builds(offline_pybuild, channel, tmp_path)
 
-    What the machine's own configuration says of channels does not count: there is another home directory.
-    """
-    (tmp_path / "home").mkdir()
-    variables = (
-        "CONDARC",
-        "CONDA_CHANNEL_ALIAS",
-        "CONDA_SSL_VERIFY",
-        "PIXI_HOME",
-        "RATTLER_AUTH_FILE",
-        "XDG_CONFIG_HOME",
-    )
-    pybuild = offline_pybuild.with_env(**dict.fromkeys(variables), HOME=str(tmp_path / "home"))
-    return CondaBuilds(pybuild=pybuild, server=channel, directory=tmp_path, settings=as_mirror(channel))
+
+@pytest.fixture(scope="module")
+def lasting_conda(
+    machine_store: Path, conda_channels: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CondaBuilds]:
+    """The same for builds that several tests of a module look at."""
+    directory = tmp_path_factory.mktemp("conda")
+    cache_home = share_builder(machine_store, directory / "cache-home")
+    with open_index(directory / "index") as index, open_channels(conda_channels) as server:
+        pybuild = Pybuild(env=ordinary_environment(cache_home)).with_env(**index.settings())
+        yield conda_builds(pybuild, server, directory)
+    remove_tree(directory)
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def _own_certificates() -> list[str]:
 
 def processes_that_see(directory: Path) -> list[str]:
     """Command lines of processes that have something below `directory` mounted, or are named after it."""
+    names = [os.fsencode(name) for name in (directory, _in_its_file_system(directory))]
     found = []
     for process in Path("/proc").iterdir():
         # Processes end while they are looked at.
@@ -87,9 +88,18 @@ def processes_that_see(directory: Path) -> list[str]:
                 continue
             command = (process / "cmdline").read_bytes()
             seen = command + (process / "mountinfo").read_bytes()
-            if os.fsencode(directory) in seen and b"Z (zombie)" not in (process / "status").read_bytes():
+            if any(name in seen for name in names) and b"Z (zombie)" not in (process / "status").read_bytes():
                 found.append(command.replace(b"\0", b" ").decode(errors="replace"))
     return found
+
+
+def _in_its_file_system(directory: Path) -> Path:
+    """What /proc/PID/mountinfo calls a directory where it is mounted elsewhere: its path from the root of its file system."""
+    places = [line.split()[3:5] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    above = [(Path(mount_point), Path(root)) for root, mount_point in places if directory.is_relative_to(mount_point)]
+    # Where two are mounted at one place, the later one is seen.
+    mount_point, root = max(reversed(above), key=lambda place: len(place[0].parts))
+    return root / directory.relative_to(mount_point)
 
 
 def expect_no_processes(directory: Path, within_s: float = 10) -> None:

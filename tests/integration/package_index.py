@@ -151,6 +151,16 @@ class PackageIndex(LoopbackServer):
         return 404, "text/plain", b"no such file"
 
 
+def open_index(directory: Path) -> PackageIndex:
+    """An index with three packages: `alpha` in two versions, `beta` that needs `alpha<2`, and `gamma`; it runs as long as its context."""
+    index = PackageIndex(directory)
+    write_wheel(directory, "alpha", "1.0", files={"alpha.py": "VERSION = '1.0'\n", "alpha_old.py": ""})
+    write_wheel(directory, "alpha", "2.0")
+    write_wheel(directory, "beta", "1.0", requires=["alpha<2"])
+    write_wheel(directory, "gamma", "1.0")
+    return index
+
+
 def _basic(credentials: tuple[str, str]) -> str:
     return base64.b64encode(":".join(credentials).encode()).decode()
 

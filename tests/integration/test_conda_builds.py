@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.command import FIXTURES
+from tests.integration.command import FIXTURES, Finished
 from tests.integration.conda_build import PREFIX, CondaBuilds, image_files, write_environment
 from tests.integration.conda_channel import CONDA_FORGE, has_python
 from tests.integration.conda_packages import PLACEHOLDER
@@ -29,8 +32,38 @@ def _print_env(conda: CondaBuilds) -> dict[str, str]:
     return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
 
 
-def test_python_entry_points_and_compiled_code_work(conda: CondaBuilds, tmp_path: Path) -> None:
-    conda.build(_clone("conda_basic", tmp_path))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A build that several tests look at."""
+
+    conda: CondaBuilds
+    finished: Finished
+    report: Mapping[str, Any]
+
+    def files(self) -> dict[str, bytes]:
+        """The content of each file of the environment, by its path in the prefix."""
+        return image_files(self.conda.image)
+
+
+def _build(lasting: CondaBuilds, fixture: str) -> Built:
+    conda = replace(lasting, directory=lasting.directory / fixture)
+    conda.directory.mkdir()
+    finished, report = conda.build(_clone(fixture, conda.directory))
+    return Built(conda=conda, finished=finished, report=report)
+
+
+@pytest.fixture(scope="module")
+def basic(lasting_conda: CondaBuilds) -> Built:
+    return _build(lasting_conda, "conda_basic")
+
+
+@pytest.fixture(scope="module")
+def pip_section(lasting_conda: CondaBuilds) -> Built:
+    return _build(lasting_conda, "conda_pip_section")
+
+
+def test_python_entry_points_and_compiled_code_work(basic: Built) -> None:
+    conda = basic.conda
     image = validate_image(conda.layout)
     said = conda.run("python", "main.py").splitlines()
     assert said == [f"python 3 10 {PREFIX}", "tiny-tool 2.0", f"tinyext 42 {PREFIX}"]
@@ -48,9 +81,8 @@ def test_python_entry_points_and_compiled_code_work(conda: CondaBuilds, tmp_path
     assert not [name for name in left if not name.startswith("conda-meta/") and not name.endswith(".pyc")]
 
 
-def test_the_image_is_an_environment_and_nothing_else(conda: CondaBuilds, tmp_path: Path) -> None:
-    conda.build(_clone("conda_basic", tmp_path))
-    files = image_files(conda.image)
+def test_the_image_is_an_environment_and_nothing_else(basic: Built) -> None:
+    files = basic.files()
     records = {
         name: json.loads(text) for name, text in files.items() if name.startswith("conda-meta/") and ".json" in name
     }
@@ -58,38 +90,37 @@ def test_the_image_is_an_environment_and_nothing_else(conda: CondaBuilds, tmp_pa
     assert not [name for name, record in records.items() if record.get("extracted_package_dir")]
     assert "CACHEDIR.TAG" not in files
     assert any(name.endswith("tiny_tool/__pycache__/__init__.cpython-310.pyc") for name in files)
-    names = file_names(conda.image)
+    names = file_names(basic.conda.image)
     assert not {name for name in names if name.endswith((".conda", ".tar.bz2", "/micromamba", "repodata.json"))}
     assert not {name for name in names if name.endswith("bin/conda") or "/rattler" in name}
 
 
-def test_nothing_of_the_machine_or_the_mirror_is_in_the_image(conda: CondaBuilds, tmp_path: Path) -> None:
-    conda.build(_clone("conda_basic", tmp_path))
-    traces = machine_traces(tmp_path, conda.pybuild.cache_home)
+def test_nothing_of_the_machine_or_the_mirror_is_in_the_image(basic: Built) -> None:
+    conda = basic.conda
+    traces = machine_traces(conda.directory, conda.pybuild.cache_home)
     traces["mirror"] = conda.server.host.encode()
-    files = {**image_files(conda.image), "config": str(conda.image.config).encode()}
+    files = {**basic.files(), "config": str(conda.image.config).encode()}
     assert not [f"{what} in {name}" for name, text in files.items() for what, trace in traces.items() if trace in text]
 
 
-def test_the_locks_are_in_the_image_and_in_the_report(conda: CondaBuilds, tmp_path: Path) -> None:
-    _, report = conda.build(_clone("conda_pip_section", tmp_path))
-    locks = report["locks"]["pybuild/conda"]
+def test_the_locks_are_in_the_image_and_in_the_report(pip_section: Built) -> None:
+    locks = pip_section.report["locks"]["pybuild/conda"]
     (explicit,) = [text for text in locks.values() if "@EXPLICIT" in text]
     lines = [line for line in explicit.splitlines() if line.startswith("http")]
     assert any("/conda-forge/noarch/tiny-tool-1.0-" in line and "#" in line for line in lines)
-    assert conda.server.host not in explicit
+    assert pip_section.conda.server.host not in explicit
     assert any("alpha==1.0" in text and "sha256:" in text for text in locks.values())
-    in_image = [text.decode() for name, text in image_files(conda.image).items() if name.endswith(".lock")]
+    in_image = [text.decode() for name, text in pip_section.files().items() if name.endswith(".lock")]
     assert explicit in in_image
     assert any("alpha==1.0" in text for text in in_image)
 
 
-def test_pip_packages_are_installed_into_the_environment(conda: CondaBuilds, tmp_path: Path) -> None:
-    finished, _ = conda.build(_clone("conda_pip_section", tmp_path))
+def test_pip_packages_are_installed_into_the_environment(pip_section: Built) -> None:
+    conda = pip_section.conda
     assert conda.run("python", "main.py") == "alpha 1.0 gamma 1.0 greeting hello tiny-tool 1.0"
     assert f"{PREFIX}/lib/python3.11" in conda.run("pip", "--version")
     assert "No broken requirements" in conda.run("pip", "check")
-    notices = [line for line in finished.stderr.splitlines() if "notice:" in line]
+    notices = [line for line in pip_section.finished.stderr.splitlines() if "notice:" in line]
     assert any("pip" in line for line in notices), notices
 
 
