@@ -29,6 +29,26 @@ numpy = "*"
 """
 
 
+POETRY_2 = """\
+[build-system]
+build-backend = "poetry.core.masonry.api"
+
+[project]
+name = "app"
+"""
+
+
+@pytest.mark.parametrize("more", ["", "[tool.poetry.group.test.dependencies]\npytest = '*'\n"])
+def test_a_project_of_poetry_2_needs_no_table_of_poetrys(tmp_path: Path, more: str) -> None:
+    project = f'{POETRY_2}dependencies = ["six (>=1.16)"]\n{more}'
+    (tmp_path / "pyproject.toml").write_text(project)
+    packages = Environment.from_poetry("one", tmp_path).definition().packages
+    assert isinstance(packages, PoetryPackages)
+    given, made = (parse_toml(text.encode(), source="") for text in (project, packages.files["pyproject.toml"]))
+    tool = given.get("tool", {"poetry": {}})
+    assert made == {**given, "tool": {"poetry": {**tool["poetry"], "package-mode": False}}}  # type: ignore[index]
+
+
 @pytest.mark.parametrize("project", [PROJECT, PROJECT.replace("package-mode = true\n", "")])
 def test_a_poetry_project_without_its_code(tmp_path: Path, project: str) -> None:
     (tmp_path / "pyproject.toml").write_text(project)
@@ -49,6 +69,7 @@ def test_a_poetry_project_without_its_code(tmp_path: Path, project: str) -> None
     ("text", "message"),
     [
         ('[project]\nname = "x"\n', "no table `\\[tool.poetry\\]`"),
+        (f'{POETRY_2}dependencies = ["mine @ file:///home/me/mine"]\n', "mine` is on this computer only"),
         (f'{PROJECT}mine = {{path = "../mine"}}\n', "`mine` is on this computer only"),
         (f'{PROJECT}[tool.poetry.group.dev.dependencies]\nmine = [{{file = "x.whl"}}]\n', "`mine` is on this computer"),
         ("[tool.poetry\n", "invalid TOML"),
