@@ -32,6 +32,9 @@ class Deliver(Protocol):
 
 def read_outputs(outputs: Sequence[Output | str]) -> tuple[Output, ...]:
     """The outputs that are meant. Raises `UsageError`."""
+    if isinstance(outputs, str):
+        # It is a sequence of texts as well: of its characters.
+        raise UsageError(f"the outputs are a text, `{outputs}`, and not several", f'write `["{outputs}"]`')
     return tuple(_read_output(one) if isinstance(one, str) else one for one in outputs)
 
 

@@ -60,6 +60,8 @@ def push_image(request: PushRequest, site: Site) -> PushReport:
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be done; names that were there are as they were.
     """
+    if isinstance(request.names, str):
+        raise UsageError(f"the names are a text, `{request.names}`, and not several", f'write `["{request.names}"]`')
     outputs = tuple(map(_read_name, request.names))
     delivery = Delivery(outputs=outputs, env=site.host_env, insecure_registries=request.insecure_registries)
     log, deadline = site.log, site.deadline

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import click
 
-from lifecycle.cnb.api import ANY_EXEC_ENV, DEFAULT_EXEC_ENV
+from lifecycle.cnb.api import DEFAULT_EXEC_ENV
 from lifecycle.cnb.errors import InvalidValue
 from lifecycle.cnb.reference import Reference
 from lifecycle.exporters import Output
@@ -23,7 +23,7 @@ from pybuild.engines import Engine
 from pybuild.errors import UsageError
 from pybuild.events import EventLog, OnEvent
 from pybuild.log import Log
-from pybuild.request import BuildRequest
+from pybuild.request import BuildRequest, check_exec_env, check_variable_name
 from pybuild.run_image import ImageSettings
 from pybuild.site import Site
 from pybuild.store import store_directory
@@ -33,7 +33,6 @@ from pybuild.volumes import Volume, parse_volumes
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 # As the Dockerfile buildpack reads them.
 BUILD_ARGUMENT_PREFIX = "BP_DOCKERFILE_ARG_"
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What interpreters and packages of the distribution are there for. 64-bit Arm has one variant only, which nobody needs to say.
 _PLATFORMS = {"linux/amd64": "amd64", "linux/arm64": "arm64", "linux/arm64/v8": "arm64"}
 F = TypeVar("F", bound=Callable[..., object])
@@ -217,6 +216,7 @@ def selection_options(command: Command) -> Command:
         insecure_registries: tuple[str, ...],
         **others: object,
     ) -> None:
+        check_exec_env(exec_env, "--exec-env")
         selection = Selection(
             repository=repository,
             env={**read_user_env(env, env_files), **_build_arguments(build_args)},
@@ -224,7 +224,7 @@ def selection_options(command: Command) -> Command:
             descriptor=descriptor,
             trusts_project=trust_project,
             volumes=parse_volumes(volumes, cwd=Path.cwd()),
-            exec_env=_exec_env(exec_env),
+            exec_env=exec_env,
             builder=builder or default_definition_path(),
             timeout_s=timeout,
             network=network != "none",
@@ -360,19 +360,9 @@ def _base(text: str) -> tuple[str, str]:
         raise UsageError(f"`--base {text}`: `{name}` {err.message}", err.hint) from err
 
 
-def _exec_env(name: str) -> str:
-    """Name of an execution environment (buildpack.md, "Execution Environments")."""
-    if not name or "/" in name or name == ANY_EXEC_ENV:
-        raise UsageError(f"`--exec-env {name}` is not the name of an execution environment", "such as `test`")
-    return name
-
-
 def _env_pair(text: str, where: str) -> dict[str, str]:
     name, equals, value = text.partition("=")
-    if not _ENV_NAME.fullmatch(name):
-        raise UsageError(f"{where}: `{name}` is not the name of a variable", "write NAME=VALUE")
-    if name.startswith("CNB_"):
-        raise UsageError(f"{where}: `{name}` belongs to the lifecycle", "names that begin with CNB_ cannot be set")
+    check_variable_name(name, where)
     if equals:
         return {name: value}
     # As `docker run --env NAME`: taken from the environment, and not set at all where it is not set there.
