@@ -66,6 +66,17 @@ class CnbError(Exception):
     def __str__(self) -> str:
         return self.summary
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are copied by their arguments, and classes of this tree take others than they give to `Exception`.
+        return _remake, (type(self), self.args, self.__dict__)
+
+
+def _remake(kind: type[CnbError], arguments: tuple[object, ...], values: Mapping[str, object]) -> CnbError:
+    """Return a copy of an error, which another process may have raised."""
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(values)
+    return error
+
 
 class InputError(CnbError):
     """What a person gave cannot be used: a repository, a setting, a file, a name."""

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import copy
 import errno
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 
 import pybuild
 from lifecycle.cnb.command import CommandResult
-from lifecycle.cnb.errors import CnbError
+from lifecycle.cnb.errors import CnbError, ConfigurationError
 from lifecycle.cnb.failure import write_failure
-from pybuild.errors import NoSpace, UsageError, machine_error_of
+from lifecycle.registry.errors import RegistryUnreachable
+from pybuild.errors import NoSpace, PhaseFailed, TimeLimitReached, ToolMissing, UsageError, machine_error_of
 from pybuild.phases import phase_failure
 
 ENDED = CommandResult(status=51, output="")
@@ -65,3 +68,22 @@ def test_what_a_buildpack_leaves_instead_of_its_error_does_not_matter(tmp_path: 
         tmp_path / "phase.json", ENDED, phase="build", exit_code=4, said=True, own=tmp_path / "own.json"
     )
     assert error.summary == "buildpack `a` failed"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("what", "do"),
+        ToolMissing("bwrap", "bubblewrap", "to build"),
+        PhaseFailed(code="c", exit_code=51, summary="s", facts=(("f", "1"),), hint="h", said=True),
+        TimeLimitReached("build", 60),
+        ConfigurationError(Path("a.toml"), "is wrong", line=3, advice="do"),
+        RegistryUnreachable(image="i", host="h", reason="x"),
+        pybuild.Cancelled(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_go_from_process_to_process(error: CnbError) -> None:
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(other) is type(error)
+        assert (other.to_json(), str(other), vars(other)) == (error.to_json(), str(error), vars(error))
