@@ -94,6 +94,10 @@ class RemoteCache:
             remove_tree(self._work / "taken")
         return False
 
+    def close(self) -> None:
+        """Close the connections to its registry."""
+        self._client.close()
+
     def look_up(self) -> None:
         """Find out what the image holds now, whose layers need not be made and sent again; none need to be there."""
         # What is wrong with it, or with the registry, is said when the new one goes there.

@@ -59,8 +59,8 @@ def choose_run_image(kitchen: Kitchen, group: Group, clock: Clock) -> ChosenRunI
             name=builder.run_image_name, base=builder.run_image, image=builder.run_image, origin=None
         )
     else:
-        with clock.phase("bases"):
-            found = kitchen.find_bases(clock.log).fetch(wanted.image)
+        with clock.phase("bases"), kitchen.open_bases(clock.log) as bases:
+            found = bases.fetch(wanted.image)
             clock.log.info(f"{found.name} is {found.digest}, from {found.origin}")
         chosen = ChosenRunImage(name=wanted.image, base=found.image, image=found.image, origin=found.origin)
     generated = read_generated(generated_dir, group.extensions, Kind.RUN, _API)

@@ -53,9 +53,9 @@ def open_image(location: str, site: Site, *, insecure: tuple[str, ...] = ()) -> 
             (scratch / "layers").mkdir()
             yield read_image(Location(transport=Transport.DOCKER_ARCHIVE, path=archive), scratch=scratch / "layers")
         else:
-            client = open_client(site.host_env, insecure=insecure, deadline=site.deadline)
-            images = ImageStore(site.store, client, site.log)
-            yield read_any_image(location, images=images, scratch=scratch)
+            with contextlib.closing(open_client(site.host_env, insecure=insecure, deadline=site.deadline)) as client:
+                images = ImageStore(site.store, client, site.log)
+                yield read_any_image(location, images=images, scratch=scratch)
 
 
 @contextlib.contextmanager

@@ -94,9 +94,9 @@ def rebase_image(request: RebaseRequest, site: Site) -> RebaseReport:
     for location in (request.location, *([request.run_image] if request.run_image else [])):
         check_location(location)
     env, log, deadline = site.host_env, site.log, site.deadline
-    client = open_client(env, insecure=request.insecure_registries, deadline=deadline)
-    images = ImageStore(site.store, client, log)
-    with contextlib.ExitStack() as stack:
+    opened = open_client(env, insecure=request.insecure_registries, deadline=deadline)
+    with contextlib.closing(opened) as client, contextlib.ExitStack() as stack:
+        images = ImageStore(site.store, client, log)
         stack.enter_context(in_use(site.store, log, deadline=deadline))
         with log.phase("analyze"):
             place = None if request.outputs else find_place(request.location, images, env, deadline=deadline)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,19 +155,22 @@ class Kitchen:
             env=self.host_env,
         )
 
-    def find_bases(self, log: Log) -> BaseImages:
-        """Return what finds the images that Dockerfiles may begin with."""
+    @contextlib.contextmanager
+    def open_bases(self, log: Log) -> Iterator[BaseImages]:
+        """What finds the images that Dockerfiles may begin with, while the context lasts."""
         builder, settings = self.environment.builder, self.settings
-        client = open_client(self.host_env, insecure=settings.insecure_registries, deadline=self.environment.deadline)
-        return BaseImages(
-            images=ImageStore(self.store, client, log),
-            locations={**builder.dockerfile.bases, **settings.bases},
-            own={builder.run_image_name: builder.run_image},
-            allowed=builder.dockerfile.allowed_bases,
-        )
+        opened = open_client(self.host_env, insecure=settings.insecure_registries, deadline=self.environment.deadline)
+        with contextlib.closing(opened) as client:
+            yield BaseImages(
+                images=ImageStore(self.store, client, log),
+                locations={**builder.dockerfile.bases, **settings.bases},
+                own={builder.run_image_name: builder.run_image},
+                allowed=builder.dockerfile.allowed_bases,
+            )
 
     def _fetch(self, recipe: Recipe, clock: Clock) -> tuple[FetchedImage, ...]:
-        fetched = self.find_bases(clock.log).fetch_all(recipe.images, dockerfile=recipe.dockerfile)
+        with self.open_bases(clock.log) as bases:
+            fetched = bases.fetch_all(recipe.images, dockerfile=recipe.dockerfile)
         for base in fetched:
             clock.log.info(f"{base.name} is {base.digest}, from {base.origin}")
         return fetched

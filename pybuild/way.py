@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from lifecycle.detection import Detection
 from lifecycle.oci.image import Image
 from lifecycle.oci.image_index import make_index
 from lifecycle.registry.manifest import name_of
+from lifecycle.remote_cache import RemoteCache
 from pybuild.assembly import Ground, LookingThroughCache, assemble, assemble_whole
 from pybuild.builder import Builder, read_definition
 from pybuild.builder.dockerfile import POLICY_VARIABLE
@@ -109,6 +111,7 @@ def _build(place: Place, deliver: Deliver) -> BuildReport:
     with clock.phase("detect"):
         detection, group = _detect(place)
     made = _make_image(place, group, previous)
+    remote: RemoteCache | None = None
     if made is not None and made.recipe.whole_image:
         if place.request.cache_image is not None:
             place.log.notice("a Dockerfile alone leaves nothing for the cache image: no layer of it is a buildpack's")
@@ -128,6 +131,7 @@ def _build(place: Place, deliver: Deliver) -> BuildReport:
             ),
             made,
         )
+        remote = place.open_remote_cache()
         assembly = assemble(
             ground,
             environment,
@@ -135,9 +139,9 @@ def _build(place: Place, deliver: Deliver) -> BuildReport:
             clock,
             looking=looking,
             compression=place.request.compression,
-            remote=place.open_remote_cache(),
+            remote=remote,
         )
-    with assembly as assembled:
+    with contextlib.nullcontext() if remote is None else contextlib.closing(remote), assembly as assembled:
         image = assembled.exported.image
         for profile in _required_profiles(builder, group, made):
             check = CheckRequest(image=image, profile=profile, deadline=clock.deadline)

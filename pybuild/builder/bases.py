@@ -7,6 +7,7 @@ sandbox shows it as one user's anyway, and the image has the true owners.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tarfile
 import tempfile
@@ -114,9 +115,12 @@ def make_base(
     Raises:
         lifecycle.cnb.errors.CnbError: it cannot be made.
     """
-    images = ImageStore(store, open_client(crew.env, deadline=crew.deadline), _Stages(on_stage))
-    # mmdebstrap's archive goes beside the result, on the disk that has room for both.
-    make_directory(wanted.directory(store), lambda directory: _make(wanted, machine, directory, crew, images, on_stage))
+    with contextlib.closing(open_client(crew.env, deadline=crew.deadline)) as client:
+        images = ImageStore(store, client, _Stages(on_stage))
+        # mmdebstrap's archive goes beside the result, on the disk that has room for both.
+        make_directory(
+            wanted.directory(store), lambda directory: _make(wanted, machine, directory, crew, images, on_stage)
+        )
 
 
 @contextmanager

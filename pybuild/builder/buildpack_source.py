@@ -7,6 +7,7 @@ store. It is read outside of any sandbox afterwards, so nothing of it may be a l
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -102,8 +103,10 @@ class BuildpackFinder:
     def _find_image(self, text: str, relative_to: Path) -> FoundBuildpacks:
         if text.startswith(REGISTRY_PREFIX):
             reference = Reference.parse(text.removeprefix(REGISTRY_PREFIX))
-            client = open_client(self.env, insecure=self.insecure_registries, deadline=self.deadline)
-            return self._unpack(ImageStore(self.store, client, self.log).pull(reference, self.platform).image, text)
+            opened = open_client(self.env, insecure=self.insecure_registries, deadline=self.deadline)
+            with contextlib.closing(opened) as client:
+                image = ImageStore(self.store, client, self.log).pull(reference, self.platform).image
+            return self._unpack(image, text)
         place = parse_location(text)
         place = Location(transport=place.transport, path=relative_to / place.path, name=place.name)
         if place.transport is Transport.OCI:

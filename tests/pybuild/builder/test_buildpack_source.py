@@ -7,11 +7,13 @@ import io
 import json
 import shutil
 import tarfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cnb.deadline import Deadline
 from lifecycle.cnb.errors import CnbError
 from lifecycle.oci.image import Image
 from pybuild.builder import buildpack_source
@@ -34,7 +36,8 @@ def descriptor(name: str = "demo/hello", version: str = "1.2.3", rest: str = "")
 
 def find(text: str, tmp_path: Path) -> FoundBuildpacks:
     log = RecordingLog()
-    finder = BuildpackFinder(store=tmp_path / "store", log=log, env={"PATH": "/usr/bin:/bin"})
+    env = {"PATH": "/usr/bin:/bin"}
+    finder = BuildpackFinder(store=tmp_path / "store", log=log, env=env, deadline=Deadline.after(600))
     return finder.find(text, relative_to=tmp_path)
 
 
@@ -133,6 +136,11 @@ def test_an_image_of_a_registry_is_unpacked_once_for_what_its_name_stands_for(tm
         assert len(blobs) == len(set(blobs))
         registry.add(image("1.2.4"), "team/hello:1")
         assert str(find(name, tmp_path).buildpacks[0]) == "demo/hello@1.2.4"
+        # Nothing waits for the end of a build that is over.
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join(5)
+                assert not thread.is_alive()
 
 
 def test_without_a_label_an_image_is_the_buildpack_that_no_other_is_made_of(tmp_path: Path) -> None:
