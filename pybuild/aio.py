@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
@@ -112,8 +113,12 @@ async def _run(work: _Work[Result], on_event: OnEvent) -> Result:
     loop, cancellation = asyncio.get_running_loop(), Cancellation()
     done: asyncio.Future[Result] = loop.create_future()
     failures: list[Exception] = []
+    # Of the task, for whoever hears its events; the thread has one of its own, as `asyncio.to_thread` gives one.
+    context = contextvars.copy_context()
 
     def hear(event: Event) -> None:
+        if failures:
+            return
         try:
             on_event(event)
         except Exception as err:  # raised below, when the work has ended
@@ -122,13 +127,13 @@ async def _run(work: _Work[Result], on_event: OnEvent) -> Result:
 
     def run() -> None:
         try:
-            result = work(lambda event: loop.call_soon_threadsafe(hear, event), cancellation)
+            result = work(lambda event: loop.call_soon_threadsafe(hear, event, context=context), cancellation)
         except BaseException as err:  # raised by who waits for it
             loop.call_soon_threadsafe(done.set_exception, err)
         else:
             loop.call_soon_threadsafe(done.set_result, result)
 
-    threading.Thread(target=run, name="pybuild").start()
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), name="pybuild").start()
     cancelled: asyncio.CancelledError | None = None
     while not done.done():
         try:

@@ -13,7 +13,9 @@ from pybuild.errors import Cancelled, DetectTimeLimitReached, TimeLimitReached
 from pybuild.log import Log
 from pybuild.report import PhaseTime
 
-_BEFORE_BUILD = frozenset({"source", "analyze", "detect"})
+# For another build of the application; no phase of its own, as most builds need not.
+_WAITING = "waiting"
+_BEFORE_BUILD = frozenset({_WAITING, "source", "analyze", "detect"})
 
 
 class Clock:
@@ -41,6 +43,14 @@ class Clock:
         except CommandTimeout as err:
             raise self._error(name) from err
         self.times.append(PhaseTime(name=name, seconds=time.monotonic() - since))
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """For what is waited for before the first phase. Raises `DetectTimeLimitReached`, `Cancelled`."""
+        try:
+            yield
+        except CommandTimeout as err:
+            raise self._error(_WAITING) from err
 
     def check(self) -> None:
         """Raise `CommandTimeout`, which `phase` makes its own error of, where the work has to end."""

@@ -66,7 +66,6 @@ class BuildEnvironment:
     """Blobs of layers that were made before: of interpreters and of parts of environments. No build sees it."""
     network: bool
     deadline: Deadline
-    """Value of `time.monotonic()`."""
     volumes: tuple[Volume, ...] = ()
     """What the person who builds shows it of the machine."""
     exec_env: str = DEFAULT_EXEC_ENV

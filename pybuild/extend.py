@@ -58,7 +58,6 @@ class ExtendRequest:
     """Files of the application and URLs, beside those that the machine is configured with."""
     network: bool
     deadline: Deadline
-    """Value of `time.monotonic()`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Of this process: how the Docker engine is reached."""
     is_normalized: bool = False

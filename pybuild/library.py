@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lifecycle.cnb.deadline import Cancellation, Deadline
+from lifecycle.cnb.errors import CnbError
 from lifecycle.cnb.plan import ResolvedPlan
 from lifecycle.detection import Detection
 from lifecycle.exporters import Output, Written
+from lifecycle.oci.errors import ImageNotFound
+from lifecycle.oci.image import Image
 from lifecycle.oci.image_index import Content
 from pybuild import way
 from pybuild.delivery import Delivery, read_outputs
@@ -133,7 +136,22 @@ def export(
         deadline = Deadline(cancellation=cancellation)
         with in_use(site.store, site.log, deadline=deadline):
             delivery.check(site.log, deadline=deadline)
-            return delivery.deliver(image, site.log, deadline=deadline)
+            try:
+                return delivery.deliver(image, site.log, deadline=deadline)
+            except (CnbError, OSError):
+                # Whatever else that looked like.
+                _check_is_there(image)
+                raise
+
+
+def _check_is_there(image: Content) -> None:
+    images = (image,) if isinstance(image, Image) else image.images
+    if not all(layer.path.is_file() for one in images for layer in one.layers):
+        raise ImageNotFound(
+            str(image.digest),
+            "layers of the image are no longer in the store: its repository was built again, or the store was pruned",
+            "build it with these outputs, or export it before the next build",
+        )
 
 
 def find_fixes(

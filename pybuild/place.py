@@ -88,7 +88,9 @@ def open_places(request: BuildRequest, site: Site, clock: Clock) -> Iterator[tup
         clock.start()
         places = []
         for platform, builder in zip(platforms, builders, strict=True):
-            application, environment = stack.enter_context(_open_application(request, platform, builder, site, clock))
+            with clock.waiting():
+                opening = _open_application(request, platform, builder, site, clock)
+                application, environment = stack.enter_context(opening)
             places.append(
                 Place(
                     request=request,

@@ -11,7 +11,7 @@ from lifecycle.cnb.deadline import Cancellation, Deadline
 from lifecycle.cnb.errors import CnbError
 from pybuild.clock import Clock
 from pybuild.errors import Cancelled, machine_error_of
-from pybuild.events import EventLog, OnEvent
+from pybuild.events import Event, EventLog, OnEvent
 from pybuild.log import Log
 from pybuild.machine import home_directory, machine_env
 from pybuild.store import store_directory
@@ -47,16 +47,19 @@ def open_site(
     Raises:
         Cancelled: what ended the work did because it was cancelled.
         CnbError: the machine lacks something, instead of the `OSError` that says so.
+        Exception: what `on_event` raised, the first time.
     """
-    env = machine_env(host_env)
+    listener, env = _Listener(on_event), machine_env(host_env)
     site = Site(
         store=store or store_directory(env, home_directory(env)),
         host_env=env,
-        log=EventLog(on_event),
+        log=EventLog(listener),
         cancellation=cancellation,
     )
     try:
         yield site
+    except _Unheard:
+        pass
     except Cancelled:
         raise
     except (CnbError, OSError) as err:
@@ -67,3 +70,27 @@ def open_site(
         if known is None:
             raise
         raise known from err
+    if listener.failure is not None:
+        raise listener.failure
+
+
+class _Unheard(Exception):
+    """Ends the work. What the listener raised itself could be what the work knows how to go on after: a broken connection."""
+
+
+class _Listener:
+    """An `on_event` that is not called again when it has raised something."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self.failure: Exception | None = None
+        self._on_event = on_event
+
+    def __call__(self, event: Event) -> None:
+        if self.failure is not None:
+            # What has to be put in order at the end of the work says something as well.
+            return
+        try:
+            self._on_event(event)
+        except Exception as err:  # raised by who opened the site
+            self.failure = err
+            raise _Unheard from err

@@ -62,19 +62,13 @@ async def image(digest: str) -> FileResponse:
 
 async def _build(wanted: Wanted) -> AsyncIterator[str]:
     number, events = uuid.uuid4().hex, asyncio.Queue[pybuild.Event | None]()
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    archive = IMAGES / f".{number}.tar"
-    request = pybuild.BuildRequest(
-        repository=wanted.repository, timeout_s=wanted.timeout_s, outputs=[f"oci-archive:{archive}"]
-    )
-    task = running[number] = asyncio.create_task(_build_in_turn(request, events.put_nowait))
+    task = running[number] = asyncio.create_task(_build_in_turn(wanted, number, events.put_nowait))
     task.add_done_callback(lambda _: events.put_nowait(None))
     try:
         yield _line({"build": number})
         while (event := await events.get()) is not None:
             yield _line(pybuild.event_to_json(event))
         report = await task
-        archive.replace(IMAGES / f"{report.image.digest.hex}.tar")
         yield _line({"image": {**dict(report.to_json()), "location": f"/images/{report.image.digest.hex}"}})
     except pybuild.CnbError as error:
         yield _line({"error": error.to_json()})
@@ -88,9 +82,20 @@ async def _build(wanted: Wanted) -> AsyncIterator[str]:
         del running[number]
 
 
-async def _build_in_turn(request: pybuild.BuildRequest, on_event: pybuild.OnEvent) -> pybuild.BuildReport:
-    async with at_once:
-        return await pybuild.aio.build(request, on_event=on_event)
+async def _build_in_turn(wanted: Wanted, number: str, on_event: pybuild.OnEvent) -> pybuild.BuildReport:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    archive = IMAGES / f".{number}.part"
+    request = pybuild.BuildRequest(
+        repository=wanted.repository, timeout_s=wanted.timeout_s, outputs=[f"oci-archive:{archive}"]
+    )
+    try:
+        async with at_once:
+            report = await pybuild.aio.build(request, on_event=on_event)
+        archive.replace(IMAGES / f"{report.image.digest.hex}.tar")
+    finally:
+        # It is there where the build was cancelled too late to end.
+        archive.unlink(missing_ok=True)
+    return report
 
 
 def _line(document: object) -> str:

@@ -14,7 +14,8 @@ class Cancellation:
     """Says that nobody wants the result any more. Any thread may say so, once and for all."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A handler of a signal may cancel while its own thread is in here.
+        self._lock = threading.RLock()
         self._is_cancelled = False
         self._listeners: dict[int, Callable[[], object]] = {}
         self._numbers = itertools.count()
@@ -38,9 +39,9 @@ class Cancellation:
         """`listener` is called once if it is said before the context ends, at once if it has been: in any thread, so without waiting."""
         number = next(self._numbers)
         with self._lock:
-            is_late = self._is_cancelled
-            if not is_late:
-                self._listeners[number] = listener
+            self._listeners[number] = listener
+            # Asked after it is there: whoever cancels in between tells it.
+            is_late = self._is_cancelled and self._listeners.pop(number, None) is not None
         if is_late:
             listener()
         try:
@@ -90,7 +91,7 @@ class Deadline:
             if self.at == float("inf"):
                 yield
                 return
-            timer = threading.Timer(max(0.0, self.at - time.monotonic()), listener)
+            timer = threading.Timer(min(max(0.0, self.at - time.monotonic()), threading.TIMEOUT_MAX), listener)
             timer.daemon = True
             timer.start()
             try:

@@ -13,7 +13,8 @@ class Connections:
 
     def __init__(self) -> None:
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        # A handler of a signal may cancel, and so `end` them, while its own thread is in here.
+        self._lock = threading.RLock()
         self._is_over = False
 
     def note(self, connection: socket.socket) -> None:

@@ -38,7 +38,7 @@ class CheckRequest:
     timeout_s: float = 60
     """Of each program that is run."""
     deadline: Deadline = NEVER
-    """Of all of them, a value of `time.monotonic()`."""
+    """Of all of them."""
 
 
 def check_image(request: CheckRequest, store: Path, log: Log) -> CheckReport:

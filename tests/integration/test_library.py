@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import json
 import os
 import signal
@@ -74,6 +75,9 @@ def test_the_library_builds_what_the_command_builds_and_says_nothing_itself(
     assert json.loads(json.dumps([pybuild.event_to_json(event) for event in events]))[0]["event"] == "PhaseStarted"
     (written,) = pybuild.export(report.image, [f"oci-archive:{tmp_path / 'image.tar'}"], host_env=offline_pybuild.env)
     assert written.location.endswith(f"image.tar@{report.image.digest}")
+    gone = replace(report.image, layers=tuple(replace(one, path=tmp_path / "gone") for one in report.image.layers))
+    with pytest.raises(pybuild.CnbError, match="no longer in the store"):
+        pybuild.export(gone, [f"oci:{tmp_path / 'gone-layout'}"], host_env=offline_pybuild.env)
     detection = pybuild.detect(request, host_env=offline_pybuild.env)
     assert detection.group is not None
     assert detection.group == report.detection.group
@@ -120,6 +124,8 @@ def test_what_is_cancelled_ends_at_once_and_leaves_everything_usable(
         second = threads.submit(waiting.run, endless, offline_pybuild)
         assert waiting.heard.wait(60)
         assert waiting.cancel(second) < _AT_ONCE_S
+        with pytest.raises(pybuild.TimeLimitReached, match="`waiting`"):
+            pybuild.build(replace(endless, timeout_s=0.5), host_env=offline_pybuild.env)
         assert not build.done()
         assert running.cancel(build) < _AT_ONCE_S
     expect_nothing_left(offline_pybuild, output)
@@ -143,11 +149,15 @@ def test_a_task_that_is_cancelled_cancels_its_build(
     request = pybuild.BuildRequest(repository=repository, outputs=[f"oci:{tmp_path / 'layout'}"])
     endless = replace(request, buildpacks=(str(sleeper),))
 
+    asked_by = contextvars.ContextVar("asked_by", default="nobody")
+
     async def build_until_asleep() -> float:
         asleep = asyncio.Event()
+        asked_by.set("a client")
 
         def on_event(event: pybuild.Event) -> None:
             assert threading.current_thread() is threading.main_thread()
+            assert asked_by.get() == "a client"
             if isinstance(event, pybuild.LogLine) and "asleep" in event.text:
                 asleep.set()
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from types import FrameType
 
 import pytest
 
@@ -52,3 +54,29 @@ def test_a_program_ends_when_another_thread_cancels() -> None:
     with pytest.raises(CommandTimeout):
         run_command(["sleep", "60"], env={"PATH": "/usr/bin:/bin"}, deadline=Deadline(cancellation=cancellation))
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("line", range(6))
+def test_a_signal_may_cancel_whatever_its_thread_does(line: int) -> None:
+    cancellation, told, lines = Cancellation(), list[str](), list[int]()
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        """As a handler of a signal does, between two lines of `telling`."""
+        if frame.f_code.co_name != "telling" or cancellation.is_cancelled:
+            return None
+        if event == "line":
+            lines.append(frame.f_lineno)
+            if len(lines) == line + 1:
+                cancellation.cancel()
+        return trace
+
+    def listen() -> None:
+        sys.settrace(trace)  # type: ignore[arg-type]  # of this thread
+        with cancellation.telling(lambda: told.append("x")):
+            cancellation.cancel()
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert told == ["x"]
