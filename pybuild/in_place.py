@@ -55,9 +55,7 @@ def find_place(location: str, images: ImageStore, env: Mapping[str, str], *, dea
 def _find_in_registry(location: str, images: ImageStore) -> Place:
     reference = Reference.parse(location.removeprefix(REGISTRY_PREFIX)).with_default_tag()
     if reference.digest is not None:
-        raise UsageError(
-            f"`{location}` has a digest, which names one image for ever", "say where to: `--output docker://NAME:TAG`"
-        )
+        raise _has_digest(location, "docker://NAME:TAG")
     found = images.look_up(reference, host_platform())
     if found.is_of_index:
         raise _several(location)
@@ -74,6 +72,8 @@ def _find_in_daemon(location: str, env: Mapping[str, str], deadline: Deadline) -
 
 def _find_in_layout(location: str, place: Location) -> Place:
     found = find_image(place)
+    if place.name is not None and place.name.endswith(f"@{found.digest}"):
+        raise _has_digest(location, f"{Transport.OCI.value}:{place.path}:TAG")
     entries = [(entry, entry.annotations.get(REF_NAME_ANNOTATION)) for entry in read_index(place.path)]
     names = {place.name} if place.name else {name for entry, name in entries if entry.digest == found.digest}
     tags = [name for name in names if name]
@@ -83,6 +83,10 @@ def _find_in_layout(location: str, place: Location) -> Place:
         raise _several(location)
     output = parse_output(f"{Transport.OCI.value}:{place.path}", tags=sorted(tags))
     return Place(location=location, output=output, digest=found.digest)
+
+
+def _has_digest(location: str, other: str) -> UsageError:
+    return UsageError(f"`{location}` has a digest, which names one image for ever", f"say where to: `--output {other}`")
 
 
 def _several(location: str) -> SettingsError:

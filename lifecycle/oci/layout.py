@@ -151,7 +151,7 @@ def _read_entry(directory: Path, entry: Descriptor, place: Location) -> Image:
 def _choose(entries: Sequence[Descriptor], place: Location, wanted: Platform) -> Descriptor:
     names = {entry.annotations.get(REF_NAME_ANNOTATION) for entry in entries}
     if place.name is not None:
-        found = [entry for entry in entries if entry.annotations.get(REF_NAME_ANNOTATION) == place.name]
+        found = [entry for entry in entries if place.name in _names_of(entry)]
         if not found:
             known = ", ".join(f"`{name}`" for name in sorted(name for name in names if name)) or "none with a name"
             raise ImageNotFound(str(place), f"has no image of that name; there are: {known}")
@@ -164,6 +164,12 @@ def _choose(entries: Sequence[Descriptor], place: Location, wanted: Platform) ->
         known = ", ".join(f"`{name}`" for name in sorted(name for name in names if name))
         raise ImageNotFound(str(place), f"has several images: {known}", "add a colon and the name of the one to take")
     return _choose_platform(tuple(distinct.values()), place, wanted)
+
+
+def _names_of(entry: Descriptor) -> tuple[str, ...]:
+    """The name of an entry, and that with its digest, as it is printed when an image was put there."""
+    name = entry.annotations.get(REF_NAME_ANNOTATION)
+    return () if name is None else (name, f"{name}@{entry.digest}")
 
 
 def _choose_platform(entries: Sequence[Descriptor], place: Location, wanted: Platform) -> Descriptor:

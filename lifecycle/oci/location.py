@@ -24,7 +24,7 @@ class Transport(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """A place on this machine. `name`: which of the images there; `None`: the only one."""
+    """A place on this machine. `name`: which of the images there, perhaps with `@DIGEST`; `None`: the only one."""
 
     transport: Transport
     path: Path

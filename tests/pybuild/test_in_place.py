@@ -61,6 +61,8 @@ def test_an_image_of_a_layout_has_the_names_that_lead_to_it(tmp_path: Path, imag
     assert (place.output, place.digest) == (LayoutOutput(directory=layout, tags=("v1",)), image.digest)
     with pytest.raises(ImageNotFound, match="several images"):
         find_place(f"oci:{layout}", images, {})
+    with pytest.raises(UsageError, match="has a digest"):
+        find_place(f"oci:{layout}:v1@{image.digest}", images, {})
 
 
 def test_an_image_of_a_layout_that_was_replaced_is_noticed(tmp_path: Path, images: ImageStore) -> None:

@@ -65,6 +65,10 @@ def test_tags_are_added_and_moved(layout: Path, image: Image, tmp_path: Path) ->
     assert same(read_image(f"oci:{layout}:v1"), image)
     assert same(read_image(f"oci:{layout}:v2"), other)
     assert same(read_image(f"oci:{layout}:v3"), image)
+    # As commands print where an image is
+    assert same(read_image(f"oci:{layout}:v2@{other.digest}"), other)
+    with pytest.raises(ImageNotFound, match="no image of that name"):
+        read_image(f"oci:{layout}:v1@{other.digest}")
     with pytest.raises(ImageNotFound, match="several images: `v1`, `v2`, `v3`"):
         read_image(f"oci:{layout}")
     with pytest.raises(ImageNotFound, match="there are: `v1`, `v2`, `v3`"):
