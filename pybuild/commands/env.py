@@ -75,7 +75,9 @@ def env_show(
         if of_image:
             print_result(json.dumps(details.to_json(), indent=2))
         elif details.dockerfile is None:
-            raise UsageError(f"there is no Dockerfile of `{wanted.name}`", "it is a whole repository: build that")
+            raise UsageError(
+                f"there is no Dockerfile of `{wanted.name}`", "it is a repository that has its own: take that"
+            )
         else:
             print_result(details.dockerfile.rstrip("\n"))
         return
@@ -129,12 +131,12 @@ def env_register(
     session.log.info(f"Workspace {workspace.location}")
     registered = register_environment(environment, workspace)
     for label in labels:
-        workspace.set_label(name, label, registered.version)
+        workspace.set_label(registered.name, label, registered.version)
     if not registered.is_new:
         session.log.notice(f"version {registered.version} says the same already, since {registered.created}")
     if registered.is_archived:
-        session.log.notice(f"it is archived; `pybuild env restore {name}:{registered.version}` changes that")
-    print_result(f"{name}:{registered.version}")
+        session.log.notice(f"it is archived; `pybuild env restore {registered.name}:{registered.version}` changes that")
+    print_result(f"{registered.name}:{registered.version}")
 
 
 @env.command("curated")

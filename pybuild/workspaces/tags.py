@@ -31,7 +31,8 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _STEP = re.compile(r"_v([1-9][0-9]{0,8})\.([1-9][0-9]{0,8})\.([0-9a-f]{16})\.(prepare|accept)", re.ASCII)
 _DEFINITION = re.compile(r"_v([1-9][0-9]{0,8})\.is\.([0-9a-f]{64})", re.ASCII)
 _ARCHIVED = re.compile(r"_archived\.([1-9][0-9]{0,8}|all)\.([1-9][0-9]{0,8})", re.ASCII)
-# As repositories of registries are called (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests)
+# As repositories of registries are called, which `repository_name` gives
+# (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests)
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", re.ASCII)
 # Of tags that pybuild gives to what belongs to builds, and that others give to what refers to it, such as signatures
@@ -131,7 +132,13 @@ def is_label(text: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Return whether `text` can be the name of an environment."""
-    return _NAME.fullmatch(text) is not None and len(text) <= NAME_LIMIT and text != CATALOG
+    name = repository_name(text)
+    return text.isascii() and _NAME.fullmatch(name) is not None and len(text) <= NAME_LIMIT and name != CATALOG
+
+
+def repository_name(name: str) -> str:
+    """Return what the repository of the environment is called: equal for names that differ in case, which are one name."""
+    return name.lower()
 
 
 def check_name(text: str) -> str:
@@ -140,13 +147,13 @@ def check_name(text: str) -> str:
         return text
     if len(text) > NAME_LIMIT:
         raise InvalidName("name of an environment", text, f"it has more than {NAME_LIMIT} characters", "shorten it")
-    if text == CATALOG:
+    if repository_name(text) == CATALOG:
         raise InvalidName("name of an environment", text, "pybuild has its own use for it", "choose another name")
-    proposal = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    proposal = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")
     raise InvalidName(
         "name of an environment",
         text,
-        "registries take lower-case letters and digits, with `.`, `_` and `-` between them",
+        "names have letters and digits, with `.`, `_` and `-` between them",
         f"call it for example `{proposal or 'analysis'}`",
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lifecycle.cnb.digest import Digest
 from lifecycle.oci.artifact import TITLE_ANNOTATION, Artifact, ArtifactFile, make_artifact
 from lifecycle.oci.errors import UnsupportedImage
+from pybuild.workspaces.tags import repository_name
 
 ENVIRONMENT_TYPE = "application/vnd.pybuild.environment.v1"
 _DEFINITION_TYPE = "application/vnd.pybuild.environment.definition.v1+json"
@@ -20,6 +21,7 @@ class RegisteredVersion:
     """A version that a workspace has. `created`: RFC 3339."""
 
     name: str
+    """As the first version was registered."""
     version: int
     definition: bytes
     created: str
@@ -53,6 +55,12 @@ def version_of(artifact: Artifact) -> int | None:
     return int(number) if is_number else None
 
 
+def name_of(artifact: Artifact, name: str) -> str:
+    """Return the name that an artifact gives its environment, which is `name` in perhaps another case."""
+    given = artifact.manifest.annotations.get(TITLE_ANNOTATION, "")
+    return given if repository_name(given) == repository_name(name) else name
+
+
 def check_version(artifact: Artifact, version: int, *, source: str) -> bytes:
     """Return the definition of the version that an artifact is. Raises `UnsupportedImage` where it is none, or another one."""
     content = artifact.file(_FILE)
@@ -63,7 +71,7 @@ def check_version(artifact: Artifact, version: int, *, source: str) -> bytes:
 
 
 def read_version(artifact: Artifact, name: str, version: int, *, source: str) -> RegisteredVersion:
-    """Return the version that an artifact is. Raises `UnsupportedImage` where it is none, or another one."""
+    """Return the version that an artifact is, of the environment `name`. Raises as `check_version`."""
     content = check_version(artifact, version, source=source)
     created = artifact.manifest.annotations.get(_CREATED_ANNOTATION, "")
-    return RegisteredVersion(name=name, version=version, definition=content, created=created)
+    return RegisteredVersion(name=name_of(artifact, name), version=version, definition=content, created=created)

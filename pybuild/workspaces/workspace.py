@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -29,8 +29,9 @@ from pybuild.workspaces.tags import (
     check_name,
     is_name,
     parse_tags,
+    repository_name,
 )
-from pybuild.workspaces.version import RegisteredVersion, make_version, read_version, version_of
+from pybuild.workspaces.version import RegisteredVersion, make_version, name_of, read_version, version_of
 
 _CATALOG_TYPE, _ENTRY_TYPE = "application/vnd.pybuild.catalog.v1", "application/vnd.pybuild.catalog.entry.v1+json"
 
@@ -51,6 +52,7 @@ class EnvironmentSummary:
     """An environment that a workspace has, with its versions, the first one first."""
 
     name: str
+    """As the first version was registered."""
     versions: tuple[VersionSummary, ...]
     is_archived: bool
 
@@ -64,7 +66,8 @@ class Workspace:
     """A place for environments: `docker://HOST/NAMESPACE`, `oci:DIRECTORY`, or where the machine says that it is.
 
     `env` is the machine's environment (credentials, proxies, certificates), that of the process where it is not given. Safe for several
-    threads. Connections to a registry are kept until `close`, or the end of a `with`. Raises `InvalidName`.
+    threads. Connections to a registry are kept until `close`, or the end of a `with`. Names that differ in case alone are one. Raises
+    `InvalidName`.
     """
 
     def __init__(
@@ -115,6 +118,8 @@ class Workspace:
     def register(self, name: str, definition: bytes, *, curated: bool = False) -> RegisteredVersion:
         """Return the version that `definition` has, after it is there for everyone: the next one, unless it has one already.
 
+        The environment keeps the name, with its case, that its first version was registered with.
+
         `curated`: of an environment whose name begins with `CURATED_PREFIX`.
 
         Raises:
@@ -122,15 +127,18 @@ class Workspace:
             lifecycle.cnb.errors.CnbError: it cannot be put there.
         """
         check_name(name)
-        if name.startswith(CURATED_PREFIX) is not curated:
+        if repository_name(name).startswith(CURATED_PREFIX) is not curated:
             raise NameReserved(name, CURATED_PREFIX)
         repository = self.repository(name)
         # First of all: a version in an environment that nobody finds would be lost.
         self._add_to_catalog(name)
         created = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        numbered = Numbering(
-            repository, Digest.of(definition), lambda version: make_version(name, version, definition, created)
-        ).run()
+
+        def make(version: int) -> Artifact:
+            # The one before is there: who gives a version sees all before it.
+            return make_version(_find_name(repository, {version - 1} - {0}, name), version, definition, created)
+
+        numbered = Numbering(repository, Digest.of(definition), make).run()
         return replace(self.get(name, version=numbered.version), is_new=numbered.is_new)
 
     def get(self, name: str, *, version: int | None = None, label: str | None = None) -> RegisteredVersion:
@@ -157,11 +165,19 @@ class Workspace:
         return replace(found_version, is_archived=tags.is_archived(number))
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all environments, archived ones too, sorted."""
+        """Return the names of all environments, archived ones too, sorted without regard to case."""
         if isinstance(self._place, RegistryPlace):
-            return tuple(sorted(filter(is_name, self.repository(CATALOG).tags())))
-        indexes = self._place.directory.glob(f"*/{INDEX_FILE}")
-        return tuple(sorted(path.parent.name for path in indexes if is_name(path.parent.name)))
+            names = sorted(filter(is_name, self.repository(CATALOG).tags()))
+        else:
+            indexes = self._place.directory.glob(f"*/{INDEX_FILE}")
+            directories = [path.parent.name for path in indexes if is_name(path.parent.name)]
+            repositories = {name: self.repository(name) for name in directories if name == repository_name(name)}
+            names = [
+                _find_name(repository, parse_tags(repository.tags()).versions, name)
+                for name, repository in repositories.items()
+            ]
+        # Two who register the first version at the same moment may both be in the catalog.
+        return tuple(name for _, name in sorted({repository_name(name): name for name in names}.items()))
 
     def describe_all(self) -> Iterator[EnvironmentSummary]:
         """Yield what there is of each environment, in the order of `names`. Raises `CnbError`."""
@@ -193,7 +209,11 @@ class Workspace:
             )
             for version in sorted(tags.versions)
         )
-        return EnvironmentSummary(name=name, versions=versions, is_archived=tags.is_archived(None))
+        return EnvironmentSummary(
+            name=_find_name(repository, tags.versions, name),
+            versions=versions,
+            is_archived=tags.is_archived(None),
+        )
 
     def set_label(self, name: str, label: str, version: int) -> None:
         """Let `label` name a version, and no other any more. Raises `InvalidName`, `NoSuchEnvironment`, `CnbError`."""
@@ -213,9 +233,10 @@ class Workspace:
 
     def repository(self, name: str) -> Repository:
         """Return what holds everything of the environment `name`."""
+        repository = repository_name(name)
         if isinstance(self._place, LayoutPlace):
-            return LayoutRepository(self._place.directory / name)
-        return RegistryRepository(self._open(), self._place.repository(name))
+            return LayoutRepository(self._place.directory / repository)
+        return RegistryRepository(self._open(), self._place.repository(repository))
 
     def _open(self) -> RegistryClient:
         with self._lock:
@@ -227,7 +248,7 @@ class Workspace:
         if isinstance(self._place, LayoutPlace):
             return
         catalog = self.repository(CATALOG)
-        if name not in catalog.tags():
+        if repository_name(name) not in map(repository_name, catalog.tags()):
             entry = ArtifactFile(name="entry.json", media_type=_ENTRY_TYPE, content=b"{}")
             catalog.put(make_artifact(_CATALOG_TYPE, [entry]), name)
 
@@ -263,11 +284,26 @@ class Workspace:
 
 def _find_labelled(repository: Repository, label: str) -> int | None:
     """The version that a tag names; `None` where it is no label, but what somebody else has put there, such as an image."""
+    found = _read(repository, label)
+    return None if found is None else version_of(found)
+
+
+def _find_name(repository: Repository, versions: Iterable[int], name: str) -> str:
+    """The name of an environment, which each of its versions has from the one before; `name` has perhaps another case."""
+    for version in sorted(versions, reverse=True):
+        # The highest is perhaps not there yet.
+        found = _read(repository, str(version))
+        if found is not None:
+            return name_of(found, name)
+    return name
+
+
+def _read(repository: Repository, tag: str) -> Artifact | None:
+    """What a tag names, if that is an artifact."""
     try:
-        found = repository.get(label)
+        return repository.get(tag)
     except (ConfigurationError, InvalidValue, UnsupportedImage):
         return None
-    return None if found is None else version_of(found)
 
 
 def _not_archived(tags: Tags) -> list[int]:

@@ -41,8 +41,8 @@ def location_in(registry: Registry) -> str:
     return f"docker://{registry.host}/team/environments"
 
 
-def start(location: str, definitions: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, location, "analysis", *definitions]
+def start(location: str, definitions: list[str], name: str = "Analysis") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, location, name, *definitions]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True)
 
@@ -60,6 +60,8 @@ def versions_in(location: str) -> dict[str, int]:
     with Workspace(location) as workspace:
         highest = parse_tags(workspace.repository("analysis").tags()).highest
         found = [workspace.get("analysis", version=number) for number in range(1, highest + 1)]
+        assert {one.name for one in found} == {workspace.describe("ANALYSIS").name}, "it has several names"
+        assert [name.lower() for name in workspace.names()] == ["analysis"]
     by_definition = {one.definition.decode(): one.version for one in found}
     assert len(by_definition) == highest, "a definition has two versions"
     return by_definition
@@ -69,8 +71,11 @@ def test_two_processes_give_fifty_versions_each(registry: Registry) -> None:
     location = location_in(registry)
     own = [[f"{process}-{number}" for number in range(40)] for process in "ab"]
     shared = [f"shared-{number}" for number in range(10)]
-    # Both come to what they share at about the same time.
-    processes = [start(location, [*some[:20], *shared, *some[20:]]) for some in own]
+    # Both come to what they share at about the same time; one name is written in two ways.
+    names = ("Analysis", "analysis")
+    processes = [
+        start(location, [*some[:20], *shared, *some[20:]], name) for some, name in zip(own, names, strict=True)
+    ]
     results = [given(process) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert [len(result) for result in results] == [50, 50]

@@ -35,25 +35,26 @@ def of_packages(name: str, *packages: str) -> Environment:
 
 
 def test_an_environment_comes_back_as_it_was_registered(workspace: Workspace) -> None:
-    given = of_packages("analysis", "numpy", "pandas==2.0")
+    given = of_packages("AzureML-Minimal", "numpy", "pandas==2.0")
     given.environment_variables["MODE"] = "fast"
     assert given.register(workspace).version == "1"
-    found = Environment.get(workspace, "analysis")
-    assert (found.name, found.version) == ("analysis", "1")
+    found = Environment.get(workspace, "azureml-minimal")
+    assert (found.name, found.version) == ("AzureML-Minimal", "1")
     assert found.definition() == given.definition()
     # What is taken out, changed and registered again is another version; what is only spelled otherwise is not.
     found.environment_variables["MODE"] = "slow"
     assert found.register(workspace).version == "2"
-    assert of_packages("analysis", "pandas == 2.0", "numpy").register(workspace).version == "3"
-    again = of_packages("analysis", "pandas==2.0", "numpy")
+    assert of_packages("AzureML-minimal", "pandas == 2.0", "numpy").register(workspace).version == "3"
+    again = of_packages("azureml-minimal", "pandas==2.0", "numpy")
     again.environment_variables["MODE"] = "fast"
     assert again.register(workspace).version == "1"
-    assert Environment.get(workspace, name="analysis", version="2").environment_variables == {"MODE": "slow"}
+    assert Environment.get(workspace, name="AzureML-Minimal", version="2").environment_variables == {"MODE": "slow"}
 
 
 def test_a_list_has_the_latest_of_what_is_not_archived(workspace: Workspace) -> None:
     for name, package in (("a", "one"), ("a", "two"), ("b", "one"), ("c", "one")):
         of_packages(name, package).register(workspace)
+    of_packages("B", "one").register(workspace)
     workspace.archive("b")
     workspace.archive("a", 2)
     assert {name: found.version for name, found in Environment.list(workspace).items()} == {"a": "1", "c": "1"}
@@ -86,12 +87,13 @@ def test_nothing_is_registered_where_a_label_cannot_be_one(location: str, worksp
 def test_the_command_goes_through_the_life_of_an_environment(location: str, tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("numpy==1.0\n")
-    assert run(location, "register", "analysis", str(requirements), "--label", "stable").stdout == "analysis:1\n"
+    assert run(location, "register", "Analysis", str(requirements), "--label", "stable").stdout == "Analysis:1\n"
     requirements.write_text("numpy==2.0\nflask==3.0\n")
-    assert run(location, "register", "analysis", str(requirements)).stdout == "analysis:2\n"
+    # A name keeps its case, and is found in every other.
+    assert run(location, "register", "analysis", str(requirements)).stdout == "Analysis:2\n"
     assert [line.split() for line in run(location, "list").stdout.splitlines()] == [
         ["NAME", "LATEST", "VERSIONS"],
-        ["analysis", "2", "2"],
+        ["Analysis", "2", "2"],
     ]
     shown = [line.split()[::2] for line in run(location, "show", "analysis").stdout.splitlines()]
     assert shown == [["VERSION", "LABELS"], ["1", "stable"], ["2", "latest"]]
@@ -109,7 +111,7 @@ def test_the_command_goes_through_the_life_of_an_environment(location: str, tmp_
     assert run(location, "export", "analysis@stable", str(exported)).stdout == f"{exported}\n"
     run(location, "restore", "analysis:2")
     # What was exported is taken again, and says the same.
-    assert run(location, "register", "analysis", str(exported)).stdout == "analysis:2\n"
+    assert run(location, "register", "analysis", str(exported)).stdout == "Analysis:2\n"
     run(location, "archive", "analysis")
     assert run(location, "list").stdout.splitlines() == ["NAME  LATEST  VERSIONS"]
     assert "archived" in run(location, "list", "--all").stdout
@@ -120,7 +122,7 @@ def test_the_command_goes_through_the_life_of_an_environment(location: str, tmp_
     [
         (("show", "other"), NoSuchEnvironment, "pybuild env list"),
         (("show", "analysis:two"), InvalidName, "NAME@LABEL"),
-        (("register", "My Analysis", "requirements.txt"), InvalidName, "my-analysis"),
+        (("register", "My Analysis", "requirements.txt"), InvalidName, "My-Analysis"),
         (("register", "analysis", "notes.doc"), UsageError, "requirements file"),
         (("register", "analysis", "environment.yml", "--python-version", "3.12"), UsageError, "in the file"),
         (("archive", "analysis@latest"), UsageError, "NAME:VERSION"),

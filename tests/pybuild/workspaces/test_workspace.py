@@ -88,7 +88,13 @@ def test_what_is_not_there_is_said_with_what_is(workspace: Workspace, wanted: di
 
 @pytest.mark.parametrize(
     ("name", "proposal"),
-    [("My Env", "my-env"), ("AzureML-Minimal", "azureml-minimal"), ("é", "analysis"), ("team/x", "team-x")],
+    [
+        ("My Env", "`My-Env`"),
+        ("é", "`analysis`"),
+        ("team/x", "`team-x`"),
+        ("\u212a1", "`1`"),
+        ("Pybuild-Catalog", "another"),
+    ],
 )
 def test_a_name_that_no_registry_takes_is_refused_with_one_that_it_takes(
     workspace: Workspace, name: str, proposal: str
@@ -98,9 +104,28 @@ def test_a_name_that_no_registry_takes_is_refused_with_one_that_it_takes(
     assert proposal in caught.value.hint
 
 
+def test_names_keep_their_case_and_are_found_without_it(workspace: Workspace) -> None:
+    first = workspace.register("AzureML-sklearn-1.0", b"1")
+    assert (first.name, first.version) == ("AzureML-sklearn-1.0", 1)
+    again = workspace.register("azureml-SKLEARN-1.0", b"1")
+    assert (again.name, again.version, again.is_new) == ("AzureML-sklearn-1.0", 1, False)
+    assert workspace.register("azureml-sklearn-1.0", b"2").name == "AzureML-sklearn-1.0"
+    assert workspace.register("Zebra", b"1").name == "Zebra"
+    assert workspace.register("other", b"1").name == "other"
+    assert workspace.names() == ("AzureML-sklearn-1.0", "other", "Zebra")
+    assert workspace.repository("AzureML-sklearn-1.0").location == f"{workspace.location}/azureml-sklearn-1.0"
+
+    workspace.set_label("AZUREML-SKLEARN-1.0", "stable", 1)
+    assert workspace.get("azureml-sklearn-1.0", label="stable").definition == b"1"
+    assert workspace.describe("azureml-sklearn-1.0").name == "AzureML-sklearn-1.0"
+    workspace.archive("azureml-Sklearn-1.0", 2)
+    assert workspace.get("AzureML-sklearn-1.0").version == 1
+
+
 def test_names_of_curated_environments_are_theirs(workspace: Workspace) -> None:
-    with pytest.raises(NameReserved, match="curated"):
-        workspace.register("curated-base", b"1")
+    for name in ("curated-base", "Curated-base"):
+        with pytest.raises(NameReserved, match="curated"):
+            workspace.register(name, b"1")
     assert workspace.register("curated-base", b"1", curated=True).version == 1
     workspace.register("base", b"1")
     assert workspace.names() == ("base", "curated-base")
