@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +11,14 @@ from lifecycle.cnb.toml import write_toml
 from pybuild.environments.conda_dependencies import CondaDependencies
 from pybuild.environments.definition import CondaPackages, Definition, Packages, PipPackages, PoetryPackages
 from pybuild.environments.environment_file import FILE_NAME as ENVIRONMENT_FILE
+from pybuild.environments.stages import escape_of
 
 DOCKERFILE = "Dockerfile"
 REQUIREMENTS, CONSTRAINTS, PYTHON_VERSION = "requirements.txt", "constraints.txt", ".python-version"
 _PROJECT = "project.toml"
 _SCHEMA = "0.2"
-_DOCKERFILE_BUILDPACK = "pybuild/dockerfile"
+DOCKERFILE_BUILDPACK = "pybuild/dockerfile"
 _VARIABLES_BUILDPACK = "environment/variables"
-# https://docs.docker.com/reference/dockerfile/#escape
-_ESCAPE = re.compile(r"(?:#.*\n)*?#\s*escape\s*=\s*(\S)", re.IGNORECASE)
 
 
 def write_context(definition: Definition, directory: Path) -> None:
@@ -54,8 +52,7 @@ def render_dockerfile(definition: Definition) -> str | None:
     if definition.dockerfile is None and definition.image is None:
         return None
     text = definition.dockerfile or f"FROM {definition.image}\n"
-    found = _ESCAPE.match(text)
-    escape = found[1] if found else "\\"
+    escape = escape_of(text)
     lines = (f'ENV {name}="{_escape(value, escape)}"\n' for name, value in sorted(definition.variables.items()))
     return "".join((text, *lines))
 
@@ -92,7 +89,7 @@ def _describe_project(definition: Definition) -> Mapping[str, object]:
     group: list[Mapping[str, object]] = []
     variables: dict[str, str] = {}
     if render_dockerfile(definition) is not None:
-        group.append({"id": _DOCKERFILE_BUILDPACK})
+        group.append({"id": DOCKERFILE_BUILDPACK})
     if definition.packages is not None:
         group.append({"id": f"pybuild/{definition.packages.installer}"})
     if needs_trust(definition):

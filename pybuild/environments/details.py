@@ -26,7 +26,7 @@ class ImageDetails:
     sbom: str | None
     """Diff ID of the layer of the image with its bills of materials; `None`: no buildpack has written one."""
     dockerfile: str | None
-    """An equivalent Dockerfile; `None` for an environment of a whole repository."""
+    """An equivalent Dockerfile; `None` for that of a whole repository with its own Dockerfile, or without a lock."""
     key: str
     """Name of what it is made of: lock, base, builder."""
     builder: str

@@ -6,20 +6,34 @@ files are where other tools put them.
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pybuild.environments.context import render_dockerfile
 from pybuild.environments.definition import CondaPackages, Definition, PipPackages
 from pybuild.environments.difference import CONDA_LOCK, REQUIREMENTS_LOCK
+from pybuild.environments.stages import escape_of, insert_stage
 
 PREFIX = "/opt/environment"
-_MICROMAMBA = "docker.io/mambaorg/micromamba:1.5.10"
-_ESCAPE = re.compile(r"\s*#\s*escape\s*=", re.IGNORECASE)
+_STAGE = "pybuild-conda-packages"
+"""Of the stage that installs conda's packages: what installs them is not in the image, and the base need not have a Python."""
+_INSTALLER = "docker.io/library/python:3.12-slim-bookworm"
+_PROGRAM, _PROGRAM_BEGIN = Path(__file__).with_name("conda_program.py"), "import asyncio\n"
+# Packages that come by git need one in the image.
+_DEBIAN, _DEBIAN_WITH_GIT = "docker.io/library/debian:bookworm-slim", "docker.io/library/buildpack-deps:bookworm-scm"
 # One argument of a program has at most 128 KiB on Linux, and a RUN is one.
 _CHUNK = 64 * 1024
+_INSTALLER_ARGUMENT = f"ARG INSTALLER={_INSTALLER}"
+_PIP_ARGUMENTS = (
+    "# Where packages come from; leave them out for what pip takes by itself",
+    "ARG PIP_INDEX_URL",
+    "ARG PIP_EXTRA_INDEX_URL",
+)
+_NEWLINE = "\n"
 # Those that say where packages come from, which a lock does not
 _INDEX_OPTION = re.compile(r"--(?:index-url|extra-index-url|find-links|trusted-host)\b|-[if]\b")
 
@@ -32,51 +46,67 @@ class Resolved:
     """Texts by file name."""
     python: str | None
     pip: str | None
+    stands_on_more: bool = False
+    """Whether the image stands on what a Dockerfile makes that the definition does not have."""
 
 
 def render_equivalent(title: str, definition: Definition, resolved: Resolved) -> str | None:
-    """Return the Dockerfile; `None` for environments of whole repositories, which more than packages make."""
-    if definition.repository is not None or definition.files:
-        return None
+    """Return the Dockerfile; `None` for a repository whose Dockerfile, or whatever else without a lock, makes its image."""
     given = render_dockerfile(definition)
     requirements, conda = resolved.locks.get(REQUIREMENTS_LOCK), resolved.locks.get(CONDA_LOCK)
-    # A parser directive counts in the first line only.
-    lines = [] if given is not None else [f"# {title}, with the packages that pybuild resolved"]
-    lines += list(_begin(given, definition, resolved, needs_conda=conda is not None))
-    writer = _Writer(joins=given is not None and _ESCAPE.match(given) is not None)
+    is_repository = definition.repository is not None or bool(definition.files)
+    if is_repository and (resolved.stands_on_more or (requirements is None and conda is None)):
+        return None
+    writer = _Writer(joins=given is not None and escape_of(given) != "\\")
+    stage = [] if conda is None else list(_make_conda_stage(conda, writer))
+    if given is None:
+        lines = [f"# {title}, with the packages that pybuild resolved"]
+        lines += ["# The files of the repository are not here: COPY them"] if is_repository else []
+        lines += _begin(definition, resolved, stage)
+    else:
+        # A parser directive counts in the first line only.
+        lines = [given if not stage else insert_stage(given, [_INSTALLER_ARGUMENT], stage)]
+    if is_repository or definition.packages is not None:
+        lines.append("USER root")
     if conda is not None:
-        lines += _install_conda(conda, writer)
+        lines.append(f"COPY --from={_STAGE} {PREFIX} {PREFIX}")
+        lines.append(f"ENV CONDA_PREFIX={PREFIX} PATH={PREFIX}/bin:$PATH")
+        lines += _PIP_ARGUMENTS if requirements is not None else ()
     elif requirements is not None:
-        lines += _make_venv(resolved)
+        lines += [*_PIP_ARGUMENTS, *_make_venv(resolved)]
     if requirements is not None:
         lines += _install_requirements(requirements, definition, writer)
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line.rstrip(_NEWLINE)}\n" for line in lines)
 
 
-def _begin(given: str | None, definition: Definition, resolved: Resolved, *, needs_conda: bool) -> Iterator[str]:
-    if given is not None:
-        yield given.rstrip("\n")
-        if needs_conda:
-            yield f"COPY --from={_MICROMAMBA} /bin/micromamba /usr/local/bin/micromamba"
+def _begin(definition: Definition, resolved: Resolved, stage: list[str]) -> Iterator[str]:
+    needs_git = "git+" in resolved.locks.get(REQUIREMENTS_LOCK, "")
+    if stage:
+        yield _INSTALLER_ARGUMENT
+        yield f"ARG BASE={_DEBIAN_WITH_GIT if needs_git else _DEBIAN}"
     else:
-        base = _MICROMAMBA if needs_conda else f"docker.io/library/python:{resolved.python or '3'}-slim-bookworm"
-        yield f"ARG BASE={base}"
-        yield "FROM ${BASE}"
-        yield from (f"ENV {name}={_quoted(value)}" for name, value in sorted(definition.variables.items()))
-    if definition.packages is not None:
-        yield "USER root"
+        yield f"ARG BASE=docker.io/library/python:{resolved.python or '3'}{'' if needs_git else '-slim'}-bookworm"
+    yield from stage
+    yield "FROM ${BASE}"
+    yield from (f"ENV {name}={_quoted(value)}" for name, value in sorted(definition.variables.items()))
 
 
-def _install_conda(lock: str, writer: _Writer) -> Iterator[str]:
+def _make_conda_stage(lock: str, writer: _Writer) -> Iterator[str]:
+    yield f"FROM ${{INSTALLER}} AS {_STAGE}"
+    yield "USER root"
+    yield from _PIP_ARGUMENTS
+    rattler = f"py-rattler=={importlib.metadata.version('py-rattler')}"
+    yield f"RUN python -m pip install --no-cache-dir --target /opt/rattler {rattler}"
     yield from writer.write("/tmp/conda-explicit.lock", _logical_lines(lock, comments="#"))  # noqa: S108  # in the container
-    yield f"RUN micromamba create --yes --prefix {PREFIX} --file /tmp/conda-explicit.lock && micromamba clean --all --yes"
-    yield f"ENV CONDA_PREFIX={PREFIX} PATH={PREFIX}/bin:$PATH"
+    program = _PROGRAM.read_text(encoding="utf-8")
+    program = program[program.index(_PROGRAM_BEGIN) :]
+    yield from writer.write("/tmp/install.py", program.splitlines())  # noqa: S108  # as above
+    yield "# FROM=TO pairs of URLs, separated by spaces: where channels are fetched instead"
+    yield "ARG BP_CONDA_MIRRORS"
+    yield f"RUN PYTHONPATH=/opt/rattler python /tmp/install.py /tmp/conda-explicit.lock {PREFIX}"
 
 
 def _make_venv(resolved: Resolved) -> Iterator[str]:
-    yield "# Where packages come from; leave them out for what pip takes by itself"
-    yield "ARG PIP_INDEX_URL"
-    yield "ARG PIP_EXTRA_INDEX_URL"
     pip = "pip" if resolved.pip is None else f"pip=={resolved.pip}"
     yield (
         f"RUN python -m venv --without-pip {PREFIX} && "

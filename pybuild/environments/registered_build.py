@@ -16,6 +16,7 @@ from lifecycle.registry.manifest import name_of
 from pybuild.builder import default_definition_path, ensure_builder, read_definition
 from pybuild.environments.building import build_contents
 from pybuild.environments.contents import EnvironmentContents
+from pybuild.environments.context import DOCKERFILE_BUILDPACK
 from pybuild.environments.definition import Definition
 from pybuild.environments.details import ImageDetails
 from pybuild.environments.equivalent import Resolved, render_equivalent
@@ -144,12 +145,20 @@ def _describe(registered: RegisteredVersion, report: BuildReport) -> BuildRecord
     if is_whole and report.source.revision is not None:
         key = replace(key, other=f"{key.other} {report.source.revision}")
     texts = {name: text for locks in report.locks.values() for name, text in locks.items()}
+    group = report.detection.group
+    resolved = Resolved(
+        locks=texts,
+        python=facts.python,
+        pip=facts.pip,
+        stands_on_more=group is not None
+        and bool(group.extensions or any(one.id == DOCKERFILE_BUILDPACK for one in group.elements)),
+    )
     title = f"{registered.name}:{registered.version}"
     return BuildRecord(
         key=key,
         image=report.image.digest,
         sbom=facts.sbom,
-        dockerfile=render_equivalent(title, definition, Resolved(locks=texts, python=facts.python, pip=facts.pip)),
+        dockerfile=render_equivalent(title, definition, resolved),
         created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
 

@@ -143,7 +143,7 @@ class PackageIndex(LoopbackServer):
             links = [
                 f'<a href="/files/{file.name}#sha256={sha256_of(file)}">{file.name}</a><br>'
                 for file in sorted(self.directory.iterdir())
-                if file.name.split("-")[0] == parts[1]
+                if file.name.split("-")[0].replace("_", "-") == parts[1]
             ]
             return (200, "text/html", "\n".join(links).encode()) if links else (404, "text/plain", b"no such project")
         if len(parts) == 2 and parts[0] == "files" and (self.directory / parts[1]).is_file():

@@ -1,24 +1,21 @@
-"""Environments by the command: registered in a registry, built once, found again, resolved anew, and made by Docker alone."""
+"""Environments by the command: registered in a registry, built once, found again and resolved anew."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pybuild.builder import default_definition_path, read_definition
-from pybuild.builder.tools import pip_wheel_path
 from pybuild.environments.environment import Environment
 from pybuild.workspaces.workspace import Workspace
 from tests.integration.command import Pybuild, expect_error, expect_success
-from tests.integration.engine import DockerEngine
 from tests.integration.package_index import PackageIndex, write_wheel
 from tests.integration.registry import Registry, start_registry
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -50,7 +47,6 @@ def register(command: Pybuild, directory: Path, requirements: str) -> str:
 LIST = ("python", "-m", "pip", "list", "--format", "json")
 
 
-@pytest.mark.integration
 def test_an_environment_is_built_once_and_resolved_anew_when_asked(
     env_command: Pybuild, registry: Registry, index: PackageIndex, tmp_path: Path
 ) -> None:
@@ -109,37 +105,3 @@ def test_an_environment_is_built_once_and_resolved_anew_when_asked(
     assert dict(details)["digest"] == details["digest"] == second.partition("@")[2]
     assert details.sbom is None
     assert "alpha==3.0" in details.locks["pybuild/pip"]["requirements.lock"]
-
-
-@pytest.mark.engine
-def test_the_equivalent_dockerfile_makes_the_same_distributions(
-    env_command: Pybuild, engine: DockerEngine, index: PackageIndex, machine_store: Path, tmp_path: Path
-) -> None:
-    register(env_command, tmp_path, "beta\ngamma\n")
-    image = expect_success(env_command("env", "build", "analysis")).stdout.strip()
-    expected = distributions(expect_success(env_command("run", image, "--", *LIST)).stdout)
-    dockerfile = expect_success(env_command("env", "show", "--dockerfile", "analysis")).stdout
-    assert "--require-hashes" in dockerfile
-    assert "ARG BASE=docker.io/library/python:3.10" in dockerfile
-
-    # The base is one with a Python of that version: the public one cannot be had everywhere.
-    archive = tmp_path / "base.tar"
-    source = image.partition("@")[0]
-    command = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", source, f"docker-archive:{archive}:base:1"]
-    subprocess.run(command, check=True, env=dict(env_command.env))
-    engine.load(archive)
-    # pip of the version that the image has
-    pip_version = read_definition(default_definition_path()).pip_version
-    shutil.copy(pip_wheel_path(pip_version, machine_store), index.directory)
-    context = tmp_path / "context"
-    context.mkdir()
-    (context / "Dockerfile").write_text(dockerfile)
-    arguments = ["BASE=base:1", f"PIP_INDEX_URL={index.url}"]
-    options = [word for argument in arguments for word in ("--build-arg", argument)]
-    engine("build", "--quiet", "--network", "host", *options, "--tag", "equivalent", str(context))
-    made = engine("run", "--rm", "--network", "none", "--entrypoint", "", "equivalent", *LIST)
-    assert distributions(made) == expected
-    assert (
-        engine("run", "--rm", "--entrypoint", "", "equivalent", "python", "-c", "import sys; print(sys.prefix)").strip()
-        == "/opt/environment"
-    )

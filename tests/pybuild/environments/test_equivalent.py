@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import pytest
+
+from pybuild.environments import conda_program
 from pybuild.environments.definition import CondaPackages, Definition, PipPackages
 from pybuild.environments.difference import describe_difference, describe_lock_difference
 from pybuild.environments.equivalent import PREFIX, Resolved, render_equivalent
 
+PROGRAM = Path(conda_program.__file__).read_text()
 HASH = "sha256:" + "0" * 64
 PIP_LOCK = (
     f"# A comment.\nalpha==2.0 ; python_version < '3.11' \\\n    --hash={HASH}\nbeta==1.0 \\\n    --hash={HASH}\n"
@@ -64,14 +71,59 @@ def test_a_long_lock_is_written_in_parts() -> None:
     assert len(written(text, "/tmp/requirements.lock").splitlines()) == 200
 
 
-def test_condas_lock_is_installed_by_micromamba_and_pips_on_top() -> None:
-    definition = Definition(packages=CondaPackages.of(channels=["conda-forge"], packages=["python"], pip=["alpha"]))
-    text = equivalent(definition, conda=CONDA_LOCK)
-    assert "ARG BASE=docker.io/mambaorg/micromamba:" in text
+def of_conda(**others: object) -> Definition:
+    packages = CondaPackages.of(channels=["conda-forge"], packages=["python"], pip=["alpha"])
+    return Definition(packages=packages, **others)  # type: ignore[arg-type]
+
+
+def test_condas_lock_is_installed_in_a_stage_and_pips_on_top() -> None:
+    text = equivalent(of_conda(variables={"A": "1"}), conda=CONDA_LOCK)
+    assert "ARG INSTALLER=docker.io/library/python:3.12-slim-bookworm\nARG BASE=docker.io/library/debian:" in text
     assert written(text, "/tmp/conda-explicit.lock").splitlines() == CONDA_LOCK.splitlines()[1:]
-    assert f"micromamba create --yes --prefix {PREFIX} --file" in text
-    assert f"RUN {PREFIX}/bin/python -m pip install" in text
+    # The program comes through the shell as it is.
+    assert written(text, "/tmp/install.py") == PROGRAM[PROGRAM.index("import asyncio") :].rstrip("\n")
+    stage, image = text.split("FROM ${BASE}\n")
+    assert f"python /tmp/install.py /tmp/conda-explicit.lock {PREFIX}" in stage
+    assert image.startswith('ENV A="1"\nUSER root\n')
+    assert f"COPY --from=pybuild-conda-packages {PREFIX} {PREFIX}" in image
+    assert f"RUN {PREFIX}/bin/python -m pip install" in image
+    assert "ARG PIP_INDEX_URL" in image
     assert "-m venv" not in text
+
+
+def test_condas_packages_stand_on_what_somebody_elses_dockerfile_makes() -> None:
+    given = """# syntax=docker/dockerfile:1
+ARG TAG=1
+FROM tools:$TAG AS tools
+RUN <<END
+FROM not-a-stage
+END
+RUN echo "select \\
+FROM table"
+FROM base:$TAG
+COPY --from=0 /a /a
+"""
+    text = equivalent(of_conda(dockerfile=given), conda=CONDA_LOCK)
+    head, rest = text.split("ARG INSTALLER=")
+    assert head == "# syntax=docker/dockerfile:1\nARG TAG=1\n"
+    begin, image = rest.split("FROM base:$TAG\n")
+    assert [line for line in begin.splitlines() if line.startswith("FROM")] == [
+        "FROM tools:$TAG AS tools",
+        "FROM not-a-stage",
+        'FROM table"',
+        "FROM ${INSTALLER} AS pybuild-conda-packages",
+    ]
+    # What it takes by number is still what it was.
+    assert image.startswith("COPY --from=0 /a /a\nUSER root\nCOPY --from=pybuild-conda-packages")
+    assert equivalent(of_conda(image="base:1"), conda=CONDA_LOCK).startswith("ARG INSTALLER=")
+
+
+def test_what_comes_by_git_needs_an_image_that_has_it() -> None:
+    lock = "gamma @ git+https://git.example/gamma@0123\n"
+    assert "python:3.10.13-bookworm\n" in equivalent(of_pip("gamma"), pip=lock)
+    assert "ARG BASE=docker.io/library/buildpack-deps:bookworm-scm\n" in equivalent(
+        of_conda(), conda=CONDA_LOCK, pip=lock
+    )
 
 
 def test_what_stands_on_an_image_keeps_standing_on_it() -> None:
@@ -83,9 +135,18 @@ def test_what_stands_on_an_image_keeps_standing_on_it() -> None:
     assert not [line for line in escaped.splitlines() if line.endswith("\\")]
 
 
-def test_a_repository_has_no_equivalent() -> None:
-    definition = Definition(repository="https://git.example/x")
-    assert render_equivalent("analysis:1", definition, Resolved(locks={}, python=None, pip=None)) is None
+@pytest.mark.parametrize(
+    "repository", [{"repository": "https://git.example/x"}, {"files": {"requirements.txt": "alpha\n"}}]
+)
+def test_of_a_repository_there_is_what_is_locked(repository: dict[str, Any]) -> None:
+    definition = Definition(**repository)
+    text = equivalent(definition)
+    assert "# The files of the repository are not here: COPY them\n" in text
+    assert "alpha==2.0" in written(text, "/tmp/requirements.lock")
+    # Its own Dockerfile makes more than what is locked.
+    locked = Resolved(locks={"requirements.lock": PIP_LOCK}, python=None, pip=None)
+    assert render_equivalent("analysis:1", definition, replace(locked, stands_on_more=True)) is None
+    assert render_equivalent("analysis:1", definition, replace(locked, locks={})) is None
 
 
 def test_differences_of_locks_name_packages_and_versions() -> None:
