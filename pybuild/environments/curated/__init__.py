@@ -14,13 +14,17 @@ from pybuild.workspaces.version import RegisteredVersion
 from pybuild.workspaces.workspace import Workspace
 
 _DIRECTORY = Path(__file__).parent
-_FILES = ("requirements.txt", "environment.yml")
+# The Python of those that a file says no version for: the builder's own default may be one without security fixes
+_FILES = {"requirements.txt": "3.12", "environment.yml": None}
 
 
 def read_curated() -> tuple[Environment, ...]:
     """Return the curated environments of this pybuild, sorted by name."""
     found = sorted(path for name in _FILES for path in _DIRECTORY.glob(f"*/{name}"))
-    return tuple(read_environment(f"{CURATED_PREFIX}{path.parent.name}", str(path)) for path in found)
+    return tuple(
+        read_environment(f"{CURATED_PREFIX}{path.parent.name}", str(path), python_version=_FILES[path.name])
+        for path in found
+    )
 
 
 def register_curated(workspace: Workspace) -> tuple[RegisteredVersion, ...]:

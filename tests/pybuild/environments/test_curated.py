@@ -19,6 +19,11 @@ def test_nothing_is_to_be_said_against_them() -> None:
     curated = read_curated()
     assert [one.name for one in curated] == ["curated-conda-data-science", "curated-data-science", "curated-python"]
     assert [problem for one in curated for problem in find_problems(one)] == []
+    # Another builder's default would make another environment.
+    assert {one.python.version or one.python.conda_dependencies.conda_packages[0] for one in curated} == {
+        "3.12",
+        "python=3.12",
+    }
 
 
 def test_they_are_registered_like_others_by_nobody_else(tmp_path: Path) -> None:
