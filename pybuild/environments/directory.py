@@ -42,7 +42,7 @@ def save_environment(env: EnvironmentContents, directory: Path, *, overwrite: bo
     try:
         directory.mkdir(parents=True, exist_ok=overwrite)
     except FileExistsError as err:
-        hint = "name another one, or replace what it has: `overwrite=True`"
+        hint = "name another one, or replace what it has: `overwrite=True`, of the command `--overwrite`"
         raise UsageError(f"`{directory}` is there already", hint) from err
     _remove_old(directory)
     dependencies.save(directory / _PACKAGES)
