@@ -71,13 +71,13 @@ def test_an_image_in_shared_memory_is_unpacked() -> None:
 def test_unpacking_ends_when_nobody_waits_any_more(*, is_cancelled: bool, blobs: Path, root: Path) -> None:
     image = image_of(endless_layer(blobs, 16 << 30))
     cancellation = Cancellation()
-    deadline = Deadline(cancellation=cancellation) if is_cancelled else Deadline.after(0.3)
+    deadline = Deadline(cancellation=cancellation) if is_cancelled else Deadline.after(1)
     if is_cancelled:
-        threading.Timer(0.3, cancellation.cancel).start()
+        threading.Timer(1, cancellation.cancel).start()
     since = time.monotonic()
     with pytest.raises(CommandTimeout):
         unpack_image(image, root, deadline=deadline)
-    assert time.monotonic() - since < 3
+    assert time.monotonic() - since < 5
     # It had begun, and the process that reads the layer has ended.
     size = (root / "zeros").stat().st_size
     assert size > 0
