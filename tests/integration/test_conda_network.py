@@ -132,7 +132,8 @@ def test_a_private_authority_of_the_machine_is_trusted(
     assert not files_that_hold(conda.pybuild, conda.image, body)
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+# Both of the last are asked again for ten seconds.
+@pytest.mark.parametrize("status", [401, 403, 404, 429, pytest.param(500, marks=pytest.mark.thorough)])
 def test_a_channel_that_refuses_is_named_with_its_answer(status: int, conda: CondaBuilds, repository: Path) -> None:
     for ending in (".zst", ".json", ".bz2"):
         conda.server.faults[ending] = Fault(status=status)
