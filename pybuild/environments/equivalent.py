@@ -96,21 +96,21 @@ def _make_conda_stage(lock: str, writer: _Writer) -> Iterator[str]:
     yield "USER root"
     yield from _PIP_ARGUMENTS
     rattler = f"py-rattler=={importlib.metadata.version('py-rattler')}"
-    yield f"RUN python -m pip install --no-cache-dir --target /opt/rattler {rattler}"
+    yield f"RUN python3 -m pip install --no-cache-dir --target /opt/rattler {rattler}"
     yield from writer.write("/tmp/conda-explicit.lock", _logical_lines(lock, comments="#"))  # noqa: S108  # in the container
     program = _PROGRAM.read_text(encoding="utf-8")
     program = program[program.index(_PROGRAM_BEGIN) :]
     yield from writer.write("/tmp/install.py", program.splitlines())  # noqa: S108  # as above
     yield "# FROM=TO pairs of URLs, separated by spaces: where channels are fetched instead"
     yield "ARG BP_CONDA_MIRRORS"
-    yield f"RUN PYTHONPATH=/opt/rattler python /tmp/install.py /tmp/conda-explicit.lock {PREFIX}"
+    yield f"RUN PYTHONPATH=/opt/rattler python3 /tmp/install.py /tmp/conda-explicit.lock {PREFIX}"
 
 
 def _make_venv(resolved: Resolved) -> Iterator[str]:
     pip = "pip" if resolved.pip is None else f"pip=={resolved.pip}"
     yield (
-        f"RUN python -m venv --without-pip {PREFIX} && "
-        f"python -m pip --python {PREFIX}/bin/python install --no-cache-dir {pip}"
+        f"RUN python3 -m venv --without-pip {PREFIX} && "
+        f"python3 -m pip --python {PREFIX}/bin/python install --no-cache-dir {pip}"
     )
     yield f"ENV VIRTUAL_ENV={PREFIX} PATH={PREFIX}/bin:$PATH"
 

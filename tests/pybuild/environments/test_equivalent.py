@@ -83,7 +83,7 @@ def test_condas_lock_is_installed_in_a_stage_and_pips_on_top() -> None:
     # The program comes through the shell as it is.
     assert written(text, "/tmp/install.py") == PROGRAM[PROGRAM.index("import asyncio") :].rstrip("\n")
     stage, image = text.split("FROM ${BASE}\n")
-    assert f"python /tmp/install.py /tmp/conda-explicit.lock {PREFIX}" in stage
+    assert f"python3 /tmp/install.py /tmp/conda-explicit.lock {PREFIX}" in stage
     assert image.startswith('ENV A="1"\nUSER root\n')
     assert f"COPY --from=pybuild-conda-packages {PREFIX} {PREFIX}" in image
     assert f"RUN {PREFIX}/bin/python -m pip install" in image
