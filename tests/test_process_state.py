@@ -32,6 +32,7 @@ STATE = {
 PROGRAMS = {
     "pybuild/__main__.py",
     "pybuild/commands",
+    "pybuild/environments/conda_program.py",  # what equivalent Dockerfiles have in them
     "pybuild/run.py",  # `pybuild run` hands the terminal and its signals to the command; the library has no such function
     "lifecycle/__main__.py",
     "lifecycle/commands",
