@@ -16,14 +16,18 @@ from lifecycle.execution.inside import on_disk, resolve_inside
 # https://www.freedesktop.org/software/systemd/man/os-release.html
 _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 # The dynamic linkers of the architectures that images are built for; glibc's says its version, musl's as well.
-_LINKERS = (
-    "lib64/ld-linux-x86-64.so.2",
-    "lib/ld-linux-aarch64.so.1",
-    "lib/ld-linux-armhf.so.3",
-    "lib64/ld64.so.2",
-    "lib/ld64.so.1",
-)
-_MUSL_LINKERS = ("lib/ld-musl-x86_64.so.1", "lib/ld-musl-aarch64.so.1", "lib/ld-musl-armhf.so.1")
+_LINKERS = {
+    "amd64": "lib64/ld-linux-x86-64.so.2",
+    "arm64": "lib/ld-linux-aarch64.so.1",
+    "arm": "lib/ld-linux-armhf.so.3",
+    "ppc64le": "lib64/ld64.so.2",
+    "s390x": "lib/ld64.so.1",
+}
+_MUSL_LINKERS = {
+    "amd64": "lib/ld-musl-x86_64.so.1",
+    "arm64": "lib/ld-musl-aarch64.so.1",
+    "arm": "lib/ld-musl-armhf.so.1",
+}
 _GLIBC_VERSION = re.compile(rb"stable release version (\d+\.\d+)")
 _MUSL_VERSION = re.compile(rb"\0(1\.\d+\.\d+)\0")
 
@@ -68,24 +72,28 @@ def read_facts(root: Path) -> RootfsFacts:
     return find_facts(lambda path: _read_inside(root, path))
 
 
-def find_facts(read: ReadFile) -> RootfsFacts:
-    """Return the facts of the root file system that `read` reads."""
+def find_facts(read: ReadFile, architecture: str | None = None) -> RootfsFacts:
+    """Return the facts of the root file system that `read` reads.
+
+    `architecture` is that of the image, as OCI names it, for readers that take their time: only its linkers are looked for.
+    """
     release = {}
     for path in _OS_RELEASE:
         content = read(path)
         if content is not None:
             release = dict(parse_os_release(content.decode("utf-8", "replace")))
             break
-    libc, libc_version = _find_libc(read)
+    libc, libc_version = _find_libc(read, architecture)
     return RootfsFacts(
         distro_name=release.get("ID"), distro_version=release.get("VERSION_ID"), libc=libc, libc_version=libc_version
     )
 
 
-def _find_libc(read: ReadFile) -> tuple[str | None, str | None]:
+def _find_libc(read: ReadFile, architecture: str | None) -> tuple[str | None, str | None]:
+    is_known = architecture in _LINKERS
     for name, linkers, pattern in (("glibc", _LINKERS, _GLIBC_VERSION), ("musl", _MUSL_LINKERS, _MUSL_VERSION)):
-        for linker in linkers:
-            content = read(linker)
+        for its_architecture, linker in linkers.items():
+            content = read(linker) if not is_known or its_architecture == architecture else None
             if content is not None:
                 found = pattern.search(content)
                 return name, None if found is None else found[1].decode()

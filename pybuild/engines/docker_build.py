@@ -60,11 +60,11 @@ def _take(
     execution: Execution, declared: tuple[str, ...], image: str, name: str, docker: DockerClient, log: Log
 ) -> Executed:
     """What the engine made, its new layers as blobs."""
-    facts = _read_facts(docker, name)
     archive = execution.work / "result.tar"
     with log.step("Taking the image from the Docker engine"):
         docker.run("save", "--output", str(archive), name)
         taken = read_docker_archive(archive, None, execution.blobs_dir, known=execution.known_layers)
+    facts = _read_facts(docker, name, taken.config.architecture)
     layers = {layer.diff_id: layer for layer in taken.layers if layer.diff_id not in execution.known_layers}
     return Executed(image=image, declared=declared, config=taken.config_bytes, facts=facts, layers=layers)
 
@@ -174,10 +174,11 @@ def _write_ignore_file(execution: Execution, path: Path) -> None:
     path.write_bytes(b"# nothing\n" if name is None else read_inside(execution.app_dir, name))
 
 
-def _read_facts(docker: DockerClient, image: str) -> RootfsFacts:
+def _read_facts(docker: DockerClient, image: str, architecture: str) -> RootfsFacts:
     container = docker.run("create", image, "true").strip()
     try:
-        return find_facts(lambda path: _read_file(docker, container, path))
+        # To read a file, the engine mounts the image's layers and takes them down again.
+        return find_facts(lambda path: _read_file(docker, container, path), architecture)
     finally:
         docker.start("rm", "--force", container)
 

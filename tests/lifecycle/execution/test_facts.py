@@ -28,6 +28,24 @@ def test_distribution_and_c_library(files: dict[str, bytes], facts: RootfsFacts)
     assert find_facts(files.get) == facts
 
 
+@pytest.mark.parametrize(
+    ("architecture", "linkers"),
+    [
+        ("amd64", {"lib64/ld-linux-x86-64.so.2", "lib/ld-musl-x86_64.so.1"}),
+        ("s390x", {"lib/ld64.so.1"}),
+    ],
+)
+def test_linkers_of_other_architectures_are_not_looked_for(architecture: str, linkers: set[str]) -> None:
+    asked: list[str] = []
+    find_facts(asked.append, architecture)
+    assert {path for path in asked if "/ld" in path} == linkers
+    assert find_facts({"lib/ld-musl-x86_64.so.1": MUSL}.get, "amd64").libc == "musl"
+
+
+def test_an_architecture_that_is_not_known_may_have_any_linker() -> None:
+    assert find_facts({"lib64/ld-linux-x86-64.so.2": GLIBC}.get, "riscv64").libc == "glibc"
+
+
 def test_links_lead_nowhere_else(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
