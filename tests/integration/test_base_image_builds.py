@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def test_a_base_from_a_private_registry(runs: DockerfileRuns, private: Registry,
         "RUN echo made >/made; env >/seen; cat /proc/*/environ /proc/*/cmdline >>/seen 2>/dev/null; "
         "find / -name config.json -o -name auth.json 2>/dev/null >>/seen; true\n"
     )
-    target = f"docker://{private.host}/team/made:1"
+    # A repository of its own: what another engine's build has pushed would be there, and not be mounted.
+    target = f"docker://{private.host}/team/made-{uuid.uuid4().hex}:1"
     own.build(f"FROM {name}\n{look}", "--report", report, "--output", target)
     assert own.text("made") == "made\n"
     secrets = (ALICE[1], base64.b64encode(":".join(ALICE).encode()).decode())
