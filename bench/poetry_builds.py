@@ -160,7 +160,7 @@ def main() -> None:
             (scratch / "probe").mkdir()
             (scratch / "probe" / "pyproject.toml").write_text(_EMPTY)
             builds.build(scratch / "probe")
-            python = image_python(builds, store)
+            python = image_python(builds, store, builds.directory)
             poetry = real_poetry(scratch / "poetry", env)
             project = ("pyproject.toml", _EMPTY)
             load_base(

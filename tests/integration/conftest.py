@@ -19,6 +19,7 @@ from tests.integration.data_science import DataScience, build_data_science
 from tests.integration.engine import DockerEngine, docker_engine
 from tests.integration.git_server import GitServer
 from tests.integration.package_index import PackageIndex, open_index
+from tests.integration.poetry_build import PoetryImages
 from tests.integration.real_poetry import RealPoetry, real_poetry
 from tests.integration.workplace import clone_of, share_builder
 
@@ -103,10 +104,19 @@ def poetry_builds(pybuild: Pybuild, tmp_path: Path) -> Builds:
     return Builds(pybuild=pybuild, directory=tmp_path)
 
 
-@pytest.fixture
-def poetry(poetry_builds: Builds) -> RealPoetry:
+@pytest.fixture(scope="module")
+def poetry_images(machine_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoetryImages]:
+    """Images of the fixtures with Poetry for a module, each built by the first test that asks for it."""
+    directory = tmp_path_factory.mktemp("poetry-images")
+    pybuild = Pybuild(env=ordinary_environment(share_builder(machine_store, directory / "cache-home")))
+    yield PoetryImages(pybuild=pybuild, directory=directory)
+    remove_tree(directory)
+
+
+@pytest.fixture(scope="session")
+def poetry(machine_store: Path, tmp_path_factory: pytest.TempPathFactory) -> RealPoetry:
     """Poetry outside of pybuild, with the same package index."""
-    return real_poetry(poetry_builds.directory / "poetry", poetry_builds.pybuild.env)
+    return real_poetry(tmp_path_factory.mktemp("poetry"), ordinary_environment(machine_store.parent))
 
 
 @pytest.fixture

@@ -2,81 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.integration.builds import Builds
 from tests.integration.command import FIXTURES, expect_error
-from tests.integration.image_check import validate_image
-from tests.integration.image_files import file_names, iterate_files
-from tests.integration.machine import machine_traces
-from tests.integration.poetry_build import VENV, copy_of, kept_lock, names, skip_without_python
-from tests.integration.workplace import clone_of
+from tests.integration.poetry_build import copy_of, kept_lock, names, skip_without_python
 
 pytestmark = pytest.mark.integration
-
-
-def test_a_package_is_installed_and_its_code_is_that_of_the_repository(poetry_builds: Builds, tmp_path: Path) -> None:
-    repository = clone_of(FIXTURES / "poetry_package", tmp_path / "clone")
-    poetry_builds.build(repository)
-    image = validate_image(poetry_builds.layout)
-    assert image.env["VIRTUAL_ENV"] == VENV
-    assert poetry_builds.run("thesis").split() == ["first", "1", "second", "2"]
-    assert poetry_builds.run("sh", "-c", "command -v thesis") == f"{VENV}/bin/thesis"
-    imported = poetry_builds.run("python", "-c", "import os; os.chdir('/'); import thesis; print(thesis.__file__)")
-    assert imported == "/workspace/src/thesis/__init__.py"
-
-
-def test_a_repository_that_is_no_package_gets_its_dependencies_only(poetry_builds: Builds) -> None:
-    poetry_builds.build(FIXTURES / "poetry_no_package")
-    assert poetry_builds.run("python", "main.py").splitlines()[2] == "colorama None"
-    # The newest interpreter fits, and what the lock has for old ones only is left out.
-    assert names(poetry_builds) == {"requests", "pysocks", "idna", "urllib3", "certifi", "charset-normalizer"}
-
-
-def test_nothing_of_poetry_and_of_the_machine_is_in_the_image(poetry_builds: Builds, tmp_path: Path) -> None:
-    poetry_builds.build(FIXTURES / "poetry_package")
-    image = poetry_builds.image
-    assert not {
-        name for name in file_names(image) if re.search(r"(^|/)(poetry|cleo|dulwich|keyring|virtualenv)/", name)
-    }
-    assert not {name for name in file_names(image) if name.startswith(("opt/pybuild", "home/pybuild/.cache"))}
-    traces = machine_traces(tmp_path, poetry_builds.pybuild.cache_home)
-    found = [f"{what} in the config" for what, trace in traces.items() if trace in str(image.config).encode()]
-    for file in iterate_files(image):
-        text = file.content + file.name.encode() + file.entry.linkname.encode()
-        found += [f"{what} in {file.name}" for what, trace in traces.items() if trace in text]
-    assert not found
-
-
-def test_pip_is_there_and_bytecode_is_compiled(poetry_builds: Builds) -> None:
-    poetry_builds.build(FIXTURES / "poetry_no_package")
-    assert "site-packages/pip" in poetry_builds.run("pip", "--version")
-    assert any(
-        re.search(r"requests/__pycache__/api\.cpython-3\d+\.pyc$", name) for name in file_names(poetry_builds.image)
-    )
-
-
-def test_without_a_lock_the_build_locks_says_so_and_keeps_the_lock(poetry_builds: Builds) -> None:
-    finished, report = poetry_builds.build(FIXTURES / "poetry_unlocked")
-    notices = [line for line in finished.stderr.splitlines() if "notice:" in line]
-    assert any("poetry.lock" in line and "pinned" in line for line in notices), notices
-    lock = kept_lock(poetry_builds.image)
-    assert 'name = "six"' in lock
-    assert "content-hash" in lock
-    assert report["locks"]["pybuild/poetry"]["poetry.lock"] == lock
-    poetry_builds.run("python", "-c", "import six")
-
-
-def test_a_lock_of_the_repository_is_kept_to(poetry_builds: Builds) -> None:
-    repository = copy_of("poetry_groups", poetry_builds.directory)
-    before = (repository / "poetry.lock").read_text()
-    finished, _ = poetry_builds.build(repository)
-    assert "not pinned" not in finished.stderr
-    assert (repository / "poetry.lock").read_text() == before
-    assert poetry_builds.run("cat", "/workspace/poetry.lock") == before.strip()
 
 
 def test_a_stale_lock_is_an_error_that_names_the_command(poetry_builds: Builds) -> None:
@@ -96,7 +31,14 @@ def test_a_lock_of_a_newer_poetry_is_an_error_that_says_so(poetry_builds: Builds
 
 def test_a_newer_poetry_is_taken_where_that_is_asked_for(poetry_builds: Builds) -> None:
     builds = poetry_builds.with_settings(BP_POETRY_VERSION="2.1.4")
-    builds.build(FIXTURES / "poetry_newer_lock")
+    repository = copy_of("poetry_newer_lock", poetry_builds.directory)
+    builds.build(repository)
+    assert names(builds) == {"six"}
+    # A project that only Poetry 2 can read, by the one that is there since the first build.
+    shutil.rmtree(repository)
+    shutil.copytree(FIXTURES / "poetry_two", repository)
+    builds.build(repository)
+    assert 'name = "six"' in kept_lock(builds.image)
     assert names(builds) == {"six"}
 
 
@@ -106,30 +48,8 @@ def test_what_poetry_1_8_cannot_read_is_named_with_the_way_out(poetry_builds: Bu
     poetry_builds.fail(FIXTURES / "poetry_two", *mentions)
 
 
-def test_a_project_for_poetry_2_is_built_by_poetry_2(poetry_builds: Builds) -> None:
-    builds = poetry_builds.with_settings(BP_POETRY_VERSION="2.1.4")
-    builds.build(FIXTURES / "poetry_two")
-    assert names(builds) == {"six"}
-
-
 def test_a_missing_package_is_an_error_that_names_package_mode(poetry_builds: Builds) -> None:
     poetry_builds.fail(FIXTURES / "poetry_missing_package", "pyproject.toml", "notebooks", "package-mode = false")
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({}, {"six"}),
-        pytest.param({"BP_POETRY_WITH": "docs"}, {"six", "idna"}, marks=pytest.mark.thorough),
-        ({"BP_POETRY_WITH": "dev,docs"}, {"six", "iniconfig", "idna"}),
-        # Once something is left out, the rest is what Poetry installs by itself.
-        ({"BP_POETRY_WITHOUT": "dev"}, {"six", "tabulate"}),
-    ],
-)
-def test_groups_are_installed_as_asked_for(settings: dict[str, str], expected: set[str], poetry_builds: Builds) -> None:
-    builds = poetry_builds.with_settings(**settings)
-    builds.build(FIXTURES / "poetry_groups")
-    assert names(builds) == expected
 
 
 @pytest.mark.parametrize(
@@ -145,13 +65,7 @@ def test_a_group_or_extra_that_is_not_there_is_an_error(
     poetry_builds.with_settings(**settings).fail(FIXTURES / "poetry_groups", *mentions)
 
 
-def test_projects_of_the_repository_are_linked_or_installed(poetry_builds: Builds) -> None:
-    poetry_builds.build(FIXTURES / "poetry_paths")
-    linked, installed = poetry_builds.run("python", "main.py").splitlines()
-    assert linked == "linked /workspace/libraries/linked/linked.py"
-    assert installed.startswith(f"installed {VENV}/lib/")
-
-
+@pytest.mark.thorough  # so shows test_poetry_renku.py
 def test_the_newest_interpreter_of_the_range_is_taken(poetry_builds: Builds, machine_store: Path) -> None:
     skip_without_python(machine_store, "3.12")
     poetry_builds.build(FIXTURES / "poetry_python_range")

@@ -13,7 +13,7 @@ from tests.integration.command import FIXTURES, Pybuild
 from tests.integration.data_science import reused_layers
 from tests.integration.image_files import differences
 from tests.integration.package_index import PackageIndex, write_wheel
-from tests.integration.poetry_build import copy_of, kept_lock, names, write_project
+from tests.integration.poetry_build import PoetryImages, copy_of, kept_lock, names, write_project
 from tests.integration.workplace import clone_of
 
 pytestmark = pytest.mark.integration
@@ -59,45 +59,42 @@ def test_an_unchanged_build_starts_neither_poetry_nor_uv(offline: Builds, index:
     assert finished.seconds < 20
 
 
-def test_changed_code_leaves_the_environment_of_a_package_alone(poetry_builds: Builds) -> None:
-    repository = copy_of("poetry_package", poetry_builds.directory)
-    _, before = poetry_builds.build(repository)
-    code = repository / "src" / "thesis" / "report.py"
+def test_changed_code_leaves_the_environment_of_a_package_alone(poetry_images: PoetryImages) -> None:
+    built = poetry_images.built("poetry_package")
+    before = built.report
+    code = built.repository / "src" / "thesis" / "report.py"
     code.write_text(code.read_text().replace("second", "changed"))
-    finished, report = poetry_builds.build(repository)
+    finished, report = built.builds.build(built.repository)
     reused = reused_layers(report)
     assert all(is_reused for name, is_reused in reused.items() if "cpython" in name or "venv" in name), reused
     kept = {name: digest for name, digest in layer_digests(before).items() if "venv" in name}
     assert {name: digest for name, digest in layer_digests(report).items() if "venv" in name} == kept
-    assert poetry_builds.run("thesis").split() == ["first", "1", "changed", "2"]
+    assert built.builds.run("thesis").split() == ["first", "1", "changed", "2"]
     print(f"a build after a change of code took {finished.seconds:.2f} s")
 
 
-def test_changed_code_of_a_linked_project_leaves_the_environment_alone(poetry_builds: Builds) -> None:
-    repository = copy_of("poetry_paths", poetry_builds.directory)
-    poetry_builds.build(repository)
-    (repository / "libraries/linked/linked.py").write_text("GREETING = 'changed'\n")
-    _, report = poetry_builds.build(repository)
+def test_changed_code_of_a_linked_project_leaves_the_environment_alone(poetry_images: PoetryImages) -> None:
+    built = poetry_images.built("poetry_paths")
+    (built.repository / "libraries/linked/linked.py").write_text("GREETING = 'changed'\n")
+    _, report = built.builds.build(built.repository)
     reused = reused_layers(report)
     assert all(is_reused for name, is_reused in reused.items() if "venv" in name), reused
-    assert poetry_builds.run("python", "main.py").startswith("changed ")
+    assert built.builds.run("python", "main.py").startswith("changed ")
 
 
-def test_changed_code_of_an_installed_project_is_in_the_image(poetry_builds: Builds) -> None:
-    repository = copy_of("poetry_paths", poetry_builds.directory)
-    poetry_builds.build(repository)
-    (repository / "libraries/installed/installed.py").write_text("GREETING = 'changed'\n")
-    poetry_builds.build(repository)
-    assert poetry_builds.run("python", "main.py").splitlines()[1].startswith("changed ")
+def test_changed_code_of_an_installed_project_is_in_the_image(poetry_images: PoetryImages) -> None:
+    built = poetry_images.built("poetry_paths")
+    (built.repository / "libraries/installed/installed.py").write_text("GREETING = 'changed'\n")
+    built.builds.build(built.repository)
+    assert built.builds.run("python", "main.py").splitlines()[1].startswith("changed ")
 
 
-def test_a_new_script_is_on_the_path(poetry_builds: Builds) -> None:
-    repository = copy_of("poetry_package", poetry_builds.directory)
-    poetry_builds.build(repository)
-    project = repository / "pyproject.toml"
+def test_a_new_script_is_on_the_path(poetry_images: PoetryImages) -> None:
+    built = poetry_images.built("poetry_package")
+    project = built.repository / "pyproject.toml"
     project.write_text(project.read_text().replace("[build-system]", 'again = "thesis.report:main"\n\n[build-system]'))
-    poetry_builds.build(repository)
-    assert poetry_builds.run("again") == poetry_builds.run("thesis")
+    built.builds.build(built.repository)
+    assert built.builds.run("again") == built.builds.run("thesis")
 
 
 def test_what_was_locked_stays_until_it_is_refreshed(offline: Builds, index: PackageIndex, study: Path) -> None:
@@ -131,7 +128,9 @@ def test_a_setting_that_changes_what_is_installed_counts(poetry_builds: Builds) 
     assert report["image"]["digest"]
 
 
-@pytest.mark.parametrize("fixture", ["poetry_package", "poetry_paths", "poetry_no_package"])
+@pytest.mark.parametrize(
+    "fixture", ["poetry_package", "poetry_paths", pytest.param("poetry_no_package", marks=pytest.mark.thorough)]
+)
 def test_two_clones_two_stores_and_two_umasks_give_one_digest(
     fixture: str, new_pybuild: Callable[[str], Pybuild], tmp_path: Path
 ) -> None:
