@@ -24,10 +24,12 @@ from tests.lifecycle.oci.images import file_layer
 
 pytestmark = pytest.mark.integration
 
-MANY = 16
+many_at_once = pytest.mark.parametrize("many", [8, pytest.param(16, marks=pytest.mark.thorough)])
 
 
+@many_at_once
 def test_builds_of_one_repository_take_turns_and_give_one_image(
+    many: int,
     offline_pybuild: Pybuild,
     new_pybuild: Callable[[str], Pybuild],
     index: PackageIndex,
@@ -37,7 +39,7 @@ def test_builds_of_one_repository_take_turns_and_give_one_image(
     alone = new_pybuild("other-cache-home").with_env(**index.settings())
     expect_success(alone("build", repository, "--output", f"oci:{tmp_path / 'alone'}"))
     output = f"oci:{tmp_path / 'layout'}"
-    running = [offline_pybuild.start("build", repository, "--output", output) for _ in range(MANY)]
+    running = [offline_pybuild.start("build", repository, "--output", output) for _ in range(many)]
     ended = [expect_success(build.finish(300)) for build in running]
     digest = validate_image(tmp_path / "alone").digest
     assert {build.stdout for build in ended} == {f"{output}:latest@{digest}\n"}
@@ -60,12 +62,13 @@ def test_builds_in_threads_of_one_program_give_that_image_too(
     assert (os.getcwd(), dict(os.environ)) == before
 
 
+@many_at_once
 def test_different_repositories_share_a_layout_a_store_and_nothing_else(
-    offline_pybuild: Pybuild, new_pybuild: Callable[[str], Pybuild], index: PackageIndex, tmp_path: Path
+    many: int, offline_pybuild: Pybuild, new_pybuild: Callable[[str], Pybuild], index: PackageIndex, tmp_path: Path
 ) -> None:
     layout = tmp_path / "layout"
     write_image(layout, None, [file_layer(tmp_path / "blobs", {"seed": "1"})])
-    names = [f"canary{number:02}" for number in range(MANY)]
+    names = [f"canary{number:02}" for number in range(many)]
     for name in names:
         write_wheel(index.directory, name, "1.0", files={f"{name}.py": f"SECRET = 'the secret of {name}'\n"})
         (tmp_path / name).mkdir()

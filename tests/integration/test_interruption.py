@@ -27,7 +27,11 @@ def sleeping(index: PackageIndex, repository: Path) -> Path:
     return repository
 
 
-@pytest.mark.parametrize("phase", ["BUILDER", "SOURCE", "ANALYZE", "DETECT", "RESTORE", "BUILD", "EXPORT"])
+# Those that are over in a moment take the most time to vary what their neighbours show.
+_MOMENTS = [pytest.param(phase, marks=pytest.mark.thorough) for phase in ("SOURCE", "ANALYZE", "RESTORE")]
+
+
+@pytest.mark.parametrize("phase", ["BUILDER", "DETECT", "BUILD", "EXPORT", *_MOMENTS])
 def test_control_c_in_each_phase_leaves_nothing(
     phase: str, offline_pybuild: Pybuild, repository: Path, tmp_path: Path
 ) -> None:
@@ -66,7 +70,13 @@ def test_a_signal_while_a_package_is_built_ends_everything(
     _expect_interrupted(running.finish(20), status, offline_pybuild, tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="SIGINT"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.thorough),
+    ],
+)
 def test_an_impatient_second_signal_ends_it_no_worse(
     number: signal.Signals, offline_pybuild: Pybuild, repository: Path, sleeping: Path, tmp_path: Path
 ) -> None:

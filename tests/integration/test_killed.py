@@ -18,7 +18,7 @@ from tests.integration.kills import at, kill, spread, steps_of
 from tests.integration.package_index import PackageIndex
 
 pytestmark = pytest.mark.integration
-_KILLS_OF_FIRST_BUILDS, _KILLS_OF_LATER_BUILDS = 10, 30
+_KILLS_OF_FIRST_BUILDS = 10
 _FAILING_DISKS = 8
 _LACKING, _NOT_RESTORED = 4, 42
 
@@ -94,7 +94,10 @@ def test_first_builds_that_are_killed(
     validate_image(place.layout)
 
 
-def test_builds_that_are_killed_after_others(offline_pybuild: Pybuild, repository: Path, place: Place) -> None:
+@pytest.mark.parametrize("kills", [12, pytest.param(30, marks=pytest.mark.thorough)])
+def test_builds_that_are_killed_after_others(
+    kills: int, offline_pybuild: Pybuild, repository: Path, place: Place
+) -> None:
     digests: list[str | None] = []
     steps = 0
     for text in ("print('first')\n", "print('second')\n") * 2:
@@ -103,15 +106,15 @@ def test_builds_that_are_killed_after_others(offline_pybuild: Pybuild, repositor
         digests += place.digests()
     assert digests[:2] == digests[2:]
     count = 0
-    for number, step in enumerate(spread(steps, _KILLS_OF_LATER_BUILDS)):
+    for number, step in enumerate(spread(steps, kills)):
         wanted = number % 2
         (repository / "main.py").write_text(f"print('{('first', 'second')[wanted]}')\n")
         count += kill(offline_pybuild, step, "build", repository, *place.outputs)
         assert place.digests() <= set(digests), f"step {step}"
-        if number % 10 == 9:
+        if number % 6 == 5:
             expect_success(offline_pybuild("build", repository, *place.outputs))
             assert place.digests() == {digests[wanted]}, f"after step {step}"
-    assert count > _KILLS_OF_LATER_BUILDS // 2
+    assert count > kills // 2
     run_tool("skopeo", "inspect", f"docker-archive:{place.archive}")
     assert place.left_over() == []
 
