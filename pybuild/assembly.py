@@ -118,7 +118,7 @@ def assemble(
             if named is not None and is_first:
                 first = ground.group.elements[0]
                 buildpack = environment.builder.buildpack(first.id, first.version)
-                shared.share(named, buildpack, LAYERS, exported)
+                shared.share(named, buildpack, LAYERS, exported, layers_dir=environment.layers_dir)
             shared.forget_unused()
             yield Assembled(exported=exported, locks=locks)
             saved = finish()

@@ -1,6 +1,6 @@
 """Layers that the applications of a machine share: an environment that one repository has, another one need not make again.
 
-    <key>          what the layer and its parts are (JSON), for a key of everything that decides their bytes
+    <key>          what the layer and its parts are (JSON), and its bill of materials, for a key of everything that decides their bytes
     blobs/<hex>    a layer, or part of one, as it is in images
 
 `lifecycle.cnb.shared` says when a key can be trusted. The other half of it is here: a key counts only when the first buildpack of the
@@ -17,6 +17,7 @@ from lifecycle.cnb.buildpack import Descriptor as Buildpack
 from lifecycle.cnb.errors import ConfigurationError, InvalidValue
 from lifecycle.cnb.jsontext import parse_json, render_json
 from lifecycle.cnb.parts import parts_of, without_parts
+from lifecycle.cnb.sbom import read_collected_cyclonedx
 from lifecycle.cnb.shared import NamedKey, layer_key, shared_layers_of
 from lifecycle.cnb.toml import Table, read_regular_file, write_atomically
 from lifecycle.export import ExportedImage, SharedLayer
@@ -26,7 +27,7 @@ from pybuild.builder.kept import mark_used
 from pybuild.made_layers import forget_unused, keep_blob, parse_layer, render_layer
 
 SHARED_LAYERS_IN_BUILD = PurePosixPath("/platform/layers")
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +49,19 @@ class SharedLayers:
                 mark_used(layer.path)
         return found
 
-    def share(self, named: NamedKey, owner: Buildpack, layers_path: PurePosixPath, exported: ExportedImage) -> None:
+    def share(
+        self,
+        named: NamedKey,
+        owner: Buildpack,
+        layers_path: PurePosixPath,
+        exported: ExportedImage,
+        *,
+        layers_dir: Path,
+    ) -> None:
         """Keep a layer of `exported` for other applications, if its buildpack speaks of it, and it is what its key says.
 
-        `owner` is the first buildpack of the group, and this the first build of the application.
+        `owner` is the first buildpack of the group, and this the first build of the application. `layers_dir`, which is called
+        `layers_path` in the image, has the bills of materials.
         """
         if named.key is None or named.layer not in shared_layers_of(owner):
             return
@@ -66,7 +76,8 @@ class SharedLayers:
         shared = SharedLayer(layer=by_sha[record.sha], parts=parts, environment=facts.table(record.sha))
         for layer in (shared.layer, *shared.parts.values()):
             keep_blob(layer, self._blobs)
-        write_atomically(self.directory / named.key, _render(shared).encode())
+        sbom = read_collected_cyclonedx(layers_dir, owner.id.directory_name, named.layer)
+        write_atomically(self.directory / named.key, _render(shared, sbom).encode())
 
     def forget_damaged(self) -> None:
         """Remove keys without a whole layer: a buildpack that sees a key leaves the layer to us."""
@@ -97,12 +108,13 @@ class SharedLayers:
         return SharedLayer(layer=layer, parts=whole, environment=document.table("environment"))
 
 
-def _render(shared: SharedLayer) -> str:
+def _render(shared: SharedLayer, sbom: str | None) -> str:
     return render_json(
         {
             "format": _FORMAT,
             "layer": render_layer(shared.layer),
             "parts": {name: render_layer(part) for name, part in shared.parts.items()},
             "environment": shared.environment.values,
+            "sbom": sbom,
         }
     )

@@ -44,7 +44,7 @@ def _build(context: BuildContext) -> BuildResult:
     packages = complete_hashes(work, lock_packages(work, solver=installer))
     conda = describe_conda(packages, platform=work.target.platform, installer=installer, prefix=work.prefix)
     key = conda_key(conda)
-    is_shared = _is_shared(work, _env_layer(work, conda, None))
+    shared = _find_shared(work, _env_layer(work, conda, None))
     restored, is_made, pip_lock = context.restored(ENV_LAYER), False, None
     if pip is not None:
         pip = replace(pip, inputs=replace(pip.inputs, installed=key))
@@ -61,9 +61,9 @@ def _build(context: BuildContext) -> BuildResult:
         layer = replace(layer, env=read_env_files(restored.path / "env"))
     if _is_unchanged(context, layer, is_made=is_made):
         return BuildResult(layers=(CACHE, layer), locks=locks)
-    if is_shared:
+    if shared is not None:
         context.say("Using the environment of another repository, whose packages are the same")
-        return BuildResult(layers=(CACHE, layer), locks=locks)
+        return BuildResult(layers=(CACHE, shared), locks=locks)
     if not is_made:
         make_prefix(work, packages, key=key)
     return BuildResult(layers=(CACHE, finish_environment(work, layer, section, locks)), locks=locks)
@@ -114,13 +114,13 @@ def _env_layer(work: Work, conda: Mapping[str, object], section: PipSection | No
     )
 
 
-def _is_shared(work: Work, layer: Layer) -> bool:
-    """Whether another application of this machine has made this environment. Nothing of the repository has run yet."""
+def _find_shared(work: Work, layer: Layer) -> Layer | None:
+    """The layer, if another application of this machine has made it. Nothing of the repository has run yet."""
     # What pip builds is not decided by the metadata.
     if work.wanted.pip is not None or layer.types.build:
         work.context.never_share(layer.name)
-        return False
-    return work.context.is_shared(layer)
+        return None
+    return work.context.find_shared(layer)
 
 
 def _is_unchanged(context: BuildContext, layer: Layer, *, is_made: bool) -> bool:

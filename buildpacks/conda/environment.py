@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from buildpacks.conda.activation import activate
 from buildpacks.conda.bytecode import find_interpreter, settle_bytecode, settle_changes
+from buildpacks.conda.contents import read_contents
 from buildpacks.conda.downloads import obtain_archives
 from buildpacks.conda.fingerprint import with_pip_changes
 from buildpacks.conda.kept_prefix import KeptPrefix
@@ -16,6 +17,7 @@ from buildpacks.conda.locking import count
 from buildpacks.conda.prefix import ENV_LAYER, scrub, write_state
 from buildpacks.conda.stand_in import image_python, python_version, standing_in
 from buildpacks.conda.work import Work
+from buildpacks.installer.bill import render_bill
 from buildpacks.installer.bytecode import Compiled
 from buildpacks.installer.into_prefix import WantedInPrefix
 from buildpacks.installer.lock import Lock
@@ -73,7 +75,8 @@ def finish_environment(work: Work, layer: Layer, section: PipSection | None, loc
     activation = activate(context, prefix)
     for notice in activation.notices:
         context.notice(notice)
-    return replace(layer, env=activation.env)
+    bill = render_bill(read_contents(prefix, None if section is None else section.lock.entries))
+    return replace(layer, env=activation.env, sbom=bill)
 
 
 def _install(work: Work, packages: tuple[LockedPackage, ...]) -> None:

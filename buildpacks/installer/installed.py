@@ -27,6 +27,8 @@ class Distribution:
     """As its metadata has it."""
     metadata: Path
     """`METADATA`, or `PKG-INFO` of what setuptools installed by itself."""
+    licence: str | None = None
+    """The expression that its metadata has (PEP 639), else its one line of text."""
 
     def has_version(self, version: str) -> bool:
         """Whether `version` is the installed one, in whatever spelling."""
@@ -48,9 +50,20 @@ def read_installed(site_packages: Path) -> tuple[Distribution, ...]:
         except InvalidVersion:
             continue
         if name:
-            distribution = Distribution(name=canonicalize_name(name), version=version, metadata=file)
+            distribution = Distribution(
+                name=canonicalize_name(name),
+                version=version,
+                metadata=file,
+                licence=_licence(headers.get("License-Expression") or headers.get("License")),
+            )
             found[distribution.name] = distribution
     return tuple(found.values())
+
+
+def _licence(value: object) -> str | None:
+    """What a header says. Some have the whole text there, some a word for having nothing to say."""
+    text = str(value or "").strip()
+    return text if text and "\n" not in text and text != "UNKNOWN" else None
 
 
 def write_metadata_wheels(distributions: tuple[Distribution, ...], directory: Path) -> None:

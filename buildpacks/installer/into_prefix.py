@@ -17,11 +17,11 @@ from pathlib import Path
 
 from buildpacks.installer.cache_limit import limit_caches
 from buildpacks.installer.commands import ToolRun
+from buildpacks.installer.contents import read_distributions
 from buildpacks.installer.fingerprint import make_fingerprint
 from buildpacks.installer.foreign import make_foreign
 from buildpacks.installer.inputs import LockInputs, make_inputs
 from buildpacks.installer.install import clean, install_lock
-from buildpacks.installer.installed import Distribution, read_installed
 from buildpacks.installer.lock import Lock
 from buildpacks.installer.projects import list_files, remove_leftovers
 from buildpacks.installer.reader import EmbeddedLines
@@ -57,7 +57,7 @@ class WantedInPrefix:
         In a build for another architecture `bin/python` of the prefix runs here, and `version` is that of the Python which it
         stands for. Raises `InstallationFailed`, `InvalidRequirements` and `MissingTool`.
         """
-        installed = _installed(prefix)
+        installed = read_distributions(prefix)
         projects = self.run.found.local_projects
         before = list_files(projects)
         python = self._python(prefix, version)
@@ -87,7 +87,7 @@ class WantedInPrefix:
         """
         projects = self.run.found.local_projects
         before = list_files(projects)
-        has_pip = any(distribution.name == "pip" for distribution in _installed(prefix))
+        has_pip = any(distribution.name == "pip" for distribution in read_distributions(prefix))
         python = self._python(prefix, version)
         run = prepare_foreign(self.run, self.tools, python)
         install_lock(run, self.tools, python, lock, has_pip=has_pip)
@@ -119,12 +119,4 @@ def read_for_prefix(
         settings=settings,
         tools=find_tools(context, installer),
         inputs=make_inputs(found, python="", installed=installed, installer=installer),
-    )
-
-
-def _installed(prefix: Path) -> tuple[Distribution, ...]:
-    return tuple(
-        distribution
-        for site_packages in sorted(prefix.glob("lib/python3*/site-packages"))
-        for distribution in read_installed(site_packages)
     )

@@ -35,6 +35,9 @@ def is_unchanged(context: BuildContext, layer: Layer, differences: Differences) 
     if restored is None or (layer.types.build and restored.path is None):
         return False
     found = differences(restored.metadata, layer.metadata)
+    if not found and not restored.has_sbom:
+        # One of a buildpack that wrote none yet: made of the files, which are not here.
+        found = ("it has no bill of materials",)
     if not found:
         context.say("Using the environment of the last build: nothing has changed")
         return True

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from buildpacks.installer.bill import render_bill
 from buildpacks.installer.bytecode import compile_environment
 from buildpacks.installer.cache_limit import limit_caches
 from buildpacks.installer.commands import ToolRun
+from buildpacks.installer.contents import read_contents
 from buildpacks.installer.errors import naming_full_disk
 from buildpacks.installer.fingerprint import describe_python, differences, make_fingerprint
 from buildpacks.installer.foreign import turn_to_image
@@ -61,7 +65,8 @@ def _build(context: BuildContext) -> BuildResult:
         _install(run, tools, python, lock)
         remove_leftovers(projects, before)
         changes = changes_of_projects(context, before, list_files(projects), python.foreign)
-        venv = make_venv_layer(context, {**fingerprint, **changes})
+        bill = render_bill(read_contents(context.layers_dir / VENV_LAYER, lock.entries))
+        venv = replace(make_venv_layer(context, {**fingerprint, **changes}), sbom=bill)
     return BuildResult(layers=(CACHE, venv), locks={LOCK_NAME: lock.render()})
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from buildpacks.installer.bill import render_bill
+from buildpacks.installer.contents import read_contents
 from buildpacks.installer.errors import naming_full_disk
 from buildpacks.installer.fingerprint import describe_python, differences, make_fingerprint
 from buildpacks.installer.install import LOCK_NAME
@@ -66,7 +69,8 @@ def _build(context: BuildContext) -> BuildResult:
         install(work, tools, answer, packages, venv=context.layer_dir(VENV_LAYER))
         remove_leftovers(projects, before)
         changes = changes_of_projects(context, before, list_files(projects), work.python.foreign)
-        venv = make_venv_layer(context, {**fingerprint, **changes})
+        bill = render_bill(read_contents(context.layers_dir / VENV_LAYER, packages.lock.entries))
+        venv = replace(make_venv_layer(context, {**fingerprint, **changes}), sbom=bill)
     return BuildResult(layers=(CACHE, venv), locks=_locks(packages.lock.render(), answer))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from packaging.version import Version
 
+from buildpacks.installer.bill import Component, make_purl, render_bill
 from buildpacks.installer.interpreters import (
     Interpreter,
     interpreters_directory,
@@ -22,7 +23,7 @@ from buildpacks.python.choice import Choice, choose_interpreter
 from buildpacks.python.detect import PYTHON
 from buildpacks.python.errors import NoForeignInterpreters, NoInterpreterHere
 from buildpacks.python.request import VARIABLE, Requirements, read_requests, read_requirements
-from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes
+from lifecycle.cnb.kit import BuildContext, BuildResult, Layer, LayerTypes, RestoredLayer
 from lifecycle.cnb.target import host_architecture
 
 LAYER = "cpython"
@@ -106,10 +107,33 @@ def _provide(
     build_env: Mapping[str, str] | None = None,
 ) -> Layer:
     """The layer `name` with the interpreter, made where the last build left none that can be used."""
-    metadata = _metadata(interpreter)
-    if not _is_restored(context, name, metadata, needs_directory=types.build):
+    metadata, restored = _metadata(interpreter), context.restored(name)
+    is_restored = _is_usable(context, restored, metadata, needs_directory=types.build)
+    if not is_restored:
         unpack_interpreter(context, interpreter, context.layer_dir(name))
-    return Layer(name=name, types=types, metadata=metadata, launch_env=launch_env or {}, build_env=build_env or {})
+    has_sbom = is_restored and restored is not None and restored.has_sbom
+    return Layer(
+        name=name,
+        types=types,
+        metadata=metadata,
+        launch_env=launch_env or {},
+        build_env=build_env or {},
+        sbom=render_bill((_describe(interpreter),)) if types.launch and not has_sbom else None,
+    )
+
+
+def _describe(interpreter: Interpreter) -> Component:
+    """The interpreter, as those who look for vulnerabilities know it; no distribution is installed in it."""
+    version = str(interpreter.version)
+    return Component(
+        type="platform",
+        name="python",
+        version=version,
+        purl=make_purl("generic", "python", version),
+        cpe=f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*",
+        licence="PSF-2.0",
+        properties={"pybuild:origin": interpreter.origin},
+    )
 
 
 def _explain(context: BuildContext, choice: Choice, required: Requirements, available: tuple[Interpreter, ...]) -> None:
@@ -148,8 +172,9 @@ def _metadata(interpreter: Interpreter) -> dict[str, object]:
     return {"version": str(interpreter.version), "sha256": interpreter.sha256, "origin": interpreter.origin}
 
 
-def _is_restored(context: BuildContext, name: str, metadata: dict[str, object], *, needs_directory: bool) -> bool:
-    restored = context.restored(name)
+def _is_usable(
+    context: BuildContext, restored: RestoredLayer | None, metadata: dict[str, object], *, needs_directory: bool
+) -> bool:
     if restored is None or (needs_directory and restored.path is None):
         return False
     differences = [

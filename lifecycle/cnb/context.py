@@ -23,7 +23,8 @@ from lifecycle.cnb.layer import (
 from lifecycle.cnb.mask import mask_credentials
 from lifecycle.cnb.parts import parts_of, with_parts, without_parts
 from lifecycle.cnb.plan import PlanEntry
-from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, layer_key, render_key_line
+from lifecycle.cnb.sbom import cyclonedx_path
+from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, layer_key, read_shared, render_key_line
 from lifecycle.cnb.target import Target
 
 
@@ -85,6 +86,8 @@ class RestoredLayer:
 
     metadata: Mapping[str, object]
     path: Path | None
+    has_sbom: bool = False
+    """Whether a bill of materials came back with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,8 @@ class Layer:
 
     The keys of the three environments are file names such as `PATH.prepend` or `PATH.delim`; in `launch_env` also
     `<process type>/NAME`. They replace what the directory held of that kind. `by_packages`: the image may have the layer in
-    several, along the Python or conda packages that are in it.
+    several, along the Python or conda packages that are in it. `sbom` is its bill of materials as CycloneDX JSON, which
+    buildpack.toml lists in `sbom-formats`; `None` keeps the one that was restored.
     """
 
     name: str
@@ -103,6 +107,7 @@ class Layer:
     launch_env: Mapping[str, str] = field(default_factory=dict)
     build_env: Mapping[str, str] = field(default_factory=dict)
     by_packages: bool = False
+    sbom: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +147,11 @@ class BuildContext:
         if not all((self.layers_dir / f"{part}.toml").is_file() for part in parts_of(metadata)):
             return None
         path = self.layers_dir / layer
-        return RestoredLayer(metadata=without_parts(metadata), path=path if is_real_directory(path) else None)
+        return RestoredLayer(
+            metadata=without_parts(metadata),
+            path=path if is_real_directory(path) else None,
+            has_sbom=cyclonedx_path(self.layers_dir, layer).is_file(),
+        )
 
     def layer_dir(self, layer: str, *, keep: bool = False) -> Path:
         """Return the layer's directory: empty, or with what was restored when `keep` is true."""
@@ -154,14 +163,17 @@ class BuildContext:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def is_shared(self, layer: Layer) -> bool:
-        """Whether the platform has a layer with this metadata from another application: then return it without a directory.
+    def find_shared(self, layer: Layer) -> Layer | None:
+        """Return `layer` as the platform has one with this metadata from another application, to be returned without a directory.
 
-        Else the platform may share the one that is made now. So ask only if the metadata decides everything that
+        `None`: it has none, and may share the one that is made now. So ask only if the metadata decides everything that
         runs from here on, and before anything of the repository or of a package has run (`lifecycle.cnb.shared`).
         """
         key = layer_key(self.layers_dir / layer.name, layer.metadata)
-        return self._name_key(NamedKey(layer=layer.name, key=key)) and (self._shared_layers / key).is_file()
+        if not self._name_key(NamedKey(layer=layer.name, key=key)):
+            return None
+        known = read_shared(self._shared_layers / key)
+        return None if known is None else replace(layer, sbom=known.sbom)
 
     def never_share(self, layer: str) -> None:
         """Say that a layer of `shared-layers` cannot be shared, before anything of the repository or of a package runs."""
@@ -244,3 +256,5 @@ def write_layer(layers_dir: Path, layer: Layer, *, outlives_failure: bool = Fals
         by_packages=layer.by_packages,
     )
     write_layer_file(file, description)
+    if layer.sbom is not None:
+        cyclonedx_path(layers_dir, layer.name).write_text(layer.sbom, encoding="utf-8")

@@ -10,11 +10,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifecycle.cnb.layer import is_real_directory
+from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.layer import is_real_directory, is_real_subdirectory
+from lifecycle.cnb.toml import read_regular_file
 
+CYCLONEDX = "cdx.json"
 # extension -> media type, as buildpack.toml declares it in `sbom-formats`
 MEDIA_TYPES = {
-    "cdx.json": "application/vnd.cyclonedx+json",
+    CYCLONEDX: "application/vnd.cyclonedx+json",
     "spdx.json": "application/spdx+json",
     "syft.json": "application/vnd.syft+json",
 }
@@ -27,6 +30,11 @@ class SbomFile:
     path: Path
     subject: str
     extension: str
+
+
+def cyclonedx_path(buildpack_layers: Path, layer: str) -> Path:
+    """Return where a buildpack writes the CycloneDX document of one of its layers."""
+    return buildpack_layers / f"{layer}.sbom.{CYCLONEDX}"
 
 
 def find_sbom_files(buildpack_layers: Path) -> tuple[SbomFile, ...]:
@@ -49,3 +57,16 @@ def restore_sbom_files(collected: Path, buildpack_layers: Path, layers: frozense
             source = collected / layer / f"sbom.{extension}"
             if is_real_directory(source.parent) and source.is_file() and not source.is_symlink():
                 shutil.copyfile(source, buildpack_layers / f"{layer}.sbom.{extension}")
+
+
+def read_collected_cyclonedx(layers_dir: Path, buildpack: str, layer: str) -> str | None:
+    """Return the CycloneDX document of a launch layer as the build phase left it in `<layers>/sbom`; `None` where there is none that can
+    be read. `buildpack` is the name of its directory.
+    """
+    way = ("sbom", "launch", buildpack, layer)
+    if not is_real_subdirectory(layers_dir, *way):
+        return None
+    try:
+        return read_regular_file(layers_dir.joinpath(*way, f"sbom.{CYCLONEDX}"), follow_links=False).decode()
+    except (ConfigurationError, UnicodeDecodeError):
+        return None

@@ -13,12 +13,15 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from lifecycle.cnb.buildpack import Descriptor
-from lifecycle.cnb.jsontext import render_json
+from lifecycle.cnb.errors import ConfigurationError
+from lifecycle.cnb.jsontext import parse_json, render_json
+from lifecycle.cnb.toml import read_regular_file
 
-# A directory with a file for each layer that is shared, named by its key.
+# A directory with a file for each layer that is shared, named by its key: a JSON object, in which `sbom` is the CycloneDX document
+# of the layer. What else it says is the platform's.
 DIRECTORY_VARIABLE = "PYBUILD_SHARED_LAYERS"
 _LINE = re.compile(r"pybuild-layer-key: ([A-Za-z0-9_.-]+) ([0-9a-f]{64}|none)", re.ASCII)
 
@@ -30,6 +33,23 @@ class NamedKey:
     layer: str
     key: str | None
     """`None`: it cannot be shared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownLayer:
+    """What the platform says of a layer that it shares."""
+
+    sbom: str | None
+    """Its CycloneDX document; `None` where its buildpack wrote none."""
+
+
+def read_shared(path: Path) -> KnownLayer | None:
+    """Return what the file at `path` says, `None` where there is none that can be read."""
+    try:
+        text = read_regular_file(path).decode()
+        return KnownLayer(sbom=parse_json(text, source=str(path)).optional_string("sbom"))
+    except (ConfigurationError, UnicodeDecodeError):
+        return None
 
 
 def layer_key(path: PurePath, metadata: Mapping[str, object]) -> str:

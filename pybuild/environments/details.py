@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lifecycle.cnb.digest import Digest
+from lifecycle.oci.location import REGISTRY_PREFIX, Transport
 from pybuild.environments.difference import describe_lock_difference
 from pybuild.workspaces.built import BuildRecord
 from pybuild.workspaces.version import RegisteredVersion
@@ -24,7 +25,9 @@ class ImageDetails:
     locks: Mapping[str, Mapping[str, str]]
     """What was resolved: texts by file name, by buildpack."""
     sbom: str | None
-    """Diff ID of the layer of the image with its bills of materials; `None`: no buildpack has written one."""
+    """Where the layer with its bills of materials is, an archive compressed with gzip: `HOST/NAMESPACE/NAME@DIGEST`, a blob of the
+    registry, or the path of a file. `None`: no buildpack has written any.
+    """
     dockerfile: str | None
     """An equivalent Dockerfile; `None` for that of a whole repository with its own Dockerfile, or without a lock."""
     key: str
@@ -54,7 +57,7 @@ class ImageDetails:
             image=f"{location}:{record.key.image_tag}@{record.image}",
             digest=record.image,
             locks=record.key.locks,
-            sbom=record.sbom,
+            sbom=None if record.sbom is None else _locate_blob(location, record.sbom),
             dockerfile=record.dockerfile,
             key=record.key.hex,
             builder=record.key.builder,
@@ -87,3 +90,11 @@ class ImageDetails:
     def keys(self) -> Iterable[str]:
         """The names of the values, so that `dict` makes a dictionary of it, as Azure ML's users do."""
         return self.to_json().keys()
+
+
+def _locate_blob(location: str, digest: Digest) -> str:
+    """Where a blob of the repository at `location` is."""
+    if location.startswith(REGISTRY_PREFIX):
+        return f"{location.removeprefix(REGISTRY_PREFIX)}@{digest}"
+    directory = location.removeprefix(f"{Transport.OCI.value}:")
+    return f"{directory}/blobs/{digest.algorithm}/{digest.hex}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lifecycle.cnb.deadline import Cancellation
+from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.jsontext import parse_json
 from lifecycle.cnb.labels import LIFECYCLE_LABEL
 from lifecycle.oci.descriptor import host_platform
@@ -168,7 +169,7 @@ class _Facts:
     """What an image says of itself (platform.md, `io.buildpacks.lifecycle.metadata`)."""
 
     base: str
-    sbom: str | None
+    sbom: Digest | None
     python: str | None
     pip: str | None
 
@@ -184,9 +185,10 @@ class _Facts:
                     value = data.values.get(key)
                     if isinstance(value, str) and value:
                         found[key] = value.split()[0]
+        sbom = table.table("sbom").optional_string("sha")
         return cls(
             base=table.table("runImage").optional_string("reference") or "",
-            sbom=table.table("sbom").optional_string("sha"),
+            sbom=next((layer.descriptor.digest for layer in image.layers if str(layer.diff_id) == sbom), None),
             python=found.get("python"),
             pip=found.get("pip"),
         )

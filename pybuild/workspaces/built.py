@@ -66,8 +66,8 @@ class BuildRecord:
 
     key: BuildKey
     image: Digest
-    sbom: str | None
-    """Diff ID of the layer with the bills of materials, where a buildpack has written any."""
+    sbom: Digest | None
+    """Of the layer with the bills of materials, as it is stored, where a buildpack has written any."""
     dockerfile: str | None
     """An equivalent Dockerfile."""
     created: str
@@ -88,7 +88,7 @@ def make_record(record: BuildRecord) -> Artifact:
         "platform": key.platform,
         "other": key.other,
         "image": str(record.image),
-        "sbom": record.sbom,
+        "sbom": None if record.sbom is None else str(record.sbom),
         "created": record.created,
     }
     files = [ArtifactFile(name=_RECORD, media_type=_RECORD_TYPE, content=render_json(values).encode())]
@@ -112,7 +112,7 @@ def read_record(artifact: Artifact, *, source: str) -> BuildRecord:
             # An ID has slashes itself.
             buildpack, _, name = file.name.removeprefix(_LOCKS).rpartition("/")
             locks.setdefault(buildpack, {})[name] = file.content.decode("utf-8", "replace")
-    dockerfile = artifact.file(_DOCKERFILE)
+    dockerfile, sbom = artifact.file(_DOCKERFILE), table.optional_string("sbom")
     return BuildRecord(
         key=BuildKey(
             locks=locks,
@@ -122,7 +122,7 @@ def read_record(artifact: Artifact, *, source: str) -> BuildRecord:
             other=table.string("other"),
         ),
         image=Digest.parse(table.string("image")),
-        sbom=table.optional_string("sbom"),
+        sbom=None if sbom is None else Digest.parse(sbom),
         dockerfile=None if dockerfile is None else dockerfile.decode("utf-8", "replace"),
         created=table.string("created"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import socket
@@ -38,6 +39,15 @@ class Registry:
             self.directory / "images/docker/registry/v2/repositories" / repository / "_manifests/revisions/sha256"
         )
         return sorted(f"sha256:{path.name}" for path in revisions.iterdir())
+
+    def blob(self, repository: str, digest: str) -> bytes:
+        """A blob, as its API gives it."""
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/v2/{repository}/blobs/{digest}")
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.status
+            return answer.read()
 
     def push(self, source: str, name: str) -> str:
         """Put an image there with skopeo; the reference that names it."""

@@ -14,6 +14,7 @@ from tests.integration.command import FIXTURES, Finished
 from tests.integration.conda_build import PREFIX, CondaBuilds, image_files, write_environment
 from tests.integration.conda_channel import CONDA_FORGE, has_python
 from tests.integration.conda_packages import PLACEHOLDER
+from tests.integration.image_bills import assert_conda_bill
 from tests.integration.image_check import validate_image
 from tests.integration.image_files import file_names
 from tests.integration.machine import machine_traces
@@ -122,6 +123,7 @@ def test_pip_packages_are_installed_into_the_environment(pip_section: Built) -> 
     assert "No broken requirements" in conda.run("pip", "check")
     notices = [line for line in pip_section.finished.stderr.splitlines() if "notice:" in line]
     assert any("pip" in line for line in notices), notices
+    assert_conda_bill(conda)
 
 
 def test_the_image_s_environment_is_that_of_an_activated_one(conda: CondaBuilds, tmp_path: Path) -> None:

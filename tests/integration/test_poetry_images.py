@@ -15,6 +15,7 @@ import pytest
 from tests.integration.builds import Builds
 from tests.integration.command import FIXTURES
 from tests.integration.git_server import GitServer
+from tests.integration.image_bills import assert_python_bills, read_bills
 from tests.integration.image_check import validate_image
 from tests.integration.image_files import file_names, iterate_files
 from tests.integration.machine import machine_traces
@@ -52,6 +53,8 @@ def test_a_package_is_installed_and_its_code_is_that_of_the_repository(poetry_im
     assert builds.run("sh", "-c", "command -v thesis") == f"{VENV}/bin/thesis"
     imported = builds.run("python", "-c", "import os; os.chdir('/'); import thesis; print(thesis.__file__)")
     assert imported == "/workspace/src/thesis/__init__.py"
+    assert_python_bills(builds, "pybuild_poetry/venv")
+    assert "purl" not in read_bills(image)["pybuild_poetry/venv"]["thesis"], "nobody else has it"
 
 
 def test_a_repository_that_is_no_package_gets_its_dependencies_only(poetry_images: PoetryImages) -> None:

@@ -48,7 +48,7 @@ def test_an_added_dependency_keeps_the_interpreter_and_the_locked_versions(
     assert all(is_reused for name, is_reused in reused.items() if "cpython" in name), reused
     before, after = layer_digests(first), layer_digests(second)
     # Another application of the machine may have had this environment: then its layer is not made anew.
-    assert {name for name in before if before[name] != after[name]} == {"pybuild/pip:venv", "application"}
+    assert {name for name in before if before[name] != after[name]} == {"pybuild/pip:venv", "sbom", "application"}
     assert "`alpha` was added" in added.stderr
     assert "Discarding" in added.stderr
     assert expect_success(offline_pybuild("run", output, "--", "python", "main.py")).stdout == "gamma 1.0\n"

@@ -12,6 +12,7 @@ import pytest
 from pybuild.environments.environment import Environment
 from pybuild.workspaces.workspace import Workspace
 from tests.integration.command import Pybuild, expect_error, expect_success
+from tests.integration.image_bills import all_versions, read_bill_archive
 from tests.integration.package_index import PackageIndex, write_wheel
 from tests.integration.registry import Registry, start_registry
 
@@ -103,5 +104,14 @@ def test_an_environment_is_built_once_and_resolved_anew_when_asked(
         details = Environment.get(workspace, "analysis", version=1).get_image_details(workspace)
     assert details.image == second
     assert dict(details)["digest"] == details["digest"] == second.partition("@")[2]
-    assert details.sbom is None
+    # As the details name it: a blob that every client of registries can fetch.
+    assert details.sbom is not None
+    repository, _, digest = details.sbom.partition("@")
+    assert repository == f"{registry.host}/team/analysis"
+    bills = read_bill_archive(registry.blob("team/analysis", digest))
+    assert bills.keys() == {"pybuild_python/cpython", "pybuild_pip/venv"}
+    assert all_versions(bills["pybuild_pip/venv"]) == distributions(
+        expect_success(env_command("run", second, "--", *LIST)).stdout
+    )
+    assert "hashes" in bills["pybuild_pip/venv"]["alpha"]
     assert "alpha==3.0" in details.locks["pybuild/pip"]["requirements.lock"]

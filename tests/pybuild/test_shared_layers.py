@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -12,15 +12,18 @@ import pytest
 from lifecycle.cnb.buildpack import Descriptor, read_descriptor
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.group import GroupElement
-from lifecycle.cnb.shared import NamedKey, layer_key, parse_key_line, render_key_line
+from lifecycle.cnb.kit import Layer, LayerTypes
+from lifecycle.cnb.shared import DIRECTORY_VARIABLE, NamedKey, layer_key, parse_key_line, render_key_line
 from lifecycle.errors import ExportError
 from lifecycle.export import ExportedImage
 from pybuild.shared_layers import SharedLayers
+from tests.buildpacks.contexts import make_context
 from tests.lifecycle.environments import add_distribution
 from tests.lifecycle.exporting import LAYER, REUSED, Exporter, make_exporter
 from tests.lifecycle.world import World
 
 LAYERS = PurePosixPath("/layers")
+LAYERS_IN_BUILD = Path("/layers/x_a")
 # The metadata that REUSED and MADE leave.
 KEY = layer_key(LAYERS / "x_a/venv", {"lock": "2"})
 MADE = LAYER.replace('lock = "1"', 'lock = "2"')
@@ -61,7 +64,9 @@ def applications(tmp_path: Path) -> Applications:
 
 def test_a_layer_is_taken_with_what_it_does_to_the_environment(applications: Applications) -> None:
     one, exported = applications.made()
-    applications.shared.share(NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported)
+    applications.shared.share(
+        NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported, layers_dir=one.world.layers
+    )
     other = applications.exporter("two")
     element = add(other, REUSED)
     taken = other.export(element, find_shared=applications.shared.find)
@@ -73,13 +78,30 @@ def test_a_layer_is_taken_with_what_it_does_to_the_environment(applications: App
     assert again.image.digest == taken.image.digest
 
 
+@pytest.mark.parametrize("sbom", ["{}", None])
+def test_a_layer_is_taken_with_its_bill_of_materials(applications: Applications, sbom: str | None) -> None:
+    one, exported = applications.made()
+    if sbom is not None:
+        one.world.write("layers/sbom/launch/x_a/venv/sbom.cdx.json", sbom)
+    applications.shared.share(
+        NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported, layers_dir=one.world.layers
+    )
+    env = {DIRECTORY_VARIABLE: str(applications.shared.directory)}
+    context = replace(make_context(applications.root, env), layers_dir=LAYERS_IN_BUILD)
+    wanted = Layer(name="venv", types=LayerTypes(launch=True), metadata={"lock": "2"})
+    assert context.find_shared(wanted) == replace(wanted, sbom=sbom)
+    assert context.find_shared(replace(wanted, metadata={"lock": "3"})) is None
+
+
 def test_a_divided_layer_is_shared_with_all_its_parts(applications: Applications) -> None:
     one = applications.exporter("one")
     prefix = one.world.root / "environment"
     add_distribution(prefix, "numpy", {"numpy/__init__.py": 40 << 20})
     divided = MADE + "printf '[pybuild]\\nby-packages = true\\n' >> \"$CNB_LAYERS_DIR/venv.toml\"\n"
     exported = one.export(add(one, divided + f'cp -r --sparse=always "{prefix}/." "$CNB_LAYERS_DIR/venv"\n'))
-    applications.shared.share(NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported)
+    applications.shared.share(
+        NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported, layers_dir=one.world.layers
+    )
     other = applications.exporter("two")
     element = add(other, REUSED)
     taken = other.export(element, find_shared=applications.shared.find)
@@ -115,13 +137,15 @@ def test_what_its_buildpack_did_not_promise_is_not_shared(
     applications: Applications, named: NamedKey, speaks: bool
 ) -> None:
     one, exported = applications.made()
-    applications.shared.share(named, descriptor(one, speaks=speaks), LAYERS, exported)
+    applications.shared.share(named, descriptor(one, speaks=speaks), LAYERS, exported, layers_dir=one.world.layers)
     assert applications.shared.find(KEY) is None
 
 
 def test_a_layer_that_is_not_whole_is_not_there(applications: Applications) -> None:
     one, exported = applications.made()
-    applications.shared.share(NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported)
+    applications.shared.share(
+        NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported, layers_dir=one.world.layers
+    )
     (blob,) = (applications.shared.directory / "blobs").iterdir()
     blob.unlink()
     assert applications.shared.find(KEY) is None
@@ -132,7 +156,9 @@ def test_a_layer_that_is_not_whole_is_not_there(applications: Applications) -> N
 @pytest.mark.parametrize("what", ["key", "blob"])
 def test_a_key_without_a_whole_layer_is_forgotten(what: str, applications: Applications) -> None:
     one, exported = applications.made()
-    applications.shared.share(NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported)
+    applications.shared.share(
+        NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported, layers_dir=one.world.layers
+    )
     applications.shared.forget_damaged()
     key = applications.shared.directory / KEY
     assert key.is_file()
@@ -145,7 +171,9 @@ def test_a_key_without_a_whole_layer_is_forgotten(what: str, applications: Appli
 
 def test_what_nobody_takes_is_forgotten(applications: Applications) -> None:
     one, exported = applications.made()
-    applications.shared.share(NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported)
+    applications.shared.share(
+        NamedKey(layer="venv", key=KEY), descriptor(one), LAYERS, exported, layers_dir=one.world.layers
+    )
     applications.shared.forget_unused()
     assert applications.shared.find(KEY) is not None
     old = time.time() - 100 * 24 * 3600

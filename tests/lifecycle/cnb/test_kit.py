@@ -125,6 +125,28 @@ def test_build_writes_what_it_returns(world: World) -> None:
     assert read_toml(own / "store.toml") == {"metadata": {"since": 1}}
 
 
+def test_a_layer_keeps_its_bill_of_materials_while_it_gets_no_other(world: World) -> None:
+    body = """
+    def build(context):
+        restored = context.restored("venv")
+        layer = Layer(name="venv", types=LayerTypes(launch=True, cache=True))
+        if restored is None:
+            context.layer_dir("venv")
+            layer = replace(layer, sbom="{}")
+        else:
+            assert restored.has_sbom
+        return BuildResult(layers=(layer,))
+    """
+    keys = 'sbom-formats = ["application/vnd.cyclonedx+json"]'
+    element = world.add(
+        "kit/a", keys=keys, build=program("build", "from dataclasses import replace\n" + textwrap.dedent(body))
+    )
+    for _ in range(2):
+        world.build(element)
+        assert (world.layers / "kit_a" / "venv.sbom.cdx.json").read_text() == "{}"
+        assert (world.layers / "sbom" / "launch" / "kit_a" / "venv" / "sbom.cdx.json").read_text() == "{}"
+
+
 def test_locks_are_for_the_platform_and_go_with_the_build_that_made_them(world: World) -> None:
     element = add(
         world,
