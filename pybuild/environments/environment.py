@@ -299,6 +299,7 @@ class Environment(EnvironmentContents):
 
         Raises:
             NoSuchEnvironment: the workspace does not have it.
+            InvalidName: version and label are both given.
             CnbError: it cannot be read.
         """
         from pybuild.environments.registered import parse_version

@@ -146,9 +146,12 @@ class Workspace:
 
         Raises:
             NoSuchEnvironment: there is none.
+            InvalidName: both are given.
             lifecycle.cnb.errors.CnbError: it cannot be read.
         """
         repository = self.repository(check_name(name))
+        if version is not None and label is not None:
+            raise InvalidName("label", label, f"version {version} is asked for as well", "ask for one of them")
         tags = parse_tags(repository.tags())
         if version is not None:
             candidates = [version]

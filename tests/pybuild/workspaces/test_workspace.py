@@ -43,6 +43,8 @@ def test_a_version_is_found_by_number_by_label_and_as_the_latest(workspace: Work
     assert workspace.get("analysis", version=1).definition == b"1"
     assert workspace.get("analysis", label="stable").definition == b"2"
     assert workspace.get("analysis").version == workspace.get("analysis", label="latest").version == 3
+    with pytest.raises(InvalidName, match="version 3 is asked for as well"):
+        workspace.get("analysis", version=3, label="stable")
     workspace.set_label("analysis", "stable", 1)
     assert workspace.get("analysis", label="stable").definition == b"1"
     assert {one.version: one.labels for one in workspace.describe("analysis").versions} == {
