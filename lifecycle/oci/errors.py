@@ -9,6 +9,8 @@ CnbError
     UnpackFailed             3   a layer that cannot be unpacked
     UnpackToolMissing        4   the program that confines unpacking is not installed
     ArchiveError            62   a file that cannot be put into a layer
+
+What is wrong with an image that a person named is an `InputError` too.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lifecycle.cnb.errors import CnbError
+from lifecycle.cnb.errors import CnbError, InputError
 
 
 @dataclass(eq=False)
@@ -40,19 +42,19 @@ class OciError(CnbError):
         return self.advice
 
 
-class ImageNotFound(OciError):
+class ImageNotFound(OciError, InputError):
     """Nothing is where an image was said to be."""
 
 
-class BrokenImage(OciError):
+class BrokenImage(OciError, InputError):
     """The files of an image are missing, malformed or contradict each other."""
 
 
-class UnsupportedImage(OciError):
+class UnsupportedImage(OciError, InputError):
     """A valid image in a form that pybuild does not read."""
 
 
-class UnpackFailed(OciError):
+class UnpackFailed(OciError, InputError):
     """A layer cannot be unpacked."""
 
 

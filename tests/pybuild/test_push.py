@@ -105,3 +105,10 @@ def test_a_name_that_is_none_is_said_before_anything_is_looked_at(tmp_path: Path
     request = pybuild.PushRequest(location="oci:nowhere", names=["Team/App"])
     with pytest.raises(pybuild.InputError, match="Team/App"):
         pybuild.push_image(request, store=tmp_path / "store")
+
+
+def test_an_image_that_is_not_there_is_said_to_who_asked_for_it(registry: FakeRegistry, tmp_path: Path) -> None:
+    request = pybuild.PushRequest(location=f"oci:{tmp_path / 'nowhere'}", names=[f"{registry.host}/team/app:1"])
+    with pytest.raises(pybuild.InputError) as caught:
+        pybuild.push_image(request, store=tmp_path / "store")
+    assert caught.value.code == "image-not-found"
