@@ -10,10 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+if TYPE_CHECKING:
+    from email.message import Message
+
+_APPROVED = "OSI Approved"  # a classifier that names no licence
 _WHEEL = "Wheel-Version: 1.0\nGenerator: pybuild\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -28,7 +33,7 @@ class Distribution:
     metadata: Path
     """`METADATA`, or `PKG-INFO` of what setuptools installed by itself."""
     licence: str | None = None
-    """The expression that its metadata has (PEP 639), else its one line of text."""
+    """The expression that its metadata has (PEP 639), else its one line of text, else what its classifiers name."""
 
     def has_version(self, version: str) -> bool:
         """Whether `version` is the installed one, in whatever spelling."""
@@ -54,16 +59,20 @@ def read_installed(site_packages: Path) -> tuple[Distribution, ...]:
                 name=canonicalize_name(name),
                 version=version,
                 metadata=file,
-                licence=_licence(headers.get("License-Expression") or headers.get("License")),
+                licence=_licence(headers),
             )
             found[distribution.name] = distribution
     return tuple(found.values())
 
 
-def _licence(value: object) -> str | None:
-    """What a header says. Some have the whole text there, some a word for having nothing to say."""
-    text = str(value or "").strip()
-    return text if text and "\n" not in text and text != "UNKNOWN" else None
+def _licence(headers: Message) -> str | None:
+    """What the headers say of it. Some have the whole text in one, some a word for having nothing to say."""
+    text = str(headers.get("License-Expression") or headers.get("License") or "").strip()
+    if text and "\n" not in text and text != "UNKNOWN":
+        return text
+    classifiers = (str(value).split(" :: ") for value in headers.get_all("Classifier", ()))
+    named = [parts[-1] for parts in classifiers if parts[0] == "License" and parts[-1] not in ("License", _APPROVED)]
+    return ", ".join(named) or None
 
 
 def write_metadata_wheels(distributions: tuple[Distribution, ...], directory: Path) -> None:

@@ -218,7 +218,7 @@ def _make_on_bases(wanted: Wanted, fetched: Mapping[str, Fetched], scratch: Path
         titles.append("the lifecycle")
     if not titles:
         return
-    with log.step(f"packing {' and '.join(titles)}"), ExitStack() as stack:
+    with log.step(f"packing {', '.join(titles)}"), ExitStack() as stack:
         if versions:
             run_rootfs = stack.enter_context(unpacked_run_base(bases.machine_run, scratch, deadline=crew.deadline))
             workplace = Workplace(build=rootfs, run=run_rootfs, scratch=scratch)

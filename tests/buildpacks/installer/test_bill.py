@@ -89,7 +89,14 @@ def test_distributions_are_what_is_installed(tmp_path: Path) -> None:
     add(tmp_path, "Zope_Interface", "1.0rc1+local", "License-Expression: ZPL-2.1\nLicense: Zope")
     add(tmp_path, "alpha", "2.0", "License: Alpha's own")
     add(tmp_path, "beta", "1.0", "License: first line\n        second line")
-    add(tmp_path, "gamma", "1.0", "License: UNKNOWN")
+    add(tmp_path, "gamma", "1.0", "License: UNKNOWN\nClassifier: License :: OSI Approved")
+    bsd, own = "License :: OSI Approved :: BSD License", "License :: Other/Proprietary License"
+    add(
+        tmp_path,
+        "delta",
+        "1.0",
+        f"License: a\n        b\nClassifier: {bsd}\nClassifier: Topic :: Text\nClassifier: {own}",
+    )
     locked = (
         LockEntry(text="alpha==2.0", hashes=(f"sha256:{HASH}",)),
         LockEntry(text="beta==1.0", hashes=(f"sha256:{HASH}", f"sha256:{OTHER}")),
@@ -100,10 +107,12 @@ def test_distributions_are_what_is_installed(tmp_path: Path) -> None:
         "zope-interface": "pkg:pypi/zope-interface@1.0rc1%2Blocal",
         "alpha": "pkg:pypi/alpha@2.0",
         "beta": "pkg:pypi/beta@1.0",
+        "delta": "pkg:pypi/delta@1.0",
         "gamma": "pkg:pypi/gamma@1.0",
     }
     assert found["zope-interface"]["licenses"] == [{"expression": "ZPL-2.1"}]
     assert found["alpha"]["licenses"] == [{"license": {"name": "Alpha's own"}}]
+    assert found["delta"]["licenses"] == [{"license": {"name": "BSD License, Other/Proprietary License"}}]
     assert found["alpha"]["hashes"] == [{"alg": "SHA-256", "content": HASH}]
     # One of two files was installed, and the lock does not say which.
     assert not {"licenses", "hashes"} & (set(found["beta"]) | set(found["gamma"]))
