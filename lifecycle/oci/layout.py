@@ -63,6 +63,11 @@ def read_image(location: Location | str, *, scratch: Path | None = None, platfor
 def read_index(directory: Path) -> tuple[Descriptor, ...]:
     """Return the entries of a layout's `index.json`. Raises `OciError`, `ConfigurationError`, `InvalidValue`."""
     marker = directory / LAYOUT_FILE
+    if not directory.exists():
+        raise ImageNotFound(str(directory), "is not there")
+    if not directory.is_dir():
+        advice = "write `oci-archive:` or `docker-archive:` before the name of an archive"
+        raise ImageNotFound(str(directory), "is not a directory, as an OCI image layout is", advice)
     if not marker.exists():
         raise ImageNotFound(str(directory), f"is not an OCI image layout: it has no file `{LAYOUT_FILE}`")
     version = parse_document(read_document(marker), source=marker.name).string("imageLayoutVersion")

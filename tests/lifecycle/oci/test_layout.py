@@ -284,6 +284,12 @@ def test_a_text_that_is_no_location_is_refused(text: str) -> None:
 def test_a_place_without_a_layout_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageNotFound, match="oci-layout"):
         read_image(f"oci:{tmp_path}")
+    with pytest.raises(ImageNotFound, match="nowhere: is not there"):
+        read_image(f"oci:{tmp_path / 'nowhere'}")
+    (tmp_path / "image.tar").touch()
+    with pytest.raises(ImageNotFound, match="is not a directory") as caught:
+        read_image(f"oci:{tmp_path / 'image.tar'}")
+    assert "oci-archive:" in str(caught.value.hint)
 
 
 def docker_archive(path: Path, image: Image, *, names: list[str] | None = None, compress: bool = False) -> Path:

@@ -238,7 +238,7 @@ def test_what_is_no_buildpack_is_named(tmp_path: Path) -> None:
         ("cut.tgz", "cannot unpack"),
         ("https://example.org/hello.tgz", "buildpacks are not downloaded"),
         ("urn:cnb:registry:demo/hello", "asks no registry of buildpacks"),
-        ("oci:missing", "is not an OCI image layout"),
+        ("oci:missing", "missing: is not there"),
     ):
         with pytest.raises(CnbError, match=message):
             find(text, tmp_path)
