@@ -165,7 +165,8 @@ class _Stages:
 
     def _as_written(self, text: str, value: Value) -> str:
         # Of `ENV name value` the value may have white space.
-        return text if text and self.work.is_common(text) and " " not in text else self.work.literal(value)
+        is_word = text != "" and not any(map(str.isspace, text))
+        return text if is_word and self.work.is_common(text) else self.work.literal(value)
 
     def _lower_arg(self, instruction: Instruction) -> None:
         pairs = split_build_args(instruction.rest, escape=self.work.escape)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from buildpacks.dockerfile.errors import Problem
@@ -418,6 +418,7 @@ WORDS = st.text(alphabet="ab$@{}:-%#/\\\"'` <>[]=.\n\té", max_size=30)
         max_size=5,
     )
 )
+@example([("ENV", "$ :\t:")])
 def test_nothing_that_can_be_parsed_is_too_much(parts: list[tuple[str, str]]) -> None:
     text = "FROM base:1\n" + "\n".join(f"{keyword} {rest}" for keyword, rest in parts)
     dockerfile, wrong = parse_dockerfile(text.encode(), path="Dockerfile")
