@@ -1,5 +1,6 @@
-"""Imports point downhill: pybuild -> lifecycle -> lifecycle.exporters -> lifecycle.registry -> lifecycle.daemon -> lifecycle.oci ->
-lifecycle.cnb; a buildpack imports only `lifecycle.cnb`, the library `buildpacks.installer` and itself.
+"""Imports point downhill: pybuild -> lifecycle -> lifecycle.exporters -> lifecycle.registry -> lifecycle.daemon ->
+lifecycle.connections -> lifecycle.oci -> lifecycle.cnb; a buildpack imports only `lifecycle.cnb`, the library
+`buildpacks.installer` and itself.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ LEVELS = (
     "lifecycle.exporters",
     "lifecycle.registry",
     "lifecycle.daemon",
+    "lifecycle.connections",
     "lifecycle.oci",
     "lifecycle.cnb",
 )

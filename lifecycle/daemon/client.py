@@ -13,8 +13,8 @@ from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
 from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
-from lifecycle.daemon.connections import Connections
-from lifecycle.daemon.noted import Noted, NotedTls
+from lifecycle.connections import Connections
+from lifecycle.connections.noted import Noted, NotedTls
 
 _OnConnect = Callable[[socket.socket], None]
 

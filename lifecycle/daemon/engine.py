@@ -13,7 +13,7 @@ from lifecycle.cnb.command import CommandTimeout, require_time
 from lifecycle.cnb.deadline import NEVER, Deadline
 from lifecycle.cnb.digest import Digest
 from lifecycle.cnb.reference import Reference
-from lifecycle.daemon.connections import Connections
+from lifecycle.connections import Connections
 from lifecycle.daemon.errors import EngineFailed, EngineUnusable
 from lifecycle.daemon.feed import Feed, Write
 from lifecycle.oci.errors import ImageNotFound

@@ -134,6 +134,12 @@ def _unpack(
     return answer
 
 
+def write_only_to(directory: Path) -> tuple[str, ...]:
+    """Options of bubblewrap that show a process all files of this machine, of which it can change those in `directory`."""
+    shared_memory = ("--ro-bind-try", _SHARED_MEMORY, _SHARED_MEMORY)
+    return ("--ro-bind", "/", "/", "--dev", "/dev", *shared_memory, "--bind", str(directory), str(directory))
+
+
 def _command(directory: Path) -> list[str]:
     program = shutil.which("bwrap")
     if program is None:
@@ -142,11 +148,9 @@ def _command(directory: Path) -> list[str]:
             "pybuild needs it to unpack images safely",
             "install the package `bubblewrap`, on Debian and Ubuntu: apt-get install bubblewrap",
         )
-    confined = [program, "--unshare-all", "--die-with-parent", "--new-session"]
+    confined = [program, *write_only_to(directory), "--unshare-all", "--die-with-parent", "--new-session"]
     # Inside its own user namespace the process is root without power: it can change its root directory and nothing else.
-    confined += ["--uid", "0", "--gid", "0", "--cap-drop", "ALL", "--cap-add", "CAP_SYS_CHROOT"]
-    confined += ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
-    confined += ["--ro-bind-try", _SHARED_MEMORY, _SHARED_MEMORY, "--bind", str(directory), str(directory)]
+    confined += ["--uid", "0", "--gid", "0", "--cap-drop", "ALL", "--cap-add", "CAP_SYS_CHROOT", "--proc", "/proc"]
     return [*confined, "--", sys.executable, "-I", "-c", _CHILD, str(_PACKAGE_ROOT), str(directory)]
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import urllib3
 
-from lifecycle.daemon.connections import shut
-from lifecycle.daemon.noted import Noted, NotedTls
+from lifecycle.connections import shut
+from lifecycle.connections.noted import Noted, NotedTls
 from lifecycle.registry.reach import Reach, reach_of
 from lifecycle.registry.trouble import Trouble, TroubleKind, forbidden
 

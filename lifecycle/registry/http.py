@@ -18,7 +18,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util import create_urllib3_context
 
-from lifecycle.daemon.connections import Connections
+from lifecycle.connections import Connections
 from lifecycle.registry.causes import trouble_of
 from lifecycle.registry.connection import Limits, keep_to
 from lifecycle.registry.origin import DEFAULT_PORTS, Origin, without_query

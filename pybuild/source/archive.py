@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from lifecycle.cnb.command import run_command
 from lifecycle.cnb.deadline import Deadline
+from lifecycle.oci.unpack import write_only_to
 from pybuild.errors import SourceError, ToolMissing
 from pybuild.log import Log
 
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only read, and a sandbox's own `/dev` has none of it
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # An archive that unpacks to more than this is a mistake or an attack.
 _MOST_BYTES = 20 * 2**30
@@ -101,9 +101,8 @@ def extract_archive(
         raise ToolMissing("bwrap", "bubblewrap", "to unpack an archive safely")
     directory.mkdir(parents=True)
     log.info(f"Unpacking {path.name}")
-    confined = [program, "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
-    confined += ["--ro-bind", "/", "/", "--dev", "/dev", "--ro-bind-try", _SHARED_MEMORY, _SHARED_MEMORY]
-    confined += ["--bind", str(directory), str(directory)]
+    confined = [program, *write_only_to(directory)]
+    confined += ["--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
     limits = (str(most_files), str(most_bytes))
     command = [*confined, "--", sys.executable, "-I", "-c", _EXTRACT, str(path.resolve()), str(directory), *limits]
     result = run_command(command, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, deadline=deadline)

@@ -136,7 +136,8 @@ class Workspace:
 
         def make(version: int) -> Artifact:
             # The one before is there: who gives a version sees all before it.
-            return make_version(_find_name(repository, {version - 1} - {0}, name), version, definition, created)
+            before = (version - 1,) if version > 1 else ()
+            return make_version(_find_name(repository, before, name), version, definition, created)
 
         numbered = Numbering(repository, Digest.of(definition), make).run()
         return replace(self.get(name, version=numbered.version), is_new=numbered.is_new)

@@ -1,4 +1,4 @@
-"""urllib3's connections, told of when there is something to end: `lifecycle.daemon.connections` does so."""
+"""urllib3's connections, told of when there is something to end: `lifecycle.connections` does so."""
 
 from __future__ import annotations
 
